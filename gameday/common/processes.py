@@ -1,0 +1,95 @@
+"""Processes named so that a recycled pid is never taken for the one that was meant."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+_HAS_PROC = Path("/proc/self/stat").exists()  # Linux; elsewhere ps(1) is asked
+
+
+class ProcessRef(msgspec.Struct, frozen=True):
+    """A process and the moment it started, as the kernel says it (opaque text; only compared for equality)."""
+
+    pid: int
+    started: str
+
+
+def _read_stat(pid: int) -> list[str] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, ValueError):
+        return None
+    # The command's name is in parentheses and may itself contain spaces and parentheses.
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _ask_ps(pid: int, column: str) -> str | None:
+    done = subprocess.run(
+        ["ps", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, timeout=5, check=False
+    )
+    return done.stdout.strip() or None
+
+
+def ref_of(pid: int) -> ProcessRef | None:
+    """The process with this pid now, or None when there is none."""
+    if _HAS_PROC:
+        stat = _read_stat(pid)
+        return ProcessRef(pid, stat[19]) if stat else None  # proc(5): field 22, starttime
+    started = _ask_ps(pid, "lstart")
+    return ProcessRef(pid, started) if started else None
+
+
+def state_of(ref: ProcessRef) -> str | None:
+    """The kernel's one-letter state (R, S, D, T, Z…) of exactly this process, or None when it is gone."""
+    if _HAS_PROC:
+        stat = _read_stat(ref.pid)
+        return stat[0] if stat and stat[19] == ref.started else None
+    if ref_of(ref.pid) != ref:
+        return None
+    state = _ask_ps(ref.pid, "state")
+    return state[0] if state else None
+
+
+def is_alive(ref: ProcessRef) -> bool:
+    """Whether exactly this process is there and is not a zombie."""
+    return state_of(ref) not in (None, "Z", "X")
+
+
+def send_signal(ref: ProcessRef, number: signal.Signals) -> bool:
+    """Signal exactly this process; False when it is gone. Raises PermissionError.
+
+    The pid is held by a pidfd while its start is compared, so that it cannot be recycled in between (Linux).
+    """
+    if hasattr(os, "pidfd_open"):
+        try:
+            fd = os.pidfd_open(ref.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not is_alive(ref):
+                return False
+            signal.pidfd_send_signal(fd, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+    if not is_alive(ref):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(ref.pid, number)
+        return True
+    return False
+
+
+def kill_group(ref: ProcessRef) -> None:
+    """SIGKILL the process group that `ref` leads. Nothing happens when its pid now belongs to another process."""
+    now = ref_of(ref.pid)
+    # A leader that is gone may leave members behind; its group id cannot be reused while they live.
+    if now is None or now == ref:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(ref.pid, signal.SIGKILL)

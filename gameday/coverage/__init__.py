@@ -1,0 +1,1 @@
+"""Would anyone notice, and could they act: alerts and runbooks."""

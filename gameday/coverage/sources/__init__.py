@@ -1,0 +1,1 @@
+"""How to ask an alert source, one source a file."""

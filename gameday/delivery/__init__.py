@@ -1,0 +1,1 @@
+"""How software is delivered while it is broken."""

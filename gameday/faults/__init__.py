@@ -1,0 +1,1 @@
+"""What can be broken, one fault a file, found by entry points."""

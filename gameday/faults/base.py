@@ -1,0 +1,151 @@
+"""What a fault is: a plan without side effects, an injection, an undo, and a check that it is undone.
+
+All four are plain synchronous functions. The engine calls each in a child process of its own, with a timeout, and kills
+the child when the run must end; a fault may block, crash or print what it likes without harm to the run.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+
+class FaultError(Exception):
+    """A fault cannot be planned, injected or undone; the message says why, to a person."""
+
+
+class ParameterKind(StrEnum):
+    """How a parameter's text is read, and what the fault gets."""
+
+    DURATION = "duration"  # "300ms" -> seconds, float
+    INTEGER = "integer"  # int
+    TEXT = "text"  # str
+    CHOICE = "choice"  # str, one of the choices
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One setting a fault takes. Without a default it must be given. Bounds are inclusive, in the base unit."""
+
+    kind: ParameterKind
+    help: str
+    default: str | None = None  # as a user would write it
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+type Value = float | int | str
+
+
+class Radius(msgspec.Struct, frozen=True):
+    """How much one stage touches: a count, or a share between 0 and 1."""
+
+    count: int | None = None
+    share: float | None = None
+
+
+class System(msgspec.Struct, frozen=True):
+    """What the faults can reach in the environment."""
+
+    inventory: Path | None = None
+
+
+class FaultRequest(msgspec.Struct, frozen=True):
+    """What the user asked for, for one stage.
+
+    `already` names the targets that earlier stages of the same step still hold: a stage grows from them, so that the
+    blast radius is never the sum of the stages.
+    """
+
+    service: str
+    radius: Radius
+    caller: str | None = None
+    arguments: dict[str, Value] = {}
+    already: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """How much would be affected, of how much, as the system says now."""
+
+    affected: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1."""
+        return self.affected / self.total if self.total else 1.0
+
+
+class Fault[P: msgspec.Struct](ABC):
+    """One fault. Register it under the entry-point group `gameday.faults`, by its name.
+
+    `P` is the plan: a frozen msgspec.Struct, JSON in the journal. It must hold all that undo, verify and by_hand need.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    parameters: ClassVar[dict[str, Parameter]] = {}
+    plan_type: type[P]
+
+    @abstractmethod
+    def plan(self, request: FaultRequest, system: System) -> P:
+        """Decide exactly what will be hit and note what undo needs. Changes nothing. Raises FaultError."""
+
+    @abstractmethod
+    def targets(self, plan: P) -> tuple[str, ...]:
+        """The names of what is hit, all of them (those of earlier stages too)."""
+
+    @abstractmethod
+    def reach(self, plan: P, system: System) -> Reach:
+        """How much the plan affects of what is there *now*; asked again right before injection. Raises FaultError."""
+
+    @abstractmethod
+    def inject(self, plan: P) -> None:
+        """Do it. Raises FaultError; what was done in part is then undone by `undo`."""
+
+    @abstractmethod
+    def undo(self, plan: P) -> None:
+        """Put back what `plan` recorded. Idempotent; harmless when nothing was injected. Raises FaultError."""
+
+    @abstractmethod
+    def verify(self, plan: P) -> tuple[str, ...]:
+        """What is still not as it was, one short sentence each; empty when all is undone. Raises FaultError."""
+
+    @abstractmethod
+    def by_hand(self, plan: P) -> str:
+        """The command or steps with which a person undoes it without gameday."""
+
+    def describe(self, plan: P) -> str:
+        """One line for plan and report: what will happen to the targets."""
+        return f"{self.name} on {', '.join(self.targets(plan))}"
+
+
+def allowed(radius: Radius, total: int) -> int:
+    """How many of `total` the radius allows, rounded down. Raises FaultError when that is none."""
+    from gameday.spec.model import BlastRadius
+
+    wanted = BlastRadius(radius.count, radius.share)
+    if radius.count is not None and radius.count > total:
+        raise FaultError(f"a blast radius of {radius.count} needs {radius.count} targets, and there are {total}")
+    number = wanted.of(total)
+    if number < 1:
+        raise FaultError(f"a blast radius of {wanted} of {total} is less than one: nothing would be hit")
+    return number
+
+
+def choose[T](candidates: Sequence[T], names: Sequence[str], request: FaultRequest) -> tuple[T, ...]:
+    """The targets of this stage: those of earlier stages first, then a random choice that `request.seed` repeats.
+
+    `names` runs beside `candidates`. Raises FaultError when the radius allows none.
+    """
+    number = allowed(request.radius, len(candidates))
+    by_name = dict(zip(names, candidates, strict=True))
+    kept = [name for name in request.already if name in by_name][:number]
+    rest = sorted(name for name in by_name if name not in kept)
+    random.Random(request.seed).shuffle(rest)
+    return tuple(by_name[name] for name in [*kept, *rest[: number - len(kept)]])

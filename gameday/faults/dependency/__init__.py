@@ -1,0 +1,1 @@
+"""Faults on the calls from one service to another, injected in the mesh."""

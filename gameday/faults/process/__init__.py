@@ -1,0 +1,1 @@
+"""Faults on processes that a supervisor runs."""

@@ -1,0 +1,34 @@
+"""Finds faults by name through entry points, ours and third parties' alike."""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from gameday.faults.base import Fault, FaultError
+
+GROUP = "gameday.faults"
+
+
+@cache
+def _entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def fault_names() -> tuple[str, ...]:
+    """All faults that are installed, sorted; none of them is imported."""
+    return tuple(sorted(_entries()))
+
+
+@cache
+def load_fault(name: str) -> Fault[Any]:
+    """The fault of that name. Raises FaultError when there is none or it cannot be imported."""
+    entry = _entries().get(name)
+    if entry is None:
+        raise FaultError(f"there is no fault `{name}`; there are {', '.join(fault_names())}")
+    try:
+        fault = entry.load()()
+    except Exception as error:  # a third party's module may raise anything
+        raise FaultError(f"the fault `{name}` ({entry.value}) cannot be loaded: {error}") from error
+    if not isinstance(fault, Fault):
+        raise FaultError(f"the fault `{name}` ({entry.value}) is not a gameday.faults.base.Fault")
+    return fault

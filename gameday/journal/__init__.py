@@ -1,0 +1,1 @@
+"""Events and the append-only log: the only truth of a run."""

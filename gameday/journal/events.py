@@ -1,0 +1,484 @@
+"""Every event a run can write. The journal is these, one JSON object a line, in the order they happened.
+
+Times (`at`) are seconds since the Unix epoch; durations end in `_s`. `experiment` is the experiment's index in the
+session, from 0. Fields are only ever added, with a default, so that an older journal still reads; FORMAT counts up when
+a reader must know the difference.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from gameday.common.processes import ProcessRef
+
+FORMAT = 1
+
+
+class Phase(StrEnum):
+    BRIEF = "brief"
+    PREFLIGHT = "preflight"
+    BASELINE = "baseline"
+    INJECT = "inject"
+    HOLD = "hold"
+    JUDGE = "judge"
+    UNDO = "undo"
+    RECOVERY = "recovery"
+    DEBRIEF = "debrief"
+
+
+class ReadingState(StrEnum):
+    """What came of asking for a signal. Only OK has a value, and only a value can be good or bad."""
+
+    OK = "ok"
+    EMPTY = "empty"  # answered, with no series
+    NAN = "nan"  # answered, with a number that is none (0/0)
+    STALE = "stale"  # answered, with data that is too old
+    UNREACHABLE = "unreachable"  # not answered, or with an error
+
+
+class Outcome(StrEnum):
+    """Of one judgement."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    UNREADABLE = "unreadable"
+
+
+class CheckOutcome(StrEnum):
+    """Of one preflight check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+class AlertState(StrEnum):
+    PENDING = "pending"
+    FIRING = "firing"
+    NOTIFIED = "notified"
+    RESOLVED = "resolved"
+
+
+class FindingKind(StrEnum):
+    HYPOTHESIS_BROKEN = "hypothesis-broken"
+    NOT_RECOVERED = "not-recovered"
+    RECOVERED_LATE = "recovered-late"
+    ACTIVITY_FAILED = "activity-failed"
+    ALERT_MISSED = "alert-missed"
+    ALERT_LATE = "alert-late"
+    ALERT_UNEXPECTED = "alert-unexpected"
+    ALERT_NOT_RESOLVED = "alert-not-resolved"
+    ALERT_FIRED_BEFORE = "alert-fired-before"
+    ALERT_SEVERITY = "alert-severity"
+    RULE_MISSING = "rule-missing"
+    RULE_WITHOUT_RUNBOOK = "rule-without-runbook"
+    RULE_WITHOUT_DASHBOARD = "rule-without-dashboard"
+    RUNBOOK_MISSING = "runbook-missing"
+    RUNBOOK_INCOMPLETE = "runbook-incomplete"
+
+
+class Verdict(StrEnum):
+    """Of an experiment and of a session, from best to worst."""
+
+    HELD = "held"
+    WEAKNESS = "weakness"
+    NOT_STARTED = "not-started"
+    ABORTED = "aborted"
+    UNDO_FAILED = "undo-failed"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status of `gameday run` (the design, §3)."""
+        return {"held": 0, "weakness": 1, "not-started": 3, "aborted": 4, "undo-failed": 5}[self.value]
+
+
+class By(StrEnum):
+    """Which process acted."""
+
+    RUNNER = "runner"
+    GUARDIAN = "guardian"
+    RECOVER = "recover"
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value inside an event."""
+
+
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """One sample of one signal, in its base unit. `signal` is "<service>.<kind>.<measure>"."""
+
+    signal: str
+    state: ReadingState
+    value: float | None = None
+    detail: str = ""
+
+
+class ConditionInfo(Struct, frozen=True, kw_only=True):
+    """A condition of the experiment, as judged. `role` is "hypothesis" or "abort-when"."""
+
+    signal: str
+    text: str
+    comparator: str
+    threshold: float
+    unit: str
+    for_s: float
+    role: str
+    relative: bool = False
+
+
+class AlertInfo(Struct, frozen=True, kw_only=True):
+    """An alert that the experiment expects."""
+
+    name: str
+    within_s: float
+    severity: str | None = None
+    runbook: str | None = None
+
+
+class StepInfo(Struct, frozen=True, kw_only=True):
+    """One step of the method. `kind` is "fault", "probe" or "action"; a fault has a ladder, target and hold."""
+
+    kind: str
+    name: str
+    fault: str | None = None
+    target: str | None = None
+    ladder: tuple[str, ...] = ()
+    hold_s: float | None = None
+
+
+class RunbookInfo(Struct, frozen=True, kw_only=True):
+    """A runbook that an expected alert or the service names. `found` is False when no such file exists."""
+
+    name: str
+    found: bool
+    path: str | None = None
+    title: str | None = None
+    owner: str | None = None
+    reviewed: str | None = None
+    missing_sections: tuple[str, ...] = ()
+    stale: bool = False
+
+
+class ExperimentInfo(Struct, frozen=True, kw_only=True):
+    """What an experiment says, as far as its report needs it."""
+
+    title: str
+    path: str
+    service: str | None = None
+    description: str = ""
+    hypothesis: str = ""
+    conditions: tuple[ConditionInfo, ...] = ()
+    probes: tuple[str, ...] = ()
+    steps: tuple[StepInfo, ...] = ()
+    alerts: tuple[AlertInfo, ...] = ()
+    runbooks: tuple[RunbookInfo, ...] = ()
+    recovers_within_s: float | None = None
+    builder: str | None = None
+    sre: str | None = None
+    interval_s: float = 1.0
+
+
+class PeopleInfo(Struct, frozen=True, kw_only=True):
+    """Who takes part, by role."""
+
+    facilitator: str | None = None
+    builders: tuple[str, ...] = ()
+    sres: tuple[str, ...] = ()
+    scribe: str | None = None
+    observers: tuple[str, ...] = ()
+
+
+class AlertRuleInfo(Struct, frozen=True, kw_only=True):
+    """An alerting rule as the rules' server has it; None where an annotation or label is absent."""
+
+    name: str
+    expression: str
+    for_s: float
+    severity: str | None = None
+    service: str | None = None
+    runbook_url: str | None = None
+    dashboard: str | None = None
+    state: str = "inactive"
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """One condition or probe over one window. `worst` is the reading furthest from the threshold (base unit)."""
+
+    subject: str  # signal id, or the probe's name
+    condition: str
+    outcome: Outcome
+    worst: float | None = None
+    breached_for_s: float = 0.0
+    readable: int = 0
+    samples: int = 0
+    detail: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    """The base of all events. `at`: when, in seconds since the Unix epoch."""
+
+    at: float
+
+
+class SessionStarted(Event, frozen=True, kw_only=True, tag="session-started"):
+    format: int
+    gameday: str  # version
+    session: str
+    kind: str  # "game-day" or "experiment"
+    title: str
+    path: str
+    environment: str
+    host: str
+    runner: ProcessRef
+    experiments: tuple[ExperimentInfo, ...]
+    people: PeopleInfo = PeopleInfo()
+    by: str = ""  # who ran it
+
+
+class PhaseEntered(Event, frozen=True, kw_only=True, tag="phase-entered"):
+    phase: Phase
+    experiment: int | None = None
+
+
+class ExperimentStarted(Event, frozen=True, kw_only=True, tag="experiment-started"):
+    experiment: int
+
+
+class PreflightChecked(Event, frozen=True, kw_only=True, tag="preflight-checked"):
+    check: str
+    outcome: CheckOutcome
+    detail: str
+    experiment: int | None = None
+
+
+class AlertRulesRead(Event, frozen=True, kw_only=True, tag="alert-rules-read"):
+    rules: tuple[AlertRuleInfo, ...]
+    experiment: int
+
+
+class SignalsSampled(Event, frozen=True, kw_only=True, tag="signals-sampled"):
+    """All signals of one tick, one event."""
+
+    experiment: int
+    readings: tuple[Reading, ...]
+
+
+class BaselineRecorded(Event, frozen=True, kw_only=True, tag="baseline-recorded"):
+    """The median of each signal over the baseline, in its base unit."""
+
+    experiment: int
+    values: dict[str, float]
+
+
+class HypothesisJudged(Event, frozen=True, kw_only=True, tag="hypothesis-judged"):
+    """`when` is "before", "during" or "after"; during, step and stage say where."""
+
+    experiment: int
+    when: str
+    held: bool
+    judgements: tuple[Judgement, ...]
+    step: int | None = None
+    stage: int | None = None
+
+
+class StageStarted(Event, frozen=True, kw_only=True, tag="stage-started"):
+    experiment: int
+    step: int
+    stage: int
+    stages: int
+    radius: str
+
+
+class StageEnded(Event, frozen=True, kw_only=True, tag="stage-ended"):
+    experiment: int
+    step: int
+    stage: int
+    held: bool
+
+
+class FaultPlanned(Event, frozen=True, kw_only=True, tag="fault-planned"):
+    """The write-ahead: on disk before anything is touched. From here on the fault must be taken to be injected.
+
+    `plan` is the fault's own, opaque to all but the fault; `by_hand` is how a person would undo it.
+    """
+
+    experiment: int
+    fault_id: str
+    fault: str
+    targets: tuple[str, ...]
+    affected: int
+    total: int
+    plan: msgspec.Raw
+    by_hand: str
+    step: int
+    stage: int
+    description: str = ""
+
+
+class FaultInjected(Event, frozen=True, kw_only=True, tag="fault-injected"):
+    experiment: int
+    fault_id: str
+    took_s: float = 0.0
+
+
+class FaultRefused(Event, frozen=True, kw_only=True, tag="fault-refused"):
+    """The injection failed or was refused; its undo runs all the same, for it may have happened in part."""
+
+    experiment: int
+    fault_id: str
+    reason: str
+
+
+class ActivityStarted(Event, frozen=True, kw_only=True, tag="activity-started"):
+    experiment: int
+    activity: int  # counts up through the session
+    name: str
+    kind: str  # "probe" or "action"
+    section: str  # "hypothesis", "method" or "rollback"
+    background: bool = False
+
+
+class ActivityEnded(Event, frozen=True, kw_only=True, tag="activity-ended"):
+    """`status` is "succeeded", "failed" or "killed". `output` is JSON text, redacted, possibly shortened."""
+
+    experiment: int
+    activity: int
+    status: str
+    took_s: float
+    output: str = ""
+    error: str = ""
+    tolerance_met: bool | None = None
+
+
+class GuardTripped(Event, frozen=True, kw_only=True, tag="guard-tripped"):
+    """`cause` is "abort-when" or "blind"."""
+
+    experiment: int
+    cause: str
+    subject: str
+    detail: str
+
+
+class AbortRequested(Event, frozen=True, kw_only=True, tag="abort-requested"):
+    """`source` is "guard", "signal", "command", "journal" or "failure"."""
+
+    source: str
+    reason: str
+    by: str = ""
+    experiment: int | None = None
+
+
+class UndoStarted(Event, frozen=True, kw_only=True, tag="undo-started"):
+    fault_id: str
+    by: By = By.RUNNER
+
+
+class UndoEnded(Event, frozen=True, kw_only=True, tag="undo-ended"):
+    """`left` names what is still broken when `undone` is False."""
+
+    fault_id: str
+    undone: bool
+    attempts: int
+    took_s: float
+    by: By = By.RUNNER
+    left: tuple[str, ...] = ()
+
+
+class AlertObserved(Event, frozen=True, kw_only=True, tag="alert-observed"):
+    """An alert was seen in a state for the first time since the experiment began.
+
+    `at` is when we saw it; `since` is when its source says that the state began.
+    """
+
+    experiment: int
+    name: str
+    state: AlertState
+    expected: bool
+    labels: dict[str, str]
+    source: str
+    since: float | None = None
+    existed_before: bool = False  # already pending or firing before the first injection
+    summary: str = ""
+
+
+class NoteAdded(Event, frozen=True, kw_only=True, tag="note-added"):
+    author: str
+    text: str
+    experiment: int | None = None
+
+
+class RecoveryMeasured(Event, frozen=True, kw_only=True, tag="recovery-measured"):
+    """`seconds`: from the end of the last undo until the hypothesis held again for good; None when it did not."""
+
+    experiment: int
+    recovered: bool
+    seconds: float | None = None
+    within_s: float | None = None
+
+
+class FindingRaised(Event, frozen=True, kw_only=True, tag="finding-raised"):
+    """Something the session found, stated once. Only a weakness changes the verdict."""
+
+    experiment: int
+    kind: FindingKind
+    title: str
+    detail: str = ""
+    weakness: bool = True
+    suggested_owner: str | None = None
+
+
+class SinkFailed(Event, frozen=True, kw_only=True, tag="sink-failed"):
+    sink: str
+    detail: str
+
+
+class ExperimentEnded(Event, frozen=True, kw_only=True, tag="experiment-ended"):
+    experiment: int
+    verdict: Verdict
+    reason: str = ""
+
+
+class SessionEnded(Event, frozen=True, kw_only=True, tag="session-ended"):
+    verdict: Verdict
+    exit_code: int
+    by: By = By.RUNNER
+    reason: str = ""
+
+
+class GuardianStarted(Event, frozen=True, kw_only=True, tag="guardian-started"):
+    """Somebody other than the runner took over: the guardian or `gameday recover`."""
+
+    by: By
+    reason: str
+    process: ProcessRef
+
+
+AnyEvent = (
+    SessionStarted
+    | PhaseEntered
+    | ExperimentStarted
+    | PreflightChecked
+    | AlertRulesRead
+    | SignalsSampled
+    | BaselineRecorded
+    | HypothesisJudged
+    | StageStarted
+    | StageEnded
+    | FaultPlanned
+    | FaultInjected
+    | FaultRefused
+    | ActivityStarted
+    | ActivityEnded
+    | GuardTripped
+    | AbortRequested
+    | UndoStarted
+    | UndoEnded
+    | AlertObserved
+    | NoteAdded
+    | RecoveryMeasured
+    | FindingRaised
+    | SinkFailed
+    | ExperimentEnded
+    | SessionEnded
+    | GuardianStarted
+)

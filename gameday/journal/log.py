@@ -1,0 +1,140 @@
+"""The append-only log of one run: written by one process at a time, read by anyone, never trusted to be whole."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.files import sync_directory
+from gameday.journal.events import FORMAT, AnyEvent, SessionStarted
+
+JOURNAL_NAME = "journal.jsonl"
+_RESERVE_NAME = ".reserve"
+_RESERVE_BYTES = 512 * 1024
+_MAX_LINE = 64 * 1024 * 1024
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+class JournalError(Exception):
+    """The journal cannot be written or read; the message says which file and why."""
+
+
+class JournalWriter:
+    """Appends events. When this returns from `append(..., sync=True)`, the event survives a power cut.
+
+    A reserve file beside the journal is given up when the disk is full, so that the undo can still be recorded.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Open `directory`'s journal, creating both. Raises JournalError."""
+        self.path = directory / JOURNAL_NAME
+        self._reserve = directory / _RESERVE_NAME
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._end_torn_line()
+            self._reserve.write_bytes(b"\0" * _RESERVE_BYTES)
+            sync_directory(directory)
+        except OSError as error:
+            raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
+
+    def _end_torn_line(self) -> None:
+        size = os.fstat(self._fd).st_size
+        if size:
+            with self.path.open("rb") as file:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    os.write(self._fd, b"\n")
+
+    def append(self, event: AnyEvent, *, sync: bool = False) -> None:
+        """Write one event, whole or not at all. Raises JournalError."""
+        line = _encoder.encode(event) + b"\n"
+        try:
+            self._write(line)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._reserve.exists():
+                raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
+            self._reserve.unlink(missing_ok=True)
+            try:
+                self._write(line)
+            except OSError as again:
+                raise JournalError(f"cannot write the journal {self.path}: {again.strerror}") from again
+        if sync:
+            try:
+                os.fsync(self._fd)
+            except OSError as error:
+                raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether the reserve is still there; False means that the disk has been full."""
+        return self._reserve.exists()
+
+    def _write(self, line: bytes) -> None:
+        start = os.fstat(self._fd).st_size
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+        except OSError:
+            if written:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, start)
+            raise
+
+    def close(self) -> None:
+        """Sync and close; the reserve goes. Never raises."""
+        with contextlib.suppress(OSError):
+            os.fsync(self._fd)
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A line that could not be read: torn, damaged, or of a kind that a newer gameday wrote. `line` counts from 1."""
+
+    line: int
+    reason: str
+
+
+def read_journal(path: Path) -> Iterator[AnyEvent | Unread]:
+    """Every line of a journal file, or of the one in a run's directory, one at a time, in bounded memory.
+
+    Raises JournalError when the file cannot be opened or was written in a newer format.
+    """
+    if path.is_dir():
+        path = path / JOURNAL_NAME
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
+    with file:
+        number = 0
+        while line := file.readline(_MAX_LINE):
+            number += 1
+            if not line.strip():
+                continue
+            try:
+                event = _decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                yield Unread(number, "torn" if not line.endswith(b"\n") else str(error))
+                continue
+            if isinstance(event, SessionStarted) and event.format > FORMAT:
+                raise JournalError(
+                    f"{path}:{number}: the journal's format is {event.format}; this gameday reads up to {FORMAT}"
+                )
+            yield event
+
+
+def read_events(path: Path) -> Iterator[AnyEvent]:
+    """The events that can be read; lines that cannot are passed over (see `read_journal`). Raises JournalError."""
+    return (event for event in read_journal(path) if not isinstance(event, Unread))

@@ -1,0 +1,1 @@
+"""The embedded environment: a small shop of real processes on loopback."""

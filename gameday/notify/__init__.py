@@ -1,0 +1,1 @@
+"""Sinks that tell people what the journal says: the terminal now, Slack later."""

@@ -1,0 +1,1 @@
+"""What is rendered from the journal alone: HTML, JSON, JUnit, Markdown."""

@@ -1,0 +1,1 @@
+"""The golden signals: sources know how to ask, platforms know what to ask for."""

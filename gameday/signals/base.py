@@ -1,0 +1,44 @@
+"""What a signal source is: something that can be asked for many signals at once, and that always answers in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gameday.journal.events import Reading
+from gameday.spec.model import SignalId, SignalsConfig, Unit
+
+
+class SignalError(Exception):
+    """A source or platform cannot be used as configured; the message says why, to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to ask a source for one signal. `scale` turns the answer into the base unit (milliseconds: 0.001)."""
+
+    signal: SignalId
+    expression: str
+    unit: Unit
+    scale: float = 1.0
+
+
+class SignalSource(Protocol):
+    """Answers queries. Never raises for what the network or the server does: that is a reading's state."""
+
+    async def read(self, queries: Sequence[Query]) -> tuple[Reading, ...]:
+        """One reading for each query, in their order, all asked in parallel, each within the configured timeout."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Platform(Protocol):
+    """A catalogue from (service, signal) to a query."""
+
+    name: str
+
+    def query(self, signal: SignalId, config: SignalsConfig) -> Query:
+        """Raises SignalError, naming the measures there are, when this platform does not know the signal."""
+        ...

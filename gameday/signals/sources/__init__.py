@@ -1,0 +1,1 @@
+"""How to ask a signal source, one source a file."""

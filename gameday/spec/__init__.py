@@ -1,0 +1,1 @@
+"""What users write, parsed: experiment, game day, runbook, project."""

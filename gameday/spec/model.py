@@ -1,0 +1,359 @@
+"""What users write, as frozen values: experiment, game day, runbook, project."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+
+from gameday.common.json import JsonObject
+from gameday.spec.location import Location
+
+
+class SignalKind(StrEnum):
+    """The four golden signals (Site Reliability Engineering, O'Reilly 2016, chapter 6)."""
+
+    LATENCY = "latency"
+    TRAFFIC = "traffic"
+    ERRORS = "errors"
+    SATURATION = "saturation"
+
+
+class Unit(StrEnum):
+    """The base unit a value is kept in. A ratio of 1 is 100 %."""
+
+    SECONDS = "s"
+    RATIO = "ratio"
+    PER_SECOND = "/s"
+    BYTES = "B"
+    NUMBER = "number"
+
+
+class Comparator(StrEnum):
+    LESS = "<"
+    LESS_OR_EQUAL = "<="
+    GREATER = ">"
+    GREATER_OR_EQUAL = ">="
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SignalId:
+    """One measured series: `measure` is p50…p99.9 for latency, rate for traffic, ratio for errors, and cpu, memory,
+    connections or a name of the user's own for saturation."""
+
+    service: str
+    kind: SignalKind
+    measure: str
+
+    def __str__(self) -> str:
+        return f"{self.service}.{self.kind}.{self.measure}"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A comparison of a signal with a threshold in its base unit.
+
+    With `relative`, what is compared is |value - baseline| / baseline (traffic's `change`). `for_s` is how long, in
+    seconds, a breach (of a hypothesis) or a match (of an abort condition) must last before it counts.
+    """
+
+    signal: SignalId
+    comparator: Comparator
+    threshold: float
+    unit: Unit
+    for_s: float
+    text: str  # as written: "< 300ms"
+    location: Location
+    relative: bool = False
+
+    def holds_for(self, value: float) -> bool:
+        """Whether `value` (base unit, or relative change) satisfies the comparison. Never called with NaN."""
+        match self.comparator:
+            case Comparator.LESS:
+                return value < self.threshold
+            case Comparator.LESS_OR_EQUAL:
+                return value <= self.threshold
+            case Comparator.GREATER:
+                return value > self.threshold
+            case Comparator.GREATER_OR_EQUAL:
+                return value >= self.threshold
+
+
+class ActivityKind(StrEnum):
+    PROBE = "probe"
+    ACTION = "action"
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A Chaos Toolkit activity, kept as it was written; only the adapter looks into `definition`."""
+
+    kind: ActivityKind
+    name: str
+    definition: JsonObject = field(hash=False)
+    background: bool
+    pause_before_s: float
+    pause_after_s: float
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class BlastRadius:
+    """How much of the target one stage touches: a count, or a share between 0 and 1. Exactly one is set."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def of(self, total: int) -> int:
+        """How many of `total` this allows: rounded down, so that the ceiling is never exceeded."""
+        if self.count is not None:
+            return min(self.count, total)
+        assert self.share is not None
+        # Fraction of the decimal text: 0.29 * 100 is 28.999… in binary floating point.
+        return int(Fraction(repr(self.share)) * total)
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{(self.share or 0) * 100:g}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a fault hits. `service` is the victim; `caller`, for dependency faults, limits it to calls from there
+    (written `from:`)."""
+
+    service: str
+    location: Location
+    caller: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A fault's own setting, as written; the fault says what it means."""
+
+    name: str
+    text: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class FaultStep:
+    """A native fault in a method: a ladder of stages, each held and judged before the next."""
+
+    fault: str  # "process/kill"
+    target: Target
+    ladder: tuple[BlastRadius, ...]
+    hold_s: float
+    arguments: tuple[Argument, ...]
+    location: Location
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """The steady state: native conditions on golden signals, and any Chaos Toolkit probes."""
+
+    title: str
+    conditions: tuple[Condition, ...] = ()
+    probes: tuple[Activity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedAlert:
+    """An alert that must fire within `within_s` seconds of the first injection."""
+
+    name: str
+    within_s: float
+    severity: str | None
+    runbook: str | None
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How an experiment is measured, all in seconds."""
+
+    interval_s: float = 1.0  # between samples
+    baseline_s: float = 10.0  # how long the baseline is recorded
+    steady_s: float = 5.0  # how long signals must hold again to count as recovered
+    recovery_s: float = 60.0  # how long recovery is waited for
+    blind_after_s: float = 10.0  # how long a guarding signal may be unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One experiment file. `plain` means that it uses nothing but the Chaos Toolkit's own keys."""
+
+    path: Path
+    title: str
+    description: str
+    service: str | None
+    hypothesis: Hypothesis
+    method: tuple[FaultStep | Activity, ...]
+    rollbacks: tuple[Activity, ...]
+    alerts: tuple[ExpectedAlert, ...]
+    recovers_within_s: float | None
+    abort_when: tuple[Condition, ...]
+    timing: Timing
+    plain: bool
+    location: Location
+    tags: tuple[str, ...] = ()
+    # Opaque to us, handed to the adapter: configuration, secrets, controls, runtime, extensions.
+    configuration: JsonObject = field(default_factory=dict, hash=False)
+    secrets: JsonObject = field(default_factory=dict, hash=False)
+    controls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Handles, by role."""
+
+    facilitator: str | None = None
+    builders: tuple[str, ...] = ()
+    sres: tuple[str, ...] = ()
+    scribe: str | None = None
+    observers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a game day is due."""
+
+    cron: str | None
+    timezone: str
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GameDay:
+    """One game day file, with its experiments already read."""
+
+    path: Path
+    title: str
+    environment: str | None
+    people: People
+    schedule: Schedule | None
+    experiments: tuple[Experiment, ...]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """A Markdown runbook: front matter, and which of the expected sections it has, with their steps."""
+
+    path: Path
+    name: str  # the file's stem, by which it is referred to
+    title: str
+    alerts: tuple[str, ...] = ()
+    service: str | None = None
+    owner: str | None = None
+    reviewed: date | None = None
+    escalation: str | None = None
+    dashboards: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    missing_sections: tuple[str, ...] = ()
+
+
+class EnvironmentKind(StrEnum):
+    LAB = "lab"
+    DECLARED = "declared"
+
+
+@dataclass(frozen=True, slots=True)
+class SignalsConfig:
+    """Where golden signals are read. `queries` maps "<kind>.<measure>" to the user's own query (platform: custom);
+    `$service` in it is replaced by the service's name and `$window` by the rate window."""
+
+    source: str
+    url: str
+    platform: str
+    queries: tuple[tuple[str, str], ...] = ()
+    window_s: float | None = None
+    timeout_s: float = 3.0
+    stale_after_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsConfig:
+    """Where alerts are seen: the rules' Prometheus, the Alertmanager, and optionally a receiver's record."""
+
+    source: str
+    url: str
+    rules_url: str | None = None  # default: the signals' URL when that is a Prometheus
+    receiver_url: str | None = None
+    timeout_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Weekly hours in which a run may start; days count from Monday = 0; minutes since midnight."""
+
+    days: frozenset[int]
+    start_minute: int
+    end_minute: int
+    timezone: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a run in this environment may do at most."""
+
+    max_blast_radius: float | None = None  # a share between 0 and 1
+    namespaces: tuple[str, ...] = ()
+    hours: Hours | None = None
+    confirm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where it runs. The command line turns one of kind LAB into a DECLARED one once the lab is up."""
+
+    name: str
+    kind: EnvironmentKind
+    signals: SignalsConfig | None = None
+    alerts: AlertsConfig | None = None
+    inventory: Path | None = None
+    policy: Policy = Policy()
+    # Named in the file, used by later verbs; kept whole.
+    kubernetes: JsonObject | None = field(default=None, hash=False)
+    dashboards: JsonObject | None = field(default=None, hash=False)
+    slack: JsonObject | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of the project: who owns it, which runbooks it has, what it depends on."""
+
+    name: str
+    owner: str | None = None
+    runbooks: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """gameday.yaml, with the runbooks found under `runbooks/` beside it."""
+
+    path: Path  # of gameday.yaml
+    name: str
+    environments: tuple[Environment, ...]
+    services: tuple[Service, ...]
+    history: str
+    runbooks: tuple[Runbook, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The directory that holds gameday.yaml, and `.gameday/`."""
+        return self.path.parent
+
+    def environment(self, name: str) -> Environment | None:
+        """The environment of that name, or None."""
+        return next((environment for environment in self.environments if environment.name == name), None)
+
+    def service(self, name: str) -> Service | None:
+        """The service of that name, or None."""
+        return next((service for service in self.services if service.name == name), None)
+
+    def runbook(self, name: str) -> Runbook | None:
+        """The runbook of that name, or None."""
+        return next((runbook for runbook in self.runbooks if runbook.name == name), None)
