@@ -75,6 +75,7 @@ class FindingKind(StrEnum):
     RULE_WITHOUT_DASHBOARD = "rule-without-dashboard"
     RUNBOOK_MISSING = "runbook-missing"
     RUNBOOK_INCOMPLETE = "runbook-incomplete"
+    NOT_STARTED = "not-started"  # this experiment, in a session where others ran
 
 
 class Verdict(StrEnum):
@@ -350,6 +351,20 @@ class ActivityEnded(Event, frozen=True, kw_only=True, tag="activity-ended"):
     tolerance_met: bool | None = None
 
 
+class RollbacksArmed(Event, frozen=True, kw_only=True, tag="rollbacks-armed"):
+    """The experiment's rollbacks are on disk, in a file beside the journal that only its owner may read (they may name
+    secrets); from here on they must run. `activities` are their names."""
+
+    experiment: int
+    activities: tuple[str, ...]
+
+
+class RollbacksEnded(Event, frozen=True, kw_only=True, tag="rollbacks-ended"):
+    experiment: int
+    failed: tuple[str, ...] = ()
+    by: By = By.RUNNER
+
+
 class GuardTripped(Event, frozen=True, kw_only=True, tag="guard-tripped"):
     """`cause` is "abort-when" or "blind"."""
 
@@ -469,6 +484,8 @@ AnyEvent = (
     | FaultRefused
     | ActivityStarted
     | ActivityEnded
+    | RollbacksArmed
+    | RollbacksEnded
     | GuardTripped
     | AbortRequested
     | UndoStarted

@@ -1,0 +1,174 @@
+"""The guardian: a process that does nothing but wait, and undoes every fault if the runner dies or hangs.
+
+It holds one end of a pipe. The runner sends a byte a second; when the pipe closes before the runner has said that it is
+done, or nothing comes for too long, the guardian takes over. It hears no signals but SIGKILL.
+"""
+
+import asyncio
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.processes import ProcessRef, is_alive, ref_of, send_signal
+from gameday.engine.locks import FileLock
+from gameday.engine.recovery import recover
+from gameday.engine.runs import GUARDIAN_LOCK, Run
+from gameday.engine.workers import Workers
+from gameday.journal.events import By
+
+BEAT_S = 1.0
+HUNG_AFTER_BEATS = 30
+_START_TIMEOUT_S = 20.0
+_DONE = b"."
+_BEAT = b"b"
+
+
+class GuardianError(Exception):
+    """The guardian cannot be had, so nothing may be injected; the message says why."""
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What the guardian is told at the start, through its pipe: it may hold secrets, which arguments must not."""
+
+    runner: ProcessRef
+    faults: tuple[str, ...]
+    chaos_toolkit: bool
+    secrets: tuple[str, ...]
+
+
+class Guardian:
+    """The runner's side."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipe: int, beats: asyncio.Task[None]) -> None:
+        self._process = process
+        self._pipe: int | None = pipe
+        self._beats = beats
+
+    @classmethod
+    async def start(
+        cls, run: Run, faults: Iterable[str], *, chaos_toolkit: bool, secrets: tuple[str, ...], locks: tuple[int, ...]
+    ) -> "Guardian":
+        """Start it and wait until it watches. `locks` are inherited and held until it ends. Raises GuardianError."""
+        read, write = os.pipe()
+        with (run.directory / "guardian.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds, before anything is watched
+                [sys.executable, "-m", "gameday.engine.guardian", str(run.directory)],
+                stdin=read,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                pass_fds=locks,
+                start_new_session=True,  # a lost terminal must not take it along
+            )
+        os.close(read)
+        runner = ref_of(os.getpid())
+        assert runner is not None
+        setup = Setup(runner, tuple(sorted(set(faults))), chaos_toolkit, secrets)
+        try:
+            os.write(write, msgspec.json.encode(setup) + b"\n")
+            assert process.stdout is not None
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                answer = await asyncio.to_thread(process.stdout.readline)
+        except (TimeoutError, OSError):
+            answer = b""
+        if answer != b"watching\n":
+            os.close(write)
+            process.kill()
+            process.wait()
+            raise GuardianError(f"the guardian did not start; see {run.directory / 'guardian.log'}")
+        return cls(process, write, asyncio.create_task(_beat(write)))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still watches."""
+        return self._process.poll() is None
+
+    def dismiss(self) -> None:
+        """The run is over and clean, or is handed over on purpose by ending without this."""
+        self._beats.cancel()
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._pipe, _DONE)
+            os.close(self._pipe)
+            self._pipe = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+
+
+async def _beat(pipe: int) -> None:
+    with contextlib.suppress(OSError):  # the guardian is gone; `is_alive` says so
+        while True:
+            os.write(pipe, _BEAT)
+            await asyncio.sleep(BEAT_S)
+
+
+def _watch(pipe: int) -> str | None:
+    """Wait until the runner is done (None), or say why to take over.
+
+    Silence is counted in beats that we waited for ourselves: after a suspended machine wakes up, one beat has passed, not
+    an hour.
+    """
+    selector = selectors.DefaultSelector()
+    selector.register(pipe, selectors.EVENT_READ)
+    silent = 0
+    while silent < HUNG_AFTER_BEATS:
+        if not selector.select(BEAT_S):
+            silent += 1
+            continue
+        data = os.read(pipe, 4096)
+        if _DONE in data:
+            return None
+        if not data:
+            return "the runner died"
+        silent = 0
+    return f"the runner gave no sign of life for {HUNG_AFTER_BEATS * BEAT_S:g} s"
+
+
+def _read_setup(pipe: int) -> Setup:
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(pipe, 1)
+        if not byte:
+            raise EOFError("the runner died before it said what to watch")
+        line += byte
+    return msgspec.json.decode(bytes(line), type=Setup)
+
+
+async def _guard(run: Run) -> int:
+    setup = _read_setup(0)
+    workers = Workers(run.directory, setup.faults, chaos_toolkit=setup.chaos_toolkit)
+    await workers.start()
+    os.write(1, b"watching\n")
+    try:
+        reason = await asyncio.to_thread(_watch, 0)
+        if reason is None:
+            return 0
+        if is_alive(setup.runner) and "no sign of life" in reason:
+            send_signal(setup.runner, signal.SIGKILL)
+        state = await recover(run, By.GUARDIAN, reason, workers=workers, secrets=setup.secrets)
+        return 0 if state.is_clean else 5
+    finally:
+        workers.close()
+
+
+def main(arguments: list[str]) -> int:
+    """`guardian RUN-DIRECTORY`"""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    run = Run(Path(arguments[0]))
+    lock = FileLock(run.directory / GUARDIAN_LOCK)
+    lock.acquire(f"guardian {os.getpid()}")
+    try:
+        return asyncio.run(_guard(run))
+    finally:
+        lock.release()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,75 @@
+"""Turns what users wrote into what the journal keeps of it."""
+
+from gameday.engine.experiment import PreparedExperiment
+from gameday.journal.events import AlertInfo, ConditionInfo, ExperimentInfo, PeopleInfo, StepInfo
+from gameday.people import Pair
+from gameday.spec.model import Activity, Condition, FaultStep, People, Project
+
+
+def describe_people(people: People) -> PeopleInfo:
+    """Who takes part."""
+    return PeopleInfo(
+        facilitator=people.facilitator,
+        builders=people.builders,
+        sres=people.sres,
+        scribe=people.scribe,
+        observers=people.observers,
+    )
+
+
+def describe_experiment(prepared: PreparedExperiment, project: Project, pair: Pair) -> ExperimentInfo:
+    """All that a report needs to know of an experiment."""
+    experiment = prepared.experiment
+    try:
+        path = str(experiment.path.resolve().relative_to(project.root.resolve()))
+    except ValueError:
+        path = experiment.path.name
+    return ExperimentInfo(
+        title=experiment.title,
+        path=path,
+        service=experiment.service,
+        description=experiment.description,
+        hypothesis=experiment.hypothesis.title,
+        conditions=(
+            *(_condition(condition, "hypothesis") for condition in experiment.hypothesis.conditions),
+            *(_condition(condition, "abort-when") for condition in experiment.abort_when),
+        ),
+        probes=tuple(probe.name for probe in experiment.hypothesis.probes),
+        steps=tuple(map(_step, experiment.method)),
+        alerts=tuple(
+            AlertInfo(name=alert.name, within_s=alert.within_s, severity=alert.severity, runbook=alert.runbook)
+            for alert in experiment.alerts
+        ),
+        runbooks=prepared.runbooks,
+        recovers_within_s=experiment.recovers_within_s,
+        builder=pair.builder,
+        sre=pair.sre,
+        interval_s=experiment.timing.interval_s,
+    )
+
+
+def _condition(condition: Condition, role: str) -> ConditionInfo:
+    return ConditionInfo(
+        signal=str(condition.signal),
+        text=condition.text,
+        comparator=condition.comparator.value,
+        threshold=condition.threshold,
+        unit=condition.unit.value,
+        for_s=condition.for_s,
+        role=role,
+        relative=condition.relative,
+    )
+
+
+def _step(step: FaultStep | Activity) -> StepInfo:
+    if isinstance(step, Activity):
+        return StepInfo(kind=step.kind.value, name=step.name)
+    target = step.target
+    return StepInfo(
+        kind="fault",
+        name=step.name,
+        fault=step.fault,
+        target=f"{target.caller} → {target.service}" if target.caller else target.service,
+        ladder=tuple(map(str, step.ladder)),
+        hold_s=step.hold_s,
+    )

@@ -1,0 +1,115 @@
+"""What a child process can be asked to do: plan, inject, undo or check a fault, or run one Chaos Toolkit activity."""
+
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+
+from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest
+from gameday.faults.base import FaultError, FaultRequest, Reach, System
+from gameday.faults.registry import load_fault
+
+
+class JobKind(StrEnum):
+    PLAN = "plan"
+    INJECT = "inject"
+    UNDO = "undo"
+    ACTIVITY = "activity"
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing to do. `ceiling`: the policy's largest share, 0 to 1. `children`: where the child says that it runs."""
+
+    kind: JobKind
+    fault: str = ""
+    plan: msgspec.Raw = msgspec.Raw()
+    request: FaultRequest | None = None
+    system: System = System()
+    ceiling: float | None = None
+    activity: ActivityRequest | None = None
+    children: Path | None = None
+
+
+class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of it. `error` is empty when it went well; `left` is what an undo did not put back."""
+
+    error: str = ""
+    killed: bool = False
+    plan: msgspec.Raw = msgspec.Raw()
+    targets: tuple[str, ...] = ()
+    reach: Reach = Reach(0, 0)
+    by_hand: str = ""
+    description: str = ""
+    left: tuple[str, ...] = ()
+    outcome: ActivityOutcome | None = None
+
+
+def exceeds(reach: Reach, ceiling: float | None) -> bool:
+    """Whether the reach is more than the ceiling allows; exact, so that 3 of 10 is not above 30 %."""
+    return ceiling is not None and reach.affected > Fraction(repr(ceiling)) * reach.total
+
+
+def perform(job: Job) -> JobResult:
+    """Do the job, in this process. Raises nothing, whatever a fault or an activity does short of ending the process."""
+    try:
+        match job.kind:
+            case JobKind.PLAN:
+                return _plan(job)
+            case JobKind.INJECT:
+                return _inject(job)
+            case JobKind.UNDO:
+                return _undo(job)
+            case JobKind.ACTIVITY:
+                return _activity(job)
+    except FaultError as error:
+        return JobResult(error=str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code may raise anything
+        return JobResult(error=f"{type(error).__name__}: {error}")
+
+
+def _plan(job: Job) -> JobResult:
+    assert job.request is not None
+    fault = load_fault(job.fault)
+    plan = fault.plan(job.request, job.system)
+    return JobResult(
+        plan=msgspec.Raw(msgspec.json.encode(plan)),
+        targets=fault.targets(plan),
+        reach=fault.reach(plan, job.system),
+        by_hand=fault.by_hand(plan),
+        description=fault.describe(plan),
+    )
+
+
+def _inject(job: Job) -> JobResult:
+    fault = load_fault(job.fault)
+    plan = msgspec.json.decode(job.plan, type=fault.plan_type)
+    reach = fault.reach(plan, job.system)
+    if exceeds(reach, job.ceiling):
+        return JobResult(
+            error=f"refused: {reach.affected} of {reach.total} would be affected now, and the policy's ceiling is "
+            f"{(job.ceiling or 0) * 100:g}%",
+            reach=reach,
+        )
+    fault.inject(plan)
+    return JobResult(reach=reach)
+
+
+def _undo(job: Job) -> JobResult:
+    fault = load_fault(job.fault)
+    plan = msgspec.json.decode(job.plan, type=fault.plan_type)
+    error = ""
+    try:
+        fault.undo(plan)
+    except FaultError as failed:
+        error = str(failed)
+    # Even when the undo complains, what counts is how the system is now.
+    left = fault.verify(plan)
+    return JobResult(error=error if left else "", left=left)
+
+
+def _activity(job: Job) -> JobResult:
+    from gameday.chaostoolkit.adapter import run_activity
+
+    assert job.activity is not None
+    return JobResult(outcome=run_activity(job.activity))

@@ -1,0 +1,138 @@
+"""Everything that can be found out before the first injection, without changing anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from gameday.coverage import AlertSource, AlertSourceError, check_rules
+from gameday.engine.experiment import PLAN_TIMEOUT_S, PreparedExperiment, fault_request
+from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
+from gameday.engine.workers import Workers
+from gameday.faults.base import System
+from gameday.journal.events import AlertRuleInfo, CheckOutcome, ReadingState, RunbookInfo
+from gameday.signals import SignalSource
+from gameday.spec.model import FaultStep, Hours, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. A failure keeps the session from starting."""
+
+    name: str
+    outcome: CheckOutcome
+    detail: str
+    experiment: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """What one stage of one fault would hit now."""
+
+    experiment: int
+    step: int
+    stage: int
+    radius: str
+    result: JobResult
+
+
+def check_hours(hours: Hours | None, now: datetime) -> Check:
+    """Whether the policy allows a start at this time (aware)."""
+    if hours is None:
+        return Check("hours", CheckOutcome.OK, "no hours are set")
+    local = now.astimezone(ZoneInfo(hours.timezone))
+    minute = local.hour * 60 + local.minute
+    inside = local.weekday() in hours.days and hours.start_minute <= minute < hours.end_minute
+    detail = f"it is {local:%a %H:%M} in {hours.timezone}; the policy allows {hours.text}"
+    return Check("hours", CheckOutcome.OK if inside else CheckOutcome.FAILURE, detail)
+
+
+async def check_signals(prepared: PreparedExperiment, source: SignalSource | None) -> tuple[Check, ...]:
+    """Whether each signal can be read now."""
+    if source is None or not prepared.queries:
+        return ()
+    checks = []
+    for reading in await source.read(prepared.queries):
+        if reading.state is ReadingState.OK:
+            outcome, detail = CheckOutcome.OK, "readable"
+        else:
+            # A service may be idle until its load starts; the baseline decides. Out of reach is another matter.
+            unreachable = reading.state is ReadingState.UNREACHABLE
+            outcome = CheckOutcome.FAILURE if unreachable else CheckOutcome.WARNING
+            detail = f"{reading.state}" + (f": {reading.detail}" if reading.detail else "")
+        checks.append(Check(f"signal {reading.signal}", outcome, detail, prepared.index))
+    return tuple(checks)
+
+
+async def plan_stages(
+    prepared: PreparedExperiment, workers: Workers, system: System, seed: int
+) -> tuple[PlannedStage, ...]:
+    """What each stage of each fault would hit as things are now; nothing is changed."""
+    stages = []
+    for number, step in enumerate(prepared.experiment.method):
+        if not isinstance(step, FaultStep):
+            continue
+        for stage, radius in enumerate(step.ladder):
+            request = fault_request(step, radius, prepared.arguments[number], (), seed + stage)
+            job = Job(kind=JobKind.PLAN, fault=step.fault, request=request, system=system)
+            result = await workers.run(job, PLAN_TIMEOUT_S)
+            stages.append(PlannedStage(prepared.index, number, stage, str(radius), result))
+    return tuple(stages)
+
+
+def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], policy: Policy) -> tuple[Check, ...]:
+    """Whether each stage can be planned, and stays below the policy's ceiling."""
+    checks = []
+    for planned in stages:
+        step = prepared.experiment.method[planned.step]
+        name = f"{step.name}, stage {planned.stage + 1} ({planned.radius})"
+        reach = planned.result.reach
+        if planned.result.error:
+            outcome, detail = CheckOutcome.FAILURE, planned.result.error
+        elif exceeds(reach, policy.max_blast_radius):
+            outcome = CheckOutcome.FAILURE
+            detail = (
+                f"{reach.affected} of {reach.total} would be affected; the policy's ceiling is "
+                f"{(policy.max_blast_radius or 0) * 100:g}%"
+            )
+        else:
+            outcome, detail = CheckOutcome.OK, planned.result.description
+        checks.append(Check(name, outcome, detail, prepared.index))
+    return tuple(checks)
+
+
+async def read_rules(alerts: AlertSource | None) -> tuple[tuple[AlertRuleInfo, ...], Check | None]:
+    """All alerting rules, and the check that says so when they cannot be read."""
+    if alerts is None:
+        return (), None
+    try:
+        return await alerts.rules(), None
+    except AlertSourceError as error:
+        return (), Check("alert rules", CheckOutcome.FAILURE, str(error))
+
+
+def check_alerts(prepared: PreparedExperiment, rules: Sequence[AlertRuleInfo]) -> tuple[Check, ...]:
+    """Whether each expected alert exists, and can fire in time at all."""
+    experiment = prepared.experiment
+    found = check_rules(experiment.alerts, rules)
+    checks = [Check(result.check, result.outcome, result.detail, prepared.index) for result in found]
+    held_s = sum(step.hold_s * len(step.ladder) for step in experiment.method if isinstance(step, FaultStep))
+    for alert in experiment.alerts:
+        if 0 < held_s < alert.within_s:
+            detail = f"the faults last {held_s:g} s in all, less than the {alert.within_s:g} s it is given to fire"
+            checks.append(Check(f"alert {alert.name}", CheckOutcome.WARNING, detail, prepared.index))
+    return tuple(checks)
+
+
+def check_runbooks(runbooks: Sequence[RunbookInfo], experiment: int) -> tuple[Check, ...]:
+    """Whether each runbook that is named is there and whole. What is wanting is a finding later, not a failure now."""
+    checks = []
+    for runbook in runbooks:
+        wrong = [] if runbook.found else ["there is no such file"]
+        if runbook.missing_sections:
+            wrong.append(f"lacks {', '.join(runbook.missing_sections)}")
+        if runbook.stale:
+            wrong.append(f"last reviewed {runbook.reviewed}")
+        outcome = CheckOutcome.WARNING if wrong else CheckOutcome.OK
+        checks.append(Check(f"runbook {runbook.name}", outcome, "; ".join(wrong) or "found", experiment))
+    return tuple(checks)

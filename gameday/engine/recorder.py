@@ -1,0 +1,157 @@
+"""Writes every event to the journal, without secrets, and offers it to sinks that can neither slow nor stop the run."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from gameday.common.clock import Clock
+from gameday.common.redact import Redactor
+from gameday.journal.events import AnyEvent, SinkFailed
+from gameday.journal.log import JournalError, JournalWriter
+from gameday.journal.state import RunState
+
+_QUEUE_EVENTS = 20_000
+_MAX_UNWRITTEN = 100_000
+
+
+class Sink(Protocol):
+    """Something that tells people what happens. It runs in a thread of its own and may block or fail."""
+
+    name: str
+
+    def handle(self, event: AnyEvent) -> None:
+        """Take one event, in order."""
+        ...
+
+    def close(self) -> None:
+        """The last event has been handled."""
+        ...
+
+
+class _SinkThread:
+    """Feeds one sink from a bounded queue; when that is full, events are dropped for this sink and counted."""
+
+    def __init__(self, sink: Sink, failed: Callable[[str, str], None]) -> None:
+        self.sink = sink
+        self.dropped = 0
+        self._failed = failed
+        self._queue: queue.Queue[AnyEvent | None] = queue.Queue(_QUEUE_EVENTS)
+        self._thread = threading.Thread(target=self._work, name=f"sink-{sink.name}", daemon=True)
+        self._thread.start()
+
+    def offer(self, event: AnyEvent) -> None:
+        try:
+            self._queue.put_nowait(event)
+        except queue.Full:
+            self.dropped += 1
+
+    def _work(self) -> None:
+        told = False
+        while (event := self._queue.get()) is not None:
+            try:
+                self.sink.handle(event)
+            except Exception as error:  # noqa: BLE001 - a sink may fail in any way; it is said once
+                if not told:
+                    told = True
+                    self._failed(self.sink.name, f"{type(error).__name__}: {error}")
+        try:
+            self.sink.close()
+        except Exception as error:  # noqa: BLE001
+            self._failed(self.sink.name, f"{type(error).__name__}: {error}")
+
+    def finish(self, deadline_s: float) -> bool:
+        """Let the sink handle what is queued; False when it did not within the deadline."""
+        try:
+            self._queue.put(None, timeout=deadline_s)
+        except queue.Full:
+            return False
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+
+class SecretInPlanError(Exception):
+    """A plan holds a secret: it can be written neither with it (promise 9) nor without it (undo would not work)."""
+
+
+class Recorder:
+    """The one way into the journal for the process that holds its writer's lock."""
+
+    def __init__(
+        self,
+        writer: JournalWriter,
+        redact: Redactor,
+        sinks: Sequence[Sink] = (),
+        *,
+        state: RunState | None = None,
+        on_failure: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        """`state`: of a journal that is carried on. `on_failure` is told, once, that it can no longer be written."""
+        self.state = state or RunState()
+        self._clock = Clock()
+        self._writer = writer
+        self._redact = redact
+        self._on_failure = on_failure
+        self._unwritten: list[AnyEvent] = []
+        self._failure: str | None = None
+        self._sink_failures: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self._sinks = [_SinkThread(sink, lambda *failure: self._sink_failures.put(failure)) for sink in sinks]
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch, never jumping."""
+        return self._clock.now()
+
+    def record(self, event: AnyEvent, *, sync: bool = False) -> None:
+        """Write an event. When the journal cannot be written the event is kept in memory and the run told to end."""
+        try:
+            self.record_or_raise(event, sync=sync)
+        except JournalError as error:
+            if len(self._unwritten) < _MAX_UNWRITTEN:
+                self._unwritten.append(event)
+            if self._failure is None:
+                self._failure = str(error)
+                self._on_failure(self._failure)
+
+    def record_or_raise(self, event: AnyEvent, *, sync: bool = False) -> None:
+        """Write an event. Raises JournalError when it is not on disk (the state and the sinks know of it all the same),
+        and SecretInPlanError when a fault's plan holds a secret."""
+        event = self._without_secrets(event)
+        self.state.apply(event)
+        for sink in self._sinks:
+            sink.offer(event)
+        self._flush_unwritten()
+        self._writer.append(event, sync=sync)
+
+    def _without_secrets(self, event: AnyEvent) -> AnyEvent:
+        text = msgspec.json.encode(event).decode()
+        redacted = self._redact(text)
+        if redacted == text:
+            return event
+        plan = getattr(event, "plan", None)
+        if plan is not None and self._redact(bytes(plan).decode()) != bytes(plan).decode():
+            raise SecretInPlanError("the plan of this fault holds a secret and cannot be written to the journal")
+        return msgspec.json.decode(redacted, type=AnyEvent)
+
+    def _flush_unwritten(self) -> None:
+        while self._unwritten:
+            self._writer.append(self._unwritten[0])
+            self._unwritten.pop(0)
+
+    def report_sink_failures(self) -> None:
+        """Write what sinks have reported since the last time. Called from the run's own loop."""
+        while not self._sink_failures.empty():
+            name, detail = self._sink_failures.get()
+            self.record(SinkFailed(at=self.now(), sink=name, detail=detail))
+
+    def close(self, sinks_deadline_s: float) -> None:
+        """Let the sinks finish, say which did not, and close the journal. Never raises."""
+        for sink in self._sinks:
+            finished = sink.finish(sinks_deadline_s)
+            if not finished or sink.dropped:
+                detail = f"{sink.dropped} events dropped" if finished else "did not finish in time"
+                self._sink_failures.put((sink.sink.name, detail))
+        self._sinks.clear()
+        self.report_sink_failures()
+        self._writer.close()

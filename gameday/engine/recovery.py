@@ -1,0 +1,77 @@
+"""Takes over a run whose runner is dead: ends what still runs, undoes what its journal says, closes the journal."""
+
+import os
+from collections.abc import Sequence
+
+from gameday.common.processes import ref_of
+from gameday.common.redact import Redactor
+from gameday.engine.locks import FileLock
+from gameday.engine.recorder import Recorder, Sink
+from gameday.engine.runs import WRITER_LOCK, Run
+from gameday.engine.undo import run_rollbacks, undo_all
+from gameday.engine.workers import Workers, kill_leftovers
+from gameday.journal.events import By, GuardianStarted, SessionEnded, Verdict
+from gameday.journal.log import JournalWriter
+from gameday.journal.state import RunState
+
+_LOCK_TIMEOUT_S = 10.0
+_SINKS_DEADLINE_S = 5.0
+
+
+async def recover(
+    run: Run,
+    by: By,
+    reason: str,
+    *,
+    workers: Workers | None = None,
+    secrets: tuple[str, ...] = (),
+    sinks: Sequence[Sink] = (),
+) -> RunState:
+    """Undo whatever the run left; harmless when it left nothing, and when done twice. The state afterwards.
+
+    Raises LockHeldError when the run is alive (or somebody else recovers it), JournalError, OSError and WorkersError.
+    """
+    lock = FileLock(run.directory / WRITER_LOCK)
+    lock.acquire(f"{by} {os.getpid()}", name=run.name, timeout_s=_LOCK_TIMEOUT_S)
+    try:
+        kill_leftovers(run.directory)
+        state = run.state()
+        if state.is_clean and (state.ended is not None or state.session is None):
+            return state
+        return await _take_over(run, state, by, reason, workers, secrets, sinks)
+    finally:
+        lock.release()
+
+
+async def _take_over(
+    run: Run,
+    state: RunState,
+    by: By,
+    reason: str,
+    workers: Workers | None,
+    secrets: tuple[str, ...],
+    sinks: Sequence[Sink],
+) -> RunState:
+    recorder = Recorder(JournalWriter(run.directory), Redactor(secrets), sinks, state=state)
+    own_workers = workers is None
+    try:
+        process = ref_of(os.getpid())
+        assert process is not None
+        recorder.record(GuardianStarted(at=recorder.now(), by=by, reason=reason, process=process), sync=True)
+        if workers is None:
+            faults = {fault.fault for fault in state.faults.values()}
+            workers = Workers(run.directory, faults, chaos_toolkit=bool(state.rollbacks))
+            await workers.start()
+        undone = await undo_all(recorder, workers, by)
+        for experiment in list(reversed(state.rollbacks)):
+            undone = await run_rollbacks(recorder, workers, run.directory, experiment, by) and undone
+        verdict = Verdict.ABORTED if undone else Verdict.UNDO_FAILED
+        recorder.record(
+            SessionEnded(at=recorder.now(), verdict=verdict, exit_code=verdict.exit_code, by=by, reason=reason),
+            sync=True,
+        )
+        return recorder.state
+    finally:
+        if own_workers and workers is not None:
+            workers.close()
+        recorder.close(_SINKS_DEADLINE_S)

@@ -1,0 +1,155 @@
+"""The directories of runs under `.gameday/runs`: their names, whether they live, what they left, messages to them."""
+
+import contextlib
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.files import write_atomically
+from gameday.engine.locks import is_locked
+from gameday.journal.log import JOURNAL_NAME, JournalError, read_events
+from gameday.journal.state import RunState, replay
+
+WRITER_LOCK = "writer.lock"
+GUARDIAN_LOCK = "guardian.lock"
+_MAX_MESSAGE_BYTES = 64 * 1024
+
+
+class RunError(Exception):
+    """The run that was asked for cannot be found or used; the message says why."""
+
+
+class RunLife(StrEnum):
+    RUNNING = "running"
+    UNDOING = "undoing"  # the runner died; the guardian or a recover is at work
+    ENDED = "ended"
+    DEAD = "dead"  # nobody writes, and it has not ended
+
+
+class MessageKind(StrEnum):
+    ABORT = "abort"
+    NOTE = "note"
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What a person says to a run from another terminal."""
+
+    kind: MessageKind
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's directory."""
+
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """The session's id."""
+        return self.directory.name
+
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.directory / JOURNAL_NAME
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a runner, guardian or recover holds the journal."""
+        return is_locked(self.directory / WRITER_LOCK)
+
+    @property
+    def has_guardian(self) -> bool:
+        """Whether a guardian watches over it."""
+        return is_locked(self.directory / GUARDIAN_LOCK)
+
+    def state(self) -> RunState:
+        """Replayed from the journal. Raises JournalError."""
+        return replay(read_events(self.journal))
+
+    def life(self, state: RunState) -> RunLife:
+        """Whether it lives."""
+        if state.ended is not None and state.is_clean:
+            return RunLife.ENDED
+        if self.is_written:
+            return RunLife.RUNNING
+        if self.has_guardian:
+            return RunLife.UNDOING
+        return RunLife.ENDED if state.ended is not None else RunLife.DEAD
+
+    def send(self, message: Message) -> None:
+        """Leave a message, whole or not at all. Raises OSError."""
+        name = f"{time.time_ns()}-{secrets.token_hex(3)}.json"
+        write_atomically(self.directory / "inbox" / name, msgspec.json.encode(message))
+
+    def receive(self) -> tuple[Message, ...]:
+        """Take all messages that have come, oldest first; damaged ones are thrown away."""
+        inbox = self.directory / "inbox"
+        messages = []
+        with contextlib.suppress(OSError):
+            for path in sorted(inbox.glob("*.json")):
+                with contextlib.suppress(OSError, msgspec.MsgspecError):
+                    if path.stat().st_size <= _MAX_MESSAGE_BYTES:
+                        messages.append(msgspec.json.decode(path.read_bytes(), type=Message))
+                path.unlink(missing_ok=True)
+        return tuple(messages)
+
+
+def runs_directory(root: Path) -> Path:
+    """Where the runs of a project lie."""
+    return root / ".gameday" / "runs"
+
+
+def new_run(root: Path, title: str) -> Run:
+    """A new directory, named by time and title so that names sort by age. Raises OSError."""
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
+    name = "-".join(filter(None, (time.strftime("%Y%m%d-%H%M%S", time.gmtime()), words, secrets.token_hex(2))))
+    directory = runs_directory(root) / name
+    (directory / "inbox").mkdir(parents=True)
+    return Run(directory)
+
+
+def all_runs(root: Path) -> tuple[Run, ...]:
+    """Every run, oldest first."""
+    directory = runs_directory(root)
+    if not directory.is_dir():
+        return ()
+    return tuple(Run(path) for path in sorted(directory.iterdir()) if (path / JOURNAL_NAME).exists())
+
+
+def find_run(root: Path, name: str | None) -> Run:
+    """The run of that name (or the one whose name it begins or ends), or the latest. Raises RunError."""
+    runs = all_runs(root)
+    if not runs:
+        raise RunError(f"there are no runs under {runs_directory(root)}")
+    if name is None:
+        return runs[-1]
+    if Path(name).is_dir() and (Path(name) / JOURNAL_NAME).exists():
+        return Run(Path(name).resolve())
+    found = [run for run in runs if run.name == name] or [
+        run for run in runs if run.name.startswith(name) or run.name.endswith(name)
+    ]
+    if len(found) == 1:
+        return found[0]
+    listing = ", ".join(run.name for run in (found or runs)[-5:])
+    raise RunError(f"{'several runs match' if found else 'there is no run'} `{name}`; there are {listing}")
+
+
+def unfinished_runs(root: Path) -> tuple[tuple[Run, RunState], ...]:
+    """Runs that nobody works on and that left something to undo."""
+    found = []
+    for run in all_runs(root):
+        try:
+            state = run.state()
+        except JournalError:
+            continue
+        if not state.is_clean and not run.is_written and not run.has_guardian:
+            found.append((run, state))
+    return tuple(found)

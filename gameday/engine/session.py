@@ -1,0 +1,442 @@
+"""Runs a session: brief → preflight → each experiment → debrief, under locks, with a guardian, open to abort throughout."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gameday import __version__
+from gameday.common.processes import ref_of
+from gameday.common.redact import Redactor
+from gameday.coverage import AlertSource, describe_runbooks, open_alerts
+from gameday.engine.abort import Abort
+from gameday.engine.experiment import ExperimentRunner, PreparedExperiment, Tools
+from gameday.engine.guardian import Guardian, GuardianError
+from gameday.engine.info import describe_experiment, describe_people
+from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
+from gameday.engine.preflight import (
+    Check,
+    check_alerts,
+    check_hours,
+    check_runbooks,
+    check_signals,
+    check_stages,
+    plan_stages,
+    read_rules,
+)
+from gameday.engine.recorder import Recorder, Sink
+from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run, unfinished_runs
+from gameday.engine.workers import Workers, WorkersError
+from gameday.faults.arguments import read_arguments
+from gameday.faults.base import System
+from gameday.faults.registry import load_fault
+from gameday.journal.events import (
+    FORMAT,
+    AlertRuleInfo,
+    AlertRulesRead,
+    CheckOutcome,
+    FindingKind,
+    FindingRaised,
+    NoteAdded,
+    Phase,
+    PhaseEntered,
+    PreflightChecked,
+    SessionEnded,
+    SessionStarted,
+    Verdict,
+)
+from gameday.journal.log import JournalWriter
+from gameday.people import pair
+from gameday.signals import SignalSource, open_source, plan_queries
+from gameday.spec.model import Environment, Experiment, FaultStep, People, Project, SignalId
+
+_INBOX_POLL_S = 0.05
+_SINKS_DEADLINE_S = 5.0
+_ABORT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInput:
+    """All that a session needs to know, read and checked."""
+
+    kind: str  # "game-day" or "experiment"
+    title: str
+    path: Path
+    project: Project
+    environment: Environment  # of kind DECLARED: the lab, if any, is up
+    experiments: tuple[Experiment, ...]
+    people: People
+    secrets: tuple[str, ...]
+    by: str  # who runs it
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResult:
+    """How it ended."""
+
+    run: Run
+    verdict: Verdict
+    reason: str
+
+
+def prepare(session: SessionInput, today: datetime) -> tuple[PreparedExperiment, ...]:
+    """Look up what each experiment needs. Raises SpecError (arguments), FaultError and SignalError."""
+    return tuple(_prepare(session, index, experiment, today) for index, experiment in enumerate(session.experiments))
+
+
+def _prepare(session: SessionInput, index: int, experiment: Experiment, today: datetime) -> PreparedExperiment:
+    arguments = {
+        number: read_arguments(step, load_fault(step.fault))
+        for number, step in enumerate(experiment.method)
+        if isinstance(step, FaultStep)
+    }
+    signals: dict[SignalId, None] = {
+        condition.signal: None for condition in (*experiment.hypothesis.conditions, *experiment.abort_when)
+    }
+    config = session.environment.signals
+    service = session.project.service(experiment.service) if experiment.service else None
+    return PreparedExperiment(
+        index=index,
+        experiment=experiment,
+        arguments=arguments,
+        queries=plan_queries(config, signals) if config and signals else (),
+        runbooks=describe_runbooks(session.project, experiment, today.date()),
+        owner=service.owner if service else None,
+    )
+
+
+def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
+    """The services to lock: the experiment's own, those its faults hit, and all that these depend on."""
+    waiting = [step.target.service for step in experiment.method if isinstance(step, FaultStep)]
+    waiting += [experiment.service] if experiment.service else []
+    found: dict[str, None] = {}
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = None
+            service = project.service(name)
+            waiting += service.depends_on if service else ()
+    # A plain experiment names no service; it must at least not run beside itself.
+    return tuple(sorted(found)) or (str(experiment.path.resolve()),)
+
+
+def faults_of(experiments: Sequence[Experiment]) -> tuple[str, ...]:
+    """The names of all faults that they use."""
+    return tuple(
+        sorted({step.fault for experiment in experiments for step in experiment.method if isinstance(step, FaultStep)})
+    )
+
+
+def uses_chaos_toolkit(experiments: Sequence[Experiment]) -> bool:
+    """Whether any activity or probe is to be run."""
+    return any(
+        experiment.hypothesis.probes
+        or experiment.rollbacks
+        or any(not isinstance(step, FaultStep) for step in experiment.method)
+        for experiment in experiments
+    )
+
+
+async def run_session(
+    session: SessionInput, sinks: Sequence[Sink], *, tell: Callable[[str], None] = lambda _text: None
+) -> SessionResult:
+    """Run it to its end. `tell` reaches the person at the terminal, for what cannot wait for a sink.
+
+    Raises OSError and JournalError when the run's directory cannot be written; SpecError, FaultError and SignalError when
+    the experiments cannot be prepared. From the first injection on it raises nothing.
+    """
+    prepared = prepare(session, datetime.now(UTC))
+    run = new_run(session.project.root, session.title)
+    lock = FileLock(run.directory / WRITER_LOCK)
+    lock.acquire(f"runner {os.getpid()}")
+    try:
+        return await _Session(session, prepared, run, sinks, tell).run()
+    finally:
+        lock.release()
+
+
+class _Session:
+    def __init__(
+        self,
+        session: SessionInput,
+        prepared: tuple[PreparedExperiment, ...],
+        run: Run,
+        sinks: Sequence[Sink],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._session = session
+        self._prepared = prepared
+        self._run = run
+        self._tell = tell
+        self._recorder = Recorder(
+            JournalWriter(run.directory), Redactor(session.secrets), sinks, on_failure=self._journal_failed
+        )
+        self._abort = Abort(self._recorder)
+        self._record = self._recorder.record
+        self._now = self._recorder.now
+        environment = session.environment
+        self._system = System(inventory=environment.inventory)
+        self._locks = ServiceLocks(session.project.root / ".gameday" / "locks", environment.name)
+        self._workers = Workers(
+            run.directory, faults_of(session.experiments), chaos_toolkit=uses_chaos_toolkit(session.experiments)
+        )
+        self._guardian: Guardian | None = None
+        self._source: SignalSource | None = None
+        self._alerts: AlertSource | None = None
+        self._rules: tuple[AlertRuleInfo, ...] = ()
+        self._interrupts = 0
+        self._experiment: int | None = None
+
+    def _journal_failed(self, reason: str) -> None:
+        self._tell(reason)
+        self._abort.ask("journal", reason)
+
+    async def run(self) -> SessionResult:
+        inbox = asyncio.create_task(self._read_inbox())
+        self._hear_signals()
+        try:
+            self._start()
+            verdict, reason = await self._phases()
+        finally:
+            inbox.cancel()
+            self._workers.close()
+            for source in (self._source, self._alerts):
+                if source is not None:
+                    await source.close()
+            self._locks.release()
+        self._record(
+            SessionEnded(at=self._now(), verdict=verdict, exit_code=verdict.exit_code, reason=reason), sync=True
+        )
+        self._recorder.close(_SINKS_DEADLINE_S)
+        # Only now: had anything above failed, the guardian would have seen the pipe close and gone to work.
+        if self._guardian:
+            await asyncio.to_thread(self._guardian.dismiss)
+        return SessionResult(self._run, verdict, reason)
+
+    def _start(self) -> None:
+        session = self._session
+        runner = ref_of(os.getpid())
+        assert runner is not None
+        infos = tuple(
+            describe_experiment(item, session.project, pair(session.people, item.index)) for item in self._prepared
+        )
+        self._recorder.record_or_raise(
+            SessionStarted(
+                at=self._now(),
+                format=FORMAT,
+                gameday=__version__,
+                session=self._run.name,
+                kind=session.kind,
+                title=session.title,
+                path=str(session.path),
+                environment=session.environment.name,
+                host=socket.gethostname(),
+                runner=runner,
+                experiments=infos,
+                people=describe_people(session.people),
+                by=session.by,
+            ),
+            sync=True,
+        )
+        self._record(PhaseEntered(at=self._now(), phase=Phase.BRIEF))
+
+    async def _phases(self) -> tuple[Verdict, str]:
+        self._record(PhaseEntered(at=self._now(), phase=Phase.PREFLIGHT))
+        failed = await self._preflight()
+        if self._abort.request:
+            return Verdict.ABORTED, self._abort.request.reason
+        if failed:
+            return Verdict.NOT_STARTED, failed
+        verdicts = await self._experiments()
+        self._record(PhaseEntered(at=self._now(), phase=Phase.DEBRIEF))
+        return self._conclude(verdicts)
+
+    # -- preflight
+
+    async def _preflight(self) -> str | None:
+        """Look at everything before anything is touched. None when the session may start, else why not."""
+        failures: list[str] = []
+
+        def note(*checks: Check) -> None:
+            for check in checks:
+                self._record(
+                    PreflightChecked(
+                        at=self._now(),
+                        check=check.name,
+                        outcome=check.outcome,
+                        detail=check.detail,
+                        experiment=check.experiment,
+                    )
+                )
+                if check.outcome is CheckOutcome.FAILURE:
+                    failures.append(f"{check.name}: {check.detail}")
+
+        note(*self._check_others())
+        note(check_hours(self._session.environment.policy.hours, datetime.now(UTC)))
+        if not failures:
+            note(await self._start_helpers())
+        if not failures and not self._abort.request:
+            await self._check_experiments(note)
+        return "; ".join(failures) or None
+
+    def _check_others(self) -> tuple[Check, ...]:
+        """Other runs: none may hold our services, and none may have left a fault behind."""
+        checks = []
+        for run, state in unfinished_runs(self._session.project.root):
+            if run.name != self._run.name:
+                left = ", ".join(fault.description or fault.fault for fault in state.faults.values()) or "rollbacks"
+                detail = f"run {run.name} left {left}: undo it first, with `gameday recover {run.name}`"
+                checks.append(Check("earlier runs", CheckOutcome.FAILURE, detail))
+        services = {
+            name for experiment in self._session.experiments for name in services_of(experiment, self._session.project)
+        }
+        try:
+            self._locks.acquire(services, f"run {self._run.name}")
+            checks.append(Check("locks", CheckOutcome.OK, f"locked {', '.join(sorted(services))}"))
+        except LockHeldError as error:
+            detail = f"{error}: one run at a time on a service and its dependencies"
+            checks.append(Check("locks", CheckOutcome.FAILURE, detail))
+        except OSError as error:
+            checks.append(Check("locks", CheckOutcome.FAILURE, f"cannot lock: {error.strerror}"))
+        return tuple(checks)
+
+    async def _start_helpers(self) -> Check:
+        """The guardian and the warm process for faults, at the same time."""
+        session = self._session
+        guardian = Guardian.start(
+            self._run,
+            faults_of(session.experiments),
+            chaos_toolkit=uses_chaos_toolkit(session.experiments),
+            secrets=session.secrets,
+            locks=self._locks.descriptors,
+        )
+        try:
+            self._guardian, _ = await asyncio.gather(guardian, self._workers.start())
+        except (GuardianError, WorkersError) as error:
+            return Check("guardian", CheckOutcome.FAILURE, str(error))
+        return Check("guardian", CheckOutcome.OK, "watching")
+
+    async def _check_experiments(self, note: Callable[..., None]) -> None:
+        environment = self._session.environment
+        if environment.signals and any(item.queries for item in self._prepared):
+            self._source = open_source(environment.signals)
+        self._alerts = open_alerts(environment)
+        self._rules, problem = await read_rules(self._alerts)
+        if problem:
+            note(problem)
+        for item in self._prepared:
+            if self._abort.request:
+                return
+            if self._alerts:
+                self._record(AlertRulesRead(at=self._now(), rules=self._rules, experiment=item.index))
+            stages = await plan_stages(item, self._workers, self._system, self._session.seed)
+            note(*check_stages(item, stages, environment.policy))
+            note(*await check_signals(item, self._source))
+            if item.experiment.hypothesis.conditions and environment.signals is None:
+                detail = f"the environment `{environment.name}` has no signals"
+                note(Check("signals", CheckOutcome.FAILURE, detail, item.index))
+            if item.experiment.alerts and self._alerts is None:
+                detail = f"the environment `{environment.name}` has no alerts"
+                note(Check("alerts", CheckOutcome.FAILURE, detail, item.index))
+            elif not problem:
+                note(*check_alerts(item, self._rules))
+            note(*check_runbooks(item.runbooks, item.index))
+            if item.experiment.controls:
+                detail = f"not applied: {', '.join(item.experiment.controls)}"
+                note(Check("controls", CheckOutcome.WARNING, detail, item.index))
+
+    # -- experiments
+
+    async def _experiments(self) -> list[Verdict]:
+        tools = Tools(
+            run=self._run,
+            recorder=self._recorder,
+            workers=self._workers,
+            abort=self._abort,
+            source=self._source,
+            alerts=self._alerts,
+            rules=self._rules,
+            system=self._system,
+            ceiling=self._session.environment.policy.max_blast_radius,
+            seed=self._session.seed,
+        )
+        verdicts: list[Verdict] = []
+        for item in self._prepared:
+            if self._guardian and not self._guardian.is_alive:
+                self._abort.ask("failure", "the guardian is gone; nothing is injected without one")
+            if self._abort.request:
+                break
+            self._experiment = item.index
+            verdicts.append(await ExperimentRunner(item, tools).run())
+            if verdicts[-1] in (Verdict.ABORTED, Verdict.UNDO_FAILED):
+                break
+        self._experiment = None
+        return verdicts
+
+    def _conclude(self, verdicts: list[Verdict]) -> tuple[Verdict, str]:
+        if Verdict.UNDO_FAILED in verdicts:
+            return Verdict.UNDO_FAILED, "an undo failed or could not be verified"
+        if self._abort.request:
+            return Verdict.ABORTED, self._abort.request.reason
+        missed = [index for index, verdict in enumerate(verdicts) if verdict is Verdict.NOT_STARTED]
+        if missed and len(missed) == len(verdicts):
+            return Verdict.NOT_STARTED, "no experiment could be started"
+        for index in missed:
+            # Others ran and injected, so "nothing was injected" would be untrue of the session as a whole.
+            title = f"“{self._session.experiments[index].title}” could not be started"
+            self._record(FindingRaised(at=self._now(), experiment=index, kind=FindingKind.NOT_STARTED, title=title))
+        if missed or Verdict.WEAKNESS in verdicts:
+            return Verdict.WEAKNESS, ""
+        return Verdict.HELD, ""
+
+    # -- people
+
+    def _hear_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _ABORT_SIGNALS:
+            loop.add_signal_handler(number, self._heard, number)
+        # A stopped runner could neither watch nor undo.
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+
+    def _heard(self, number: signal.Signals) -> None:
+        if self._abort.request is None:
+            self._abort.ask("signal", f"{number.name} was received", by=self._session.by, experiment=self._experiment)
+            return
+        self._abort.is_hasty = True
+        if number is not signal.SIGINT:
+            return
+        self._interrupts += 1
+        left = len(self._recorder.state.faults)
+        if self._interrupts == 1:
+            self._tell(
+                f"The undo is under way ({left} left) and is not cut short. Press Ctrl-C again to leave now and let the "
+                "guardian finish it."
+                if left
+                else "The run is ending. Press Ctrl-C again to leave now."
+            )
+        else:
+            self._tell(
+                f"Left to the guardian. See `gameday status`; undo by hand with `gameday recover {self._run.name}`."
+            )
+            # Not an exception: nothing here may get in the way, and the closing pipe is what calls the guardian.
+            os._exit(Verdict.UNDO_FAILED.exit_code if left else Verdict.ABORTED.exit_code)
+
+    async def _read_inbox(self) -> None:
+        while True:
+            for message in self._run.receive():
+                match message.kind:
+                    case MessageKind.ABORT:
+                        reason = message.text or "asked for from another terminal"
+                        self._abort.ask("command", reason, by=message.author, experiment=self._experiment)
+                    case MessageKind.NOTE:
+                        self._record(
+                            NoteAdded(
+                                at=self._now(), author=message.author, text=message.text, experiment=self._experiment
+                            )
+                        )
+            await asyncio.sleep(_INBOX_POLL_S)

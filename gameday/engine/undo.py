@@ -1,0 +1,179 @@
+"""Undoes everything that a run's state says may be in place: in reverse order, with retries, verified, whatever happens.
+
+The runner, the guardian and `gameday recover` all come here.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.common.json import JsonObject
+from gameday.engine.jobs import Job, JobKind, JobResult
+from gameday.engine.recorder import Recorder
+from gameday.engine.workers import Workers, WorkersError
+from gameday.journal.events import (
+    ActivityEnded,
+    ActivityStarted,
+    By,
+    FaultPlanned,
+    RollbacksEnded,
+    UndoEnded,
+    UndoStarted,
+)
+
+ATTEMPT_TIMEOUT_S = 20.0
+DEADLINE_S = 90.0
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+_ROLLBACK_TIMEOUT_S = 300.0
+
+
+class Rollbacks(msgspec.Struct, frozen=True):
+    """An experiment's rollbacks, in a file beside the journal that only its owner may read: they may name secrets."""
+
+    activities: tuple[JsonObject, ...]
+    configuration: JsonObject
+    secrets: JsonObject
+
+    @staticmethod
+    def path(directory: Path, experiment: int) -> Path:
+        """Where they lie in a run's directory."""
+        return directory / f"rollbacks-{experiment}.json"
+
+
+@dataclass(slots=True)
+class _Open:
+    fault: FaultPlanned
+    attempts: int = 0
+    result: JobResult | None = None
+    began: float = 0.0
+
+
+async def undo_all(
+    recorder: Recorder, workers: Workers, by: By, *, experiment: int | None = None, deadline_s: float = DEADLINE_S
+) -> bool:
+    """Undo every fault that is open (of one experiment, or of all), the last injected first.
+
+    Each is tried; those that fail are tried again with growing pauses until the deadline, in seconds, has passed. One that
+    fails keeps no other from its turn. Whether all was undone and verified.
+    """
+    waiting = [
+        _Open(fault)
+        for fault in reversed(recorder.state.faults.values())
+        if experiment is None or fault.experiment == experiment
+    ]
+    deadline = time.monotonic() + deadline_s
+    pause = _FIRST_PAUSE_S
+    while waiting:
+        for item in waiting:
+            if not item.attempts:
+                item.began = time.monotonic()
+                recorder.record(UndoStarted(at=recorder.now(), fault_id=item.fault.fault_id, by=by))
+            item.attempts += 1
+            item.result = await _attempt(workers, item.fault)
+            if not item.result.error and not item.result.left:
+                _record_end(recorder, item, by)
+        waiting = [item for item in waiting if item.result and (item.result.error or item.result.left)]
+        if not waiting or time.monotonic() + pause > deadline:
+            break
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
+    for item in waiting:
+        _record_end(recorder, item, by)
+    return not waiting
+
+
+async def _attempt(workers: Workers, fault: FaultPlanned) -> JobResult:
+    try:
+        return await workers.run(Job(kind=JobKind.UNDO, fault=fault.fault, plan=fault.plan), ATTEMPT_TIMEOUT_S)
+    except WorkersError as error:
+        # The warm process is gone (killed, perhaps); undo must not depend on it.
+        try:
+            await workers.restart()
+        except WorkersError:
+            return JobResult(error=str(error))
+        return JobResult(error=f"{error}; it was started again")
+
+
+def _record_end(recorder: Recorder, item: _Open, by: By) -> None:
+    assert item.result is not None
+    left = item.result.left or ((item.result.error,) if item.result.error else ())
+    if item.result.error and item.result.left:
+        left = (*item.result.left, item.result.error)
+    recorder.record(
+        UndoEnded(
+            at=recorder.now(),
+            fault_id=item.fault.fault_id,
+            undone=not left,
+            attempts=item.attempts,
+            took_s=round(time.monotonic() - item.began, 4),
+            by=by,
+            left=left,
+        ),
+        sync=True,
+    )
+
+
+async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, experiment: int, by: By) -> bool:
+    """Run an experiment's armed rollbacks, each of them whatever becomes of the others. Whether all succeeded."""
+    failed = []
+    path = Rollbacks.path(directory, experiment)
+    try:
+        rollbacks = msgspec.json.decode(path.read_bytes(), type=Rollbacks)
+    except (OSError, msgspec.MsgspecError) as error:
+        recorder.record(
+            RollbacksEnded(at=recorder.now(), experiment=experiment, failed=(f"{path.name}: {error}",), by=by)
+        )
+        return False
+    for definition in rollbacks.activities:
+        name = str(definition.get("name", "rollback"))
+        number = recorder.state.activities
+        recorder.record(
+            ActivityStarted(
+                at=recorder.now(), experiment=experiment, activity=number, name=name, kind="action", section="rollback"
+            )
+        )
+        began = time.monotonic()
+        request = ActivityRequest(
+            definition=definition, configuration=rollbacks.configuration, secrets=rollbacks.secrets, tolerance=False
+        )
+        try:
+            result = await workers.run(Job(kind=JobKind.ACTIVITY, activity=request), _ROLLBACK_TIMEOUT_S)
+        except WorkersError as error:
+            result = JobResult(error=str(error))
+        end = activity_ended(recorder.now(), experiment, number, result, time.monotonic() - began)
+        recorder.record(end)
+        if end.status != "succeeded":
+            failed.append(name)
+    # A rollback that failed has had its turn; it is a failure that is said, not a debt that `recover` could pay.
+    recorder.record(RollbacksEnded(at=recorder.now(), experiment=experiment, failed=tuple(failed), by=by), sync=True)
+    path.unlink(missing_ok=True)
+    return not failed
+
+
+def activity_ended(at: float, experiment: int, number: int, result: JobResult, took_s: float) -> ActivityEnded:
+    """What the journal says of an activity's end."""
+    outcome = result.outcome
+    if outcome is None:
+        return ActivityEnded(
+            at=at,
+            experiment=experiment,
+            activity=number,
+            status="killed" if result.killed else "failed",
+            took_s=round(took_s, 4),
+            error=result.error,
+        )
+    return ActivityEnded(
+        at=at,
+        experiment=experiment,
+        activity=number,
+        status=outcome.status,
+        took_s=round(took_s, 4),
+        output=outcome.output,
+        error=outcome.error,
+        tolerance_met=outcome.tolerance_met,
+    )

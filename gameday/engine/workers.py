@@ -1,0 +1,235 @@
+"""Runs jobs in child processes that can be killed, a few milliseconds each, and never lets one hold up the run."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.processes import ProcessRef, kill_group, ref_of
+from gameday.engine.jobs import Job, JobResult
+from gameday.engine.zygote import LENGTH_BYTES, framed
+
+_START_TIMEOUT_S = 20.0
+_OUTPUT_TAIL_BYTES = 4096
+_MAX_RESULT_BYTES = 16 * 1024 * 1024
+
+
+class WorkersError(Exception):
+    """Children cannot be started; the message says why."""
+
+
+class Workers:
+    """A zygote and the children forked from it."""
+
+    def __init__(self, directory: Path, faults: Iterable[str], *, chaos_toolkit: bool) -> None:
+        """`directory`: where running children leave their marks. Nothing is started yet."""
+        self._marks = directory / "children"
+        self._faults = sorted(set(faults))
+        self._chaos_toolkit = chaos_toolkit
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended: dict[int, asyncio.Future[int]] = {}
+        self._started: dict[int, ProcessRef] = {}
+        self._listener: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the zygote and wait until it is warm. Raises WorkersError."""
+        self._marks.mkdir(parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        command = [sys.executable, "-m", "gameday.engine.zygote", str(theirs.fileno())]
+        command += ["1" if self._chaos_toolkit else "0", *self._faults]
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone
+            )
+        self._control = ours
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                ready = await loop.sock_recv(ours, 64)
+        except TimeoutError:
+            ready = b""
+        if not ready.startswith(b"0 ready\n"):
+            self.close()
+            raise WorkersError("the process that runs faults did not start")
+        self._listener = asyncio.create_task(self._listen(ours))
+
+    async def restart(self) -> None:
+        """Start a new zygote in place of one that is gone. Raises WorkersError."""
+        self.close()
+        self._ended.clear()
+        await self.start()
+
+    async def _listen(self, control: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        buffer = b""
+        while data := await loop.sock_recv(control, 4096):
+            buffer += data
+            *lines, buffer = buffer.split(b"\n")
+            for line in lines:
+                pid, status = map(int, line.split())
+                self._exit_of(pid).set_result(status)
+        for future in self._ended.values():
+            if not future.done():
+                future.set_result(-signal.SIGKILL)
+
+    def _exit_of(self, pid: int) -> asyncio.Future[int]:
+        return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
+
+    async def run(self, job: Job, timeout_s: float) -> JobResult:
+        """Do the job in a child. A child that takes longer, or that is cancelled, is killed with all its descendants.
+
+        Never raises for what the child does. Raises WorkersError when no child can be had.
+        """
+        if self._control is None or self._listener is None or self._listener.done():
+            raise WorkersError("the process that runs faults is gone")
+        ours, theirs = socket.socketpair()
+        output_read, output_write = os.pipe()
+        ours.setblocking(False)
+        os.set_blocking(output_read, False)
+        tail: deque[bytes] = deque(maxlen=2)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(output_read, _keep_tail, output_read, tail, loop)
+        pid = 0
+        try:
+            with theirs:
+                try:
+                    socket.send_fds(self._control, [b"j"], [theirs.fileno(), output_write])
+                except OSError as error:
+                    raise WorkersError(f"the process that runs faults is gone: {error.strerror}") from error
+                finally:
+                    os.close(output_write)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    pid = int(await _receive_frame(ours))
+                    reference = ref_of(pid)
+                    if reference:
+                        self._started[pid] = reference
+                    await loop.sock_sendall(ours, framed(msgspec.json.encode(_with_marks(job, self._marks))))
+                    return await self._result(ours, pid, tail)
+            except TimeoutError:
+                self._kill(pid)
+                return JobResult(error=f"timed out after {timeout_s:g} s and was killed", killed=True)
+            except (EOFError, OSError):
+                return JobResult(error="the child ended before it began", killed=True)
+            except asyncio.CancelledError:
+                self._kill(pid)
+                if pid:  # what comes next must not run beside its last breath
+                    await asyncio.wait({self._exit_of(pid)}, timeout=1)
+                raise
+        finally:
+            loop.remove_reader(output_read)
+            os.close(output_read)
+            ours.close()
+
+    async def _result(self, connection: socket.socket, pid: int, tail: deque[bytes]) -> JobResult:
+        """The child's answer, or what its end says when it gives none (a descendant may hold the socket open)."""
+        answer = asyncio.ensure_future(_receive_frame(connection))
+        ended = self._exit_of(pid)
+        try:
+            await asyncio.wait({answer, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                # It has ended; what it wrote before is already in the socket's buffer.
+                await asyncio.wait({answer}, timeout=0.2)
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                return msgspec.json.decode(answer.result(), type=JobResult)
+            if answer.done() and not isinstance(answer.exception(), EOFError | OSError):
+                self._kill(pid)
+                return JobResult(error=f"the child's answer cannot be used: {answer.exception()}", killed=True)
+            async with asyncio.timeout(5):
+                status = await ended
+        except TimeoutError:
+            self._kill(pid)
+            return JobResult(error="the child closed its connection without an answer and was killed", killed=True)
+        except msgspec.MsgspecError as error:
+            return JobResult(error=f"the child's answer cannot be read: {error}")
+        finally:
+            answer.cancel()
+        printed = b"".join(tail)[-_OUTPUT_TAIL_BYTES:].decode(errors="replace").strip()
+        how = f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+        return JobResult(
+            error=f"ended without an answer ({how})" + (f": {printed[-400:]}" if printed else ""), killed=True
+        )
+
+    def _kill(self, pid: int) -> None:
+        if pid in self._started:
+            kill_group(self._started[pid])
+
+    def close(self) -> None:
+        """Kill every child's group that is still there, and the zygote. Never raises."""
+        for reference in self._started.values():
+            kill_group(reference)
+        self._started.clear()
+        if self._listener:
+            self._listener.cancel()
+        if self._control:
+            self._control.close()
+        if self._process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(2)
+                return
+            self._process.kill()
+            self._process.wait(2)
+
+
+def kill_leftovers(directory: Path) -> int:
+    """End children that a dead runner left in the middle of their work; how many there were."""
+    killed = 0
+    marks = directory / "children"
+    for mark in sorted(marks.iterdir()) if marks.is_dir() else ():
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            kill_group(msgspec.json.decode(mark.read_bytes(), type=ProcessRef))
+            killed += 1
+        with contextlib.suppress(OSError):
+            mark.unlink()
+    return killed
+
+
+def _with_marks(job: Job, marks: Path) -> Job:
+    return msgspec.structs.replace(job, children=marks)
+
+
+def _keep_tail(descriptor: int, tail: deque[bytes], loop: asyncio.AbstractEventLoop) -> None:
+    """Read what a child prints, so that it never blocks on a full pipe; only the end is kept."""
+    try:
+        data = os.read(descriptor, 65536)
+    except BlockingIOError:
+        return
+    except OSError:
+        data = b""
+    if data:
+        tail.append(data[-_OUTPUT_TAIL_BYTES:])
+    else:
+        loop.remove_reader(descriptor)
+
+
+async def _receive_frame(connection: socket.socket) -> bytes:
+    size = int.from_bytes(await _receive_exactly(connection, LENGTH_BYTES), "big")
+    if size > _MAX_RESULT_BYTES:
+        raise ValueError(f"it is {size} bytes long")
+    return await _receive_exactly(connection, size)
+
+
+async def _receive_exactly(connection: socket.socket, size: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    parts = bytearray()
+    while len(parts) < size:
+        part = await loop.sock_recv(connection, size - len(parts))
+        if not part:
+            raise EOFError("the child ended")
+        parts += part
+    return bytes(parts)

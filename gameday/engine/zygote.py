@@ -1,0 +1,162 @@
+"""The warm process that children are forked from: it has imported what they need, so that one starts in a few milliseconds.
+
+It is single-threaded, for fork's sake. It speaks over one socket: a byte with two descriptors asks for a child, which reads
+its job from the first and writes what it prints to the second; a line `<pid> <status>` says that a child has ended. When
+the socket closes, because the runner ended or died, it kills every child's process group and goes.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.processes import ref_of
+from gameday.engine.jobs import Job, JobResult, perform
+
+LENGTH_BYTES = 8
+# Python itself ignores SIGPIPE, which both the zygote and its children rely on.
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
+
+
+def receive_exactly(connection: socket.socket, size: int) -> bytes:
+    """Read `size` bytes. Raises EOFError when the other side closes first."""
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)
+
+
+def framed(data: bytes) -> bytes:
+    """The data with its length before it."""
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data
+
+
+def _be_child(connection: socket.socket, output: int) -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (*_IGNORED, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    connection.sendall(framed(str(os.getpid()).encode()))
+    job = msgspec.json.decode(
+        receive_exactly(connection, int.from_bytes(receive_exactly(connection, LENGTH_BYTES), "big")), type=Job
+    )
+    mark = _leave_mark(job)
+    result = perform(job)
+    try:
+        data = msgspec.json.encode(result)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        data = msgspec.json.encode(JobResult(error=f"the result cannot be written as JSON: {error}"))
+    connection.sendall(framed(data))
+    if mark:
+        mark.unlink(missing_ok=True)
+
+
+def _leave_mark(job: Job) -> Path | None:
+    """Say on disk that this process group runs, so that the guardian can end it when everybody else is dead."""
+    if job.children is None:
+        return None
+    reference = ref_of(os.getpid())
+    mark = job.children / str(os.getpid())
+    mark.write_bytes(msgspec.json.encode(reference))
+    return mark
+
+
+def _fork(control: socket.socket, descriptors: list[int]) -> int:
+    pid = os.fork()
+    if pid:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return pid
+    status = 1
+    try:
+        control.close()
+        _be_child(socket.socket(fileno=descriptors[0]), descriptors[1])
+        status = 0
+    except (EOFError, OSError):
+        pass  # the runner no longer wants it
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        # Not sys.exit: the parent's atexit handlers and buffers are not the child's to run.
+        os._exit(status)
+
+
+def _preload(faults: list[str], chaos_toolkit: bool) -> None:
+    from gameday.faults.registry import load_fault
+
+    for name in faults:
+        with contextlib.suppress(Exception):  # said properly when the fault is planned
+            load_fault(name)
+    import http.client
+    import urllib.request  # noqa: F401 - what most faults use
+
+    if chaos_toolkit:
+        from gameday.chaostoolkit.adapter import preload
+
+        preload()
+    del http
+
+
+def serve(control: socket.socket) -> None:
+    """Fork a child for each request until the socket closes; then kill them all."""
+    children: set[int] = set()
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    selector = selectors.DefaultSelector()
+    selector.register(control, selectors.EVENT_READ)
+    selector.register(wake_read, selectors.EVENT_READ)
+    control.sendall(b"0 ready\n")
+    try:
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is control:
+                    message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+                    if not message:
+                        return
+                    children.add(_fork(control, descriptors))
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wake_read, 4096)
+                    _reap(control, children)
+    except (BrokenPipeError, ConnectionResetError):
+        return
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _reap(control: socket.socket, children: set[int]) -> None:
+    for pid in list(children):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            children.discard(pid)
+            control.sendall(f"{pid} {os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def main(arguments: list[str]) -> None:
+    """`zygote FD CHAOSTOOLKIT(0|1) FAULT…`"""
+    control = socket.socket(fileno=int(arguments[0]))
+    _preload(arguments[2:], arguments[1] == "1")
+    serve(control)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,81 @@
+"""What the journal says of a run at any moment: which faults may still be in place, and how it ended. Pure replay."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gameday.journal.events import (
+    AbortRequested,
+    ActivityStarted,
+    AnyEvent,
+    ExperimentEnded,
+    FaultPlanned,
+    FindingRaised,
+    PhaseEntered,
+    RollbacksArmed,
+    RollbacksEnded,
+    SessionEnded,
+    SessionStarted,
+    UndoEnded,
+    Verdict,
+)
+
+
+@dataclass(slots=True)
+class RunState:
+    """Grows by one event at a time; the same events always give the same state."""
+
+    session: SessionStarted | None = None
+    phase: PhaseEntered | None = None
+    faults: dict[str, FaultPlanned] = field(default_factory=dict)  # not undone, in the order of injection
+    undo_failed: dict[str, UndoEnded] = field(default_factory=dict)  # the last word on a fault that is still open
+    rollbacks: list[int] = field(default_factory=list)  # experiments whose rollbacks have yet to run
+    abort: AbortRequested | None = None
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    weaknesses: int = 0
+    activities: int = 0  # how many were begun
+    ended: SessionEnded | None = None
+
+    def apply(self, event: AnyEvent) -> None:  # noqa: PLR0912 - one flat match reads best
+        """Take one event in."""
+        match event:
+            case SessionStarted():
+                self.session = event
+            case PhaseEntered():
+                self.phase = event
+            case FaultPlanned():
+                self.faults[event.fault_id] = event
+            case UndoEnded(undone=True):
+                self.faults.pop(event.fault_id, None)
+                self.undo_failed.pop(event.fault_id, None)
+            case UndoEnded():
+                self.undo_failed[event.fault_id] = event
+            case RollbacksArmed():
+                self.rollbacks.append(event.experiment)
+            case RollbacksEnded():
+                if event.experiment in self.rollbacks:
+                    self.rollbacks.remove(event.experiment)
+            case ActivityStarted():
+                self.activities += 1
+            case AbortRequested():
+                self.abort = self.abort or event
+            case ExperimentEnded():
+                self.verdicts[event.experiment] = event.verdict
+            case FindingRaised():
+                self.weaknesses += event.weakness
+            case SessionEnded():
+                self.ended = event
+            case _:
+                pass
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is left to undo."""
+        return not self.faults and not self.rollbacks
+
+
+def replay(events: Iterable[AnyEvent]) -> RunState:
+    """The state after all these events."""
+    state = RunState()
+    for event in events:
+        state.apply(event)
+    return state
