@@ -111,8 +111,8 @@ async def _beat(pipe: int) -> None:
 def _watch(pipe: int) -> str | None:
     """Wait until the runner is done (None), or say why to take over.
 
-    Silence is counted in beats that we waited for ourselves: after a suspended machine wakes up, one beat has passed, not
-    an hour.
+    Silence is counted in beats that we waited for ourselves: after a suspended machine wakes up, one beat has passed,
+    not an hour.
     """
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ)

@@ -38,21 +38,14 @@ async def recover(
         state = run.state()
         if state.is_clean and (state.ended is not None or state.session is None):
             return state
-        return await _take_over(run, state, by, reason, workers, secrets, sinks)
+        recorder = Recorder(JournalWriter(run.directory), Redactor(secrets), sinks, state=state)
+        return await _take_over(run, recorder, by, reason, workers)
     finally:
         lock.release()
 
 
-async def _take_over(
-    run: Run,
-    state: RunState,
-    by: By,
-    reason: str,
-    workers: Workers | None,
-    secrets: tuple[str, ...],
-    sinks: Sequence[Sink],
-) -> RunState:
-    recorder = Recorder(JournalWriter(run.directory), Redactor(secrets), sinks, state=state)
+async def _take_over(run: Run, recorder: Recorder, by: By, reason: str, workers: Workers | None) -> RunState:
+    state = recorder.state
     own_workers = workers is None
     try:
         process = ref_of(os.getpid())

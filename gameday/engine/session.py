@@ -1,4 +1,4 @@
-"""Runs a session: brief → preflight → each experiment → debrief, under locks, with a guardian, open to abort throughout."""
+"""Runs a session: brief → preflight → experiments → debrief, under locks, with a guardian, open to abort."""
 
 import asyncio
 import os
@@ -147,8 +147,8 @@ async def run_session(
 ) -> SessionResult:
     """Run it to its end. `tell` reaches the person at the terminal, for what cannot wait for a sink.
 
-    Raises OSError and JournalError when the run's directory cannot be written; SpecError, FaultError and SignalError when
-    the experiments cannot be prepared. From the first injection on it raises nothing.
+    Raises OSError and JournalError when the run's directory cannot be written; SpecError, FaultError and SignalError
+    when the experiments cannot be prepared. From the first injection on it raises nothing.
     """
     prepared = prepare(session, datetime.now(UTC))
     run = new_run(session.project.root, session.title)
@@ -420,9 +420,7 @@ class _Session:
                 else "The run is ending. Press Ctrl-C again to leave now."
             )
         else:
-            self._tell(
-                f"Left to the guardian. See `gameday status`; undo by hand with `gameday recover {self._run.name}`."
-            )
+            self._tell(f"Left to the guardian: see `gameday status`, or `gameday recover {self._run.name}`.")
             # Not an exception: nothing here may get in the way, and the closing pipe is what calls the guardian.
             os._exit(Verdict.UNDO_FAILED.exit_code if left else Verdict.ABORTED.exit_code)
 

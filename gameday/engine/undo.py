@@ -1,4 +1,4 @@
-"""Undoes everything that a run's state says may be in place: in reverse order, with retries, verified, whatever happens.
+"""Undoes everything that may be in place: in reverse order, with retries, verified, whatever happens.
 
 The runner, the guardian and `gameday recover` all come here.
 """
@@ -58,8 +58,8 @@ async def undo_all(
 ) -> bool:
     """Undo every fault that is open (of one experiment, or of all), the last injected first.
 
-    Each is tried; those that fail are tried again with growing pauses until the deadline, in seconds, has passed. One that
-    fails keeps no other from its turn. Whether all was undone and verified.
+    Each is tried; those that fail are tried again with growing pauses until the deadline, in seconds, has passed. One
+    that fails keeps no other from its turn. Whether all was undone and verified.
     """
     waiting = [
         _Open(fault)

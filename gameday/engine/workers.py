@@ -48,7 +48,7 @@ class Workers:
         command = [sys.executable, "-m", "gameday.engine.zygote", str(theirs.fileno())]
         command += ["1" if self._chaos_toolkit else "0", *self._faults]
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

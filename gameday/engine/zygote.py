@@ -1,8 +1,8 @@
-"""The warm process that children are forked from: it has imported what they need, so that one starts in a few milliseconds.
+"""The warm process that children are forked from: all is imported, so that one starts in a few milliseconds.
 
-It is single-threaded, for fork's sake. It speaks over one socket: a byte with two descriptors asks for a child, which reads
-its job from the first and writes what it prints to the second; a line `<pid> <status>` says that a child has ended. When
-the socket closes, because the runner ended or died, it kills every child's process group and goes.
+It is single-threaded, for fork's sake. It speaks over one socket: a byte with two descriptors asks for a child, which
+reads its job from the first and writes what it prints to the second; a line `<pid> <status>` says that a child has
+ended. When the socket closes, because the runner ended or died, it kills every child's process group and goes.
 """
 
 import contextlib

@@ -16,8 +16,8 @@ class Pair:
 def pair(people: People, experiment: int) -> Pair:
     """Who takes the session's experiment with this index. Everybody gets a turn, and partners change.
 
-    The SREs are shifted by one each time that the builders have all had their turn, so that with as many of the one as of
-    the other the same two do not always meet.
+    The SREs are shifted by one each time that the builders have all had their turn: with as many of the one as of the
+    other, the same two would otherwise always meet.
     """
     builders, sres = people.builders, people.sres
     shift = experiment // len(builders) if builders else 0
