@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gameday.coverage import AlertSource, AlertSourceError, check_rules
 from gameday.engine.experiment import PLAN_TIMEOUT_S, PreparedExperiment, fault_request
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
+from gameday.engine.runs import unfinished_runs
 from gameday.engine.workers import Workers
 from gameday.faults.base import System
 from gameday.journal.events import AlertRuleInfo, CheckOutcome, ReadingState, RunbookInfo
 from gameday.signals import SignalSource
-from gameday.spec.model import FaultStep, Hours, Policy
+from gameday.spec.model import Environment, FaultStep, Hours, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,33 @@ def check_hours(hours: Hours | None, now: datetime) -> Check:
     inside = local.weekday() in hours.days and hours.start_minute <= minute < hours.end_minute
     detail = f"it is {local:%a %H:%M} in {hours.timezone}; the policy allows {hours.text}"
     return Check("hours", CheckOutcome.OK if inside else CheckOutcome.FAILURE, detail)
+
+
+def check_others(root: Path, own: str = "") -> tuple[Check, ...]:
+    """No earlier run of the project may have left anything in place. `own` is the name of the run that asks."""
+    checks = []
+    for run, state in unfinished_runs(root):
+        if run.name != own:
+            left = ", ".join(fault.description or fault.fault for fault in state.faults.values()) or "rollbacks"
+            detail = f"run {run.name} left {left}: undo it first, with `gameday recover {run.name}`"
+            checks.append(Check("earlier runs", CheckOutcome.FAILURE, detail))
+    return tuple(checks) or (Check("earlier runs", CheckOutcome.OK, "left nothing behind"),)
+
+
+def check_sources(prepared: PreparedExperiment, environment: Environment) -> tuple[Check, ...]:
+    """Whether the environment can be asked for what the experiment wants to know."""
+    experiment = prepared.experiment
+    checks = []
+    if experiment.hypothesis.conditions and environment.signals is None:
+        detail = f"the environment `{environment.name}` has no signals"
+        checks.append(Check("signals", CheckOutcome.FAILURE, detail, prepared.index))
+    if experiment.alerts and environment.alerts is None:
+        detail = f"the environment `{environment.name}` has no alerts"
+        checks.append(Check("alerts", CheckOutcome.FAILURE, detail, prepared.index))
+    if experiment.controls:
+        detail = f"not applied: {', '.join(experiment.controls)}"
+        checks.append(Check("controls", CheckOutcome.WARNING, detail, prepared.index))
+    return tuple(checks)
 
 
 async def check_signals(prepared: PreparedExperiment, source: SignalSource | None) -> tuple[Check, ...]:

@@ -22,14 +22,16 @@ from gameday.engine.preflight import (
     Check,
     check_alerts,
     check_hours,
+    check_others,
     check_runbooks,
     check_signals,
+    check_sources,
     check_stages,
     plan_stages,
     read_rules,
 )
 from gameday.engine.recorder import Recorder, Sink
-from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run, unfinished_runs
+from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.arguments import read_arguments
 from gameday.faults.base import System
@@ -276,7 +278,7 @@ class _Session:
                 if check.outcome is CheckOutcome.FAILURE:
                     failures.append(f"{check.name}: {check.detail}")
 
-        note(*self._check_others())
+        note(*check_others(self._session.project.root, self._run.name), self._lock_services())
         note(check_hours(self._session.environment.policy.hours, datetime.now(UTC)))
         if not failures:
             note(await self._start_helpers())
@@ -284,26 +286,18 @@ class _Session:
             await self._check_experiments(note)
         return "; ".join(failures) or None
 
-    def _check_others(self) -> tuple[Check, ...]:
-        """Other runs: none may hold our services, and none may have left a fault behind."""
-        checks = []
-        for run, state in unfinished_runs(self._session.project.root):
-            if run.name != self._run.name:
-                left = ", ".join(fault.description or fault.fault for fault in state.faults.values()) or "rollbacks"
-                detail = f"run {run.name} left {left}: undo it first, with `gameday recover {run.name}`"
-                checks.append(Check("earlier runs", CheckOutcome.FAILURE, detail))
-        services = {
-            name for experiment in self._session.experiments for name in services_of(experiment, self._session.project)
-        }
+    def _lock_services(self) -> Check:
+        """One run at a time on a service and its dependencies."""
+        project = self._session.project
+        services = {name for experiment in self._session.experiments for name in services_of(experiment, project)}
         try:
             self._locks.acquire(services, f"run {self._run.name}")
-            checks.append(Check("locks", CheckOutcome.OK, f"locked {', '.join(sorted(services))}"))
         except LockHeldError as error:
             detail = f"{error}: one run at a time on a service and its dependencies"
-            checks.append(Check("locks", CheckOutcome.FAILURE, detail))
+            return Check("locks", CheckOutcome.FAILURE, detail)
         except OSError as error:
-            checks.append(Check("locks", CheckOutcome.FAILURE, f"cannot lock: {error.strerror}"))
-        return tuple(checks)
+            return Check("locks", CheckOutcome.FAILURE, f"cannot lock: {error.strerror}")
+        return Check("locks", CheckOutcome.OK, f"locked {', '.join(sorted(services))}")
 
     async def _start_helpers(self) -> Check:
         """The guardian and the warm process for faults, at the same time."""
@@ -335,20 +329,11 @@ class _Session:
             if self._alerts:
                 self._record(AlertRulesRead(at=self._now(), rules=self._rules, experiment=item.index))
             stages = await plan_stages(item, self._workers, self._system, self._session.seed)
-            note(*check_stages(item, stages, environment.policy))
+            note(*check_stages(item, stages, environment.policy), *check_sources(item, environment))
             note(*await check_signals(item, self._source))
-            if item.experiment.hypothesis.conditions and environment.signals is None:
-                detail = f"the environment `{environment.name}` has no signals"
-                note(Check("signals", CheckOutcome.FAILURE, detail, item.index))
-            if item.experiment.alerts and self._alerts is None:
-                detail = f"the environment `{environment.name}` has no alerts"
-                note(Check("alerts", CheckOutcome.FAILURE, detail, item.index))
-            elif not problem:
+            if self._alerts and not problem:
                 note(*check_alerts(item, self._rules))
             note(*check_runbooks(item.runbooks, item.index))
-            if item.experiment.controls:
-                detail = f"not applied: {', '.join(item.experiment.controls)}"
-                note(Check("controls", CheckOutcome.WARNING, detail, item.index))
 
     # -- experiments
 
@@ -406,6 +391,7 @@ class _Session:
     def _heard(self, number: signal.Signals) -> None:
         if self._abort.request is None:
             self._abort.ask("signal", f"{number.name} was received", by=self._session.by, experiment=self._experiment)
+            self._tell(f"{number.name}: ending the run; everything is being undone.")
             return
         self._abort.is_hasty = True
         if number is not signal.SIGINT:
@@ -414,8 +400,8 @@ class _Session:
         left = len(self._recorder.state.faults)
         if self._interrupts == 1:
             self._tell(
-                f"The undo is under way ({left} left) and is not cut short. Press Ctrl-C again to leave now and let the "
-                "guardian finish it."
+                f"The undo is under way ({left} left) and is not cut short. "
+                "Press Ctrl-C again to leave now and let the guardian finish it."
                 if left
                 else "The run is ending. Press Ctrl-C again to leave now."
             )

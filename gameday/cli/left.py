@@ -1,0 +1,33 @@
+"""Says what a run has left behind and how to remove it by hand; the last lines that a person reads."""
+
+from pathlib import Path
+
+import click
+
+from gameday.cli.output import say
+from gameday.engine.runs import Run
+from gameday.journal.log import JournalError
+
+
+def say_what_is_left(directory: Path) -> bool:
+    """Whether something is left; then it is said, fault by fault."""
+    run = Run(directory)
+    try:
+        state = run.state()
+    except JournalError as error:
+        say(str(error))
+        return True
+    if state.is_clean:
+        return False
+    say(click.style("LEFT BEHIND, and how to remove it by hand:", fg="red", bold=True))
+    for fault_id, fault in state.faults.items():
+        say(f"  {fault.description or fault.fault}")
+        failed = state.undo_failed.get(fault_id)
+        for what in failed.left if failed else ():
+            say(f"    still so: {what}")
+        say(f"    by hand:  {fault.by_hand}")
+    for experiment in state.rollbacks:
+        title = state.session.experiments[experiment].title if state.session else str(experiment)
+        say(f"  the rollbacks of “{title}” have not run")
+    say(f"Try again with `gameday recover {run.name}`.")
+    return True

@@ -1,0 +1,118 @@
+"""`gameday plan`: what would be hit, by name, and what preflight finds; changes nothing."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gameday.cli.output import fail, say
+from gameday.cli.session import make_input, read_session
+
+if TYPE_CHECKING:
+    from gameday.common.json import JsonObject
+    from gameday.engine.planning import SessionPlan
+    from gameday.engine.session import SessionInput
+
+
+@click.command("plan")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--env", "environment", help="Environment of gameday.yaml; default: the game day's, else the lab.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def command(path: Path, environment: str | None, as_json: bool) -> None:
+    """Show what PATH would hit, by name, and what preflight finds. Exit 0 when it could start, else 3."""
+    from gameday.engine.planning import plan_session
+    from gameday.engine.workers import WorkersError
+    from gameday.faults.base import FaultError
+    from gameday.journal.events import CheckOutcome
+    from gameday.signals import SignalError
+
+    session = make_input(read_session(path, environment), start_lab=False)
+    try:
+        with tempfile.TemporaryDirectory(prefix="gameday-plan-") as scratch:
+            plan = asyncio.run(plan_session(session, Path(scratch), datetime.now(UTC)))
+    except (FaultError, SignalError) as error:
+        fail(str(error), 2)
+    except (WorkersError, OSError) as error:
+        fail(str(error), 3)
+    failures = [check for check in plan.checks if check.outcome is CheckOutcome.FAILURE]
+    if as_json:
+        click.echo(json.dumps(_as_json(session, plan), indent=2))
+    else:
+        _print(session, plan)
+    say(
+        f"It could not start: {len(failures)} of {len(plan.checks)} checks failed. Nothing was changed."
+        if failures
+        else "It could start. Nothing was changed."
+    )
+    sys.exit(3 if failures else 0)
+
+
+def _print(session: "SessionInput", plan: "SessionPlan") -> None:
+    from gameday.journal.events import CheckOutcome
+    from gameday.spec.model import FaultStep
+    from gameday.spec.units import format_duration
+
+    marks = {CheckOutcome.OK: "ok  ", CheckOutcome.WARNING: "warn", CheckOutcome.FAILURE: "FAIL"}
+    click.echo(f"{session.title}, on {session.environment.name}")
+    for item in plan.experiments:
+        click.echo(f"\n{item.index + 1}. {item.experiment.title}")
+        for number, step in enumerate(item.experiment.method):
+            if not isinstance(step, FaultStep):
+                click.echo(f"   {step.kind}: {step.name}")
+                continue
+            click.echo(f"   {step.fault} on {step.target.service}, each stage held {format_duration(step.hold_s)}")
+            for planned in plan.stages:
+                if (planned.experiment, planned.step) == (item.index, number) and not planned.result.error:
+                    reach, names = planned.result.reach, ", ".join(planned.result.targets)
+                    click.echo(f"     {planned.radius:>5}: {reach.affected} of {reach.total}: {names}")
+                    click.echo(f"            undo by hand: {planned.result.by_hand}")
+        for condition in item.experiment.abort_when:
+            click.echo(
+                f"   aborts when {condition.signal} {condition.text} for {format_duration(condition.for_s)}, "
+                f"or cannot be read for {format_duration(item.experiment.timing.blind_after_s)}"
+            )
+        for check in plan.checks:
+            if check.experiment == item.index:
+                click.echo(f"   {marks[check.outcome]}  {check.name}: {check.detail}")
+    click.echo()
+    for check in plan.checks:
+        if check.experiment is None:
+            click.echo(f"{marks[check.outcome]}  {check.name}: {check.detail}")
+
+
+def _as_json(session: "SessionInput", plan: "SessionPlan") -> "JsonObject":
+    return {
+        "schema": 1,
+        "title": session.title,
+        "environment": session.environment.name,
+        "experiments": [item.experiment.title for item in plan.experiments],
+        "stages": [
+            {
+                "experiment": planned.experiment,
+                "step": planned.step,
+                "stage": planned.stage,
+                "blast_radius": planned.radius,
+                "targets": list(planned.result.targets),
+                "affected": planned.result.reach.affected,
+                "total": planned.result.reach.total,
+                "description": planned.result.description,
+                "by_hand": planned.result.by_hand,
+                "error": planned.result.error or None,
+            }
+            for planned in plan.stages
+        ],
+        "checks": [
+            {
+                "check": check.name,
+                "outcome": check.outcome.value,
+                "detail": check.detail,
+                "experiment": check.experiment,
+            }
+            for check in plan.checks
+        ],
+    }

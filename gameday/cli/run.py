@@ -1,0 +1,82 @@
+"""`gameday run`: an experiment or a game day, to its report."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from gameday.cli.output import fail, say
+from gameday.cli.session import make_input, read_session
+
+
+@click.command("run")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--env", "environment", help="Environment of gameday.yaml; default: the game day's, else the lab.")
+@click.option("--yes", is_flag=True, help="Ask nothing before the first injection.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document on stdout.")
+@click.option(
+    "--reports", type=click.Path(path_type=Path, file_okay=False), help="Where reports go; default: reports/."
+)
+@click.option("--seed", type=int, help="Choose the same targets again.")
+def command(
+    path: Path, environment: str | None, yes: bool, as_json: bool, reports: Path | None, seed: int | None
+) -> None:
+    """Run an experiment (native or plain Chaos Toolkit) or a game day."""
+    from dataclasses import replace
+
+    from gameday.engine.session import run_session
+    from gameday.faults.base import FaultError
+    from gameday.journal.log import JournalError
+    from gameday.notify.terminal import Terminal
+    from gameday.signals import SignalError
+    from gameday.spec.location import SpecError
+
+    spec = read_session(path, environment)
+    session = make_input(spec, start_lab=True)
+    if seed is not None:
+        session = replace(session, seed=seed)
+    if session.environment.policy.confirm and not yes:
+        _confirm(session.title, session.environment.name)
+    terminal = Terminal(live=sys.stderr.isatty())
+    try:
+        result = asyncio.run(run_session(session, [terminal], tell=terminal.tell))
+    except SpecError as error:
+        from gameday.cli.load import print_mistakes
+
+        print_mistakes(error)
+        sys.exit(2)
+    except (FaultError, SignalError) as error:
+        fail(str(error), 2)
+    except (JournalError, OSError) as error:
+        fail(f"not started, nothing was injected: {error}", 3)
+    _finish(result.run.directory, reports or spec.project.root / "reports", as_json=as_json)
+    sys.exit(result.verdict.exit_code)
+
+
+def _confirm(title: str, environment: str) -> None:
+    if not sys.stdin.isatty():
+        fail(f"the policy of `{environment}` wants a confirmation; say --yes when nobody can be asked", 3)
+    if not click.confirm(f"Run “{title}” on `{environment}`?", err=True):
+        fail("not confirmed; nothing was injected", 3)
+
+
+def _finish(directory: Path, reports: Path, *, as_json: bool) -> None:
+    """Write the reports and say, last, what a person must know: what is left, and where the report is."""
+    from gameday.cli.left import say_what_is_left
+    from gameday.report.render import Format, write_report
+
+    written: tuple[Path, ...] = ()
+    try:
+        written = write_report(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
+    except OSError as error:
+        # The session is what it was; its journal can be rendered again when there is room.
+        say(f"the report could not be written: {error}; `gameday report {directory.name}` does it again")
+    if as_json:
+        for path in written:
+            if path.suffix == ".json":
+                click.echo(path.read_text())
+    for path in written:
+        if path.suffix == ".html":
+            say(f"report: {path}")
+    say_what_is_left(directory)

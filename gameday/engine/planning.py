@@ -1,0 +1,66 @@
+"""What a session would do as things are now: the same preflight as a run's, without guardian, journal or injection."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from gameday.coverage import open_alerts
+from gameday.engine.experiment import PreparedExperiment
+from gameday.engine.preflight import (
+    Check,
+    PlannedStage,
+    check_alerts,
+    check_hours,
+    check_others,
+    check_runbooks,
+    check_signals,
+    check_sources,
+    check_stages,
+    plan_stages,
+    read_rules,
+)
+from gameday.engine.session import SessionInput, faults_of, prepare
+from gameday.engine.workers import Workers
+from gameday.faults.base import System
+from gameday.signals import open_source
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """What would be hit, and what preflight finds."""
+
+    experiments: tuple[PreparedExperiment, ...]
+    stages: tuple[PlannedStage, ...]
+    checks: tuple[Check, ...]
+
+
+async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> SessionPlan:
+    """Look at everything, change nothing. `now` is aware; `scratch` an empty directory for the children's marks.
+
+    Raises SpecError, FaultError, SignalError and WorkersError.
+    """
+    prepared = prepare(session, now)
+    environment = session.environment
+    checks: list[Check] = [*check_others(session.project.root), check_hours(environment.policy.hours, now)]
+    stages: list[PlannedStage] = []
+    source = open_source(environment.signals) if environment.signals else None
+    alerts = open_alerts(environment)
+    workers = Workers(scratch, faults_of(session.experiments), chaos_toolkit=False)
+    try:
+        await workers.start()
+        rules, problem = await read_rules(alerts)
+        checks += [problem] if problem else []
+        for item in prepared:
+            planned = await plan_stages(item, workers, System(inventory=environment.inventory), session.seed)
+            stages += planned
+            checks += check_stages(item, planned, environment.policy)
+            checks += check_sources(item, environment)
+            checks += await check_signals(item, source)
+            checks += check_alerts(item, rules) if alerts and not problem else ()
+            checks += check_runbooks(item.runbooks, item.index)
+    finally:
+        workers.close()
+        for opened in (source, alerts):
+            if opened is not None:
+                await opened.close()
+    return SessionPlan(prepared, tuple(stages), tuple(checks))

@@ -1,0 +1,279 @@
+"""The terminal: a live view for a person at one, plain lines for a log; quiet about what is well."""
+
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gameday.journal.events import (
+    AbortRequested,
+    ActivityEnded,
+    ActivityStarted,
+    AlertObserved,
+    AlertState,
+    AnyEvent,
+    CheckOutcome,
+    ExperimentEnded,
+    ExperimentInfo,
+    ExperimentStarted,
+    FaultInjected,
+    FaultPlanned,
+    FaultRefused,
+    FindingRaised,
+    GuardianStarted,
+    HypothesisJudged,
+    NoteAdded,
+    Outcome,
+    Phase,
+    PhaseEntered,
+    PreflightChecked,
+    ReadingState,
+    RecoveryMeasured,
+    RollbacksEnded,
+    SessionEnded,
+    SessionStarted,
+    SignalsSampled,
+    SinkFailed,
+    StageEnded,
+    StageStarted,
+    UndoEnded,
+    Verdict,
+)
+from gameday.notify.sparkline import sparkline
+from gameday.spec.units import format_value
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+_HISTORY = 40
+_REFRESH_PER_SECOND = 4
+_COLOURS = {
+    Verdict.HELD: "green",
+    Verdict.WEAKNESS: "yellow",
+    Verdict.NOT_STARTED: "yellow",
+    Verdict.ABORTED: "red",
+    Verdict.UNDO_FAILED: "bold red",
+}
+_WORDS = {
+    Verdict.HELD: "everything held",
+    Verdict.WEAKNESS: "a weakness was found",
+    Verdict.NOT_STARTED: "not started, nothing was injected",
+    Verdict.ABORTED: "aborted, everything undone",
+    Verdict.UNDO_FAILED: "an undo FAILED",
+}
+
+
+@dataclass(slots=True)
+class _View:
+    """What the live view shows now."""
+
+    session: SessionStarted | None = None
+    experiment: int | None = None
+    phase: Phase = Phase.BRIEF
+    stage: str = ""
+    now: float = 0.0
+    values: dict[str, deque[float | None]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    alerts: dict[str, AlertState] = field(default_factory=dict)
+    in_place: dict[str, FaultPlanned] = field(default_factory=dict)
+
+    @property
+    def info(self) -> ExperimentInfo | None:
+        if self.session is None or self.experiment is None:
+            return None
+        return self.session.experiments[self.experiment]
+
+
+class Terminal:
+    """A sink. With `live`, the terminal's last lines are a view that changes; `brief` leaves the session's end out."""
+
+    name = "terminal"
+
+    def __init__(self, *, live: bool, brief: bool = False) -> None:
+        from rich.console import Console
+
+        # Not a terminal: no wrapping, no colours, one line an event.
+        width = None if sys.stderr.isatty() else 10_000
+        self._console: Console = Console(stderr=True, width=width, highlight=False, soft_wrap=not live)
+        self._live: Live | None = None
+        self._wants_live = live
+        self._brief = brief
+        self._view = _View()
+        self._mutex = threading.Lock()
+
+    def tell(self, text: str) -> None:
+        """Say something at once, from any thread. Never raises: a terminal that is gone must not stop a run."""
+        self._print(text, "bold")
+
+    def handle(self, event: AnyEvent) -> None:
+        """Take one event."""
+        self._view.now = event.at
+        if self._wants_live and self._live is None:
+            self._start_live()
+        self._note(event)
+        line = self._line(event)
+        if line:
+            text, style = line
+            self._print(f"{self._clock(event.at)}  {text}", style)
+
+    def close(self) -> None:
+        """Stop the live view."""
+        if self._live:
+            self._live.stop()
+
+    def _print(self, text: str, style: str = "") -> None:
+        from rich.text import Text
+
+        with self._mutex:
+            try:
+                self._console.print(Text(text, style=style))
+            except OSError:
+                return
+
+    def _clock(self, at: float) -> str:
+        seconds = max(0.0, at - self._view.session.at) if self._view.session else 0.0
+        return f"{int(seconds // 60):02}:{seconds % 60:04.1f}"
+
+    # -- one line an event
+
+    def _line(self, event: AnyEvent) -> tuple[str, str] | None:  # noqa: PLR0912 - one flat match reads best
+        match event:
+            case SessionStarted():
+                people = ", ".join(filter(None, [event.people.facilitator, *event.people.builders, *event.people.sres]))
+                return f"{event.title}, on {event.environment}" + (f", with {people}" if people else ""), "bold"
+            case PreflightChecked() if event.outcome is not CheckOutcome.OK:
+                failed = event.outcome is CheckOutcome.FAILURE
+                return f"preflight {event.outcome}: {event.check}: {event.detail}", "red" if failed else "yellow"
+            case ExperimentStarted():
+                info = self._view.info
+                pair = " and ".join(filter(None, (info.builder, info.sre))) if info else ""
+                title = info.title if info else ""
+                return f"▶ {title}" + (f" ({pair})" if pair else ""), "bold"
+            case PhaseEntered(phase=Phase.BASELINE | Phase.UNDO | Phase.RECOVERY):
+                return str(event.phase), "dim"
+            case StageStarted():
+                return f"stage {event.stage + 1} of {event.stages}: blast radius {event.radius}", ""
+            case FaultInjected():
+                fault = self._view.in_place.get(event.fault_id)
+                return f"injected {fault.description or fault.fault if fault else event.fault_id}", "magenta"
+            case FaultRefused():
+                return f"not injected: {event.reason}", "red"
+            case ActivityStarted(section="method" | "rollback"):
+                return f"{event.kind}: {event.name}", ""
+            case ActivityEnded() if event.status != "succeeded":
+                return f"activity {event.status}: {event.error}", "yellow"
+            case HypothesisJudged():
+                return self._judged(event)
+            case AlertObserved():
+                expected = "" if event.expected else " (not expected)"
+                return f"alert {event.name} {event.state}{expected}", "cyan"
+            case NoteAdded():
+                return f"note by {event.author}: {event.text}", "blue"
+            case AbortRequested():
+                return f"ABORT: {event.reason}" + (f" ({event.by})" if event.by else ""), "bold red"
+            case GuardianStarted():
+                return f"{event.by} takes over: {event.reason}", "bold"
+            case UndoEnded():
+                if event.undone:
+                    return f"undone {event.fault_id} in {event.took_s:.2f} s, verified", "green"
+                return f"UNDO FAILED {event.fault_id}: {'; '.join(event.left)}", "bold red"
+            case RollbacksEnded() if event.failed:
+                return f"ROLLBACKS FAILED: {', '.join(event.failed)}", "bold red"
+            case RecoveryMeasured():
+                if event.recovered:
+                    return f"steady again {event.seconds:.1f} s after the undo", "green"
+                return "NOT steady again in time", "red"
+            case FindingRaised():
+                kind = "weakness" if event.weakness else "seen"
+                detail = f" ({event.detail})" if event.detail else ""
+                return f"{kind}: {event.title}{detail}", "yellow" if event.weakness else "dim"
+            case SinkFailed():
+                return f"{event.sink} failed: {event.detail}", "yellow"
+            case ExperimentEnded():
+                reason = f": {event.reason}" if event.reason else ""
+                return f"■ {_WORDS[event.verdict]}{reason}", _COLOURS[event.verdict]
+            case SessionEnded() if not self._brief:
+                reason = f": {event.reason}" if event.reason else ""
+                return f"{_WORDS[event.verdict]}{reason}", f"bold {_COLOURS[event.verdict]}"
+            case _:
+                return None
+
+    def _judged(self, event: HypothesisJudged) -> tuple[str, str]:
+        where = event.when if event.stage is None else f"during stage {event.stage + 1}"
+        if event.held:
+            return f"steady state held {where}", "green"
+        wrong = ", ".join(
+            f"{judgement.subject} {judgement.condition} {judgement.outcome}"
+            for judgement in event.judgements
+            if judgement.outcome is not Outcome.HELD
+        )
+        return f"steady state NOT held {where}: {wrong}", "yellow"
+
+    # -- the live view
+
+    def _note(self, event: AnyEvent) -> None:
+        view = self._view
+        match event:
+            case SessionStarted():
+                view.session = event
+            case ExperimentStarted():
+                view.experiment, view.stage = event.experiment, ""
+                view.values.clear()
+                view.alerts.clear()
+            case PhaseEntered():
+                view.phase = event.phase
+            case StageStarted():
+                view.stage = f"stage {event.stage + 1}/{event.stages} ({event.radius})"
+            case StageEnded():
+                view.stage = ""
+            case FaultPlanned():
+                view.in_place[event.fault_id] = event
+            case UndoEnded(undone=True):
+                view.in_place.pop(event.fault_id, None)
+            case AlertObserved():
+                view.alerts[event.name] = event.state
+            case SignalsSampled():
+                for reading in event.readings:
+                    series = view.values.setdefault(reading.signal, deque(maxlen=_HISTORY))
+                    series.append(reading.value if reading.state is ReadingState.OK else None)
+                    view.states[reading.signal] = str(reading.state)
+            case _:
+                pass
+
+    def _start_live(self) -> None:
+        from rich.live import Live
+
+        self._live = Live(
+            get_renderable=self._render,
+            console=self._console,
+            refresh_per_second=_REFRESH_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def _render(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        view, info = self._view, self._view.info
+        if info is None or view.session is None:
+            return Text(f"{self._clock(view.now)}  {view.phase}", style="dim")
+        head = f"{self._clock(view.now)}  {view.phase}  {view.stage}"
+        if view.in_place:
+            head += f"  {len(view.in_place)} in place"
+        units = {condition.signal: condition for condition in info.conditions if not condition.relative}
+        table = Table.grid(padding=(0, 2))
+        for signal, series in list(view.values.items()):
+            condition = units.get(signal)
+            last = series[-1] if series else None
+            shown = (
+                format_value(last, condition.unit if condition else "/s") if last is not None else view.states[signal]
+            )
+            table.add_row(signal, sparkline(list(series)), shown, condition.text if condition else "")
+        alerts = "  ".join(f"{name} {state}" for name, state in view.alerts.items())
+        return Group(Text(head, style="bold"), table, Text(alerts, style="cyan"))
