@@ -1,0 +1,30 @@
+# One command for each habit. `make demo` and `make test` need nothing but git, make and any Python.
+.PHONY: demo test check bench setup lock clean
+export GAMEDAY_TOOLS := $(CURDIR)/.tools
+
+setup:
+	@scripts/setup
+
+# The main job: a whole game day on the embedded lab. It finds a weakness or two on purpose, so status 1 is as good as 0.
+demo: setup
+	@.venv/bin/gameday run experiments/gamedays/lab.yaml || [ $$? -eq 1 ]
+
+test: setup
+	@.venv/bin/pytest
+
+# Formatting, lint, types. All of it is in CI too.
+check: setup
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+bench: setup
+	@.venv/bin/python benchmarks/all.py
+
+# Pin every package anew, within the ranges of pyproject.toml.
+lock: setup
+	@scripts/lock
+
+clean:
+	@if [ -x .venv/bin/gameday ]; then .venv/bin/gameday lab down; fi
+	rm -rf .venv .tools .gameday
