@@ -1,0 +1,201 @@
+"""Runs one Chaos Toolkit activity and says what came of it. The only module that touches chaoslib.
+
+It stands on the lowest useful functions of chaoslib (`chaoslib.activity.run_activity` and those it needs): pauses,
+background activities, retries and timeouts are the engine's, which runs this in a child process that can be killed. A
+Chaos Toolkit control never runs. What an activity does to its process, such as `os._exit`, is for the engine to notice.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from gameday.chaostoolkit.output import Masker
+from gameday.chaostoolkit.variables import known_secrets, leaves
+from gameday.common.json import JsonObject
+
+_LOGGERS = ("chaostoolkit", "chaostoolkit-lib", "logzero")
+
+
+class ActivityRequest(msgspec.Struct, frozen=True):
+    """An activity as its author wrote it, with the experiment's `configuration` and `secrets` as written.
+
+    With `tolerance`, the output is judged by the definition's tolerance.
+    """
+
+    definition: JsonObject
+    configuration: JsonObject
+    secrets: JsonObject
+    tolerance: bool = False
+
+
+class ActivityOutcome(msgspec.Struct, frozen=True):
+    """What came of it, without the value of any secret.
+
+    `output` is JSON, cut at 64 KiB; what JSON cannot express stands there by its repr. `tolerance_met` is None unless
+    it was asked for and could be judged: what cannot be judged is "failed", never in or out of tolerance. `interrupted`
+    says that the activity asked for the end of the whole experiment.
+    """
+
+    status: Literal["succeeded", "failed"]
+    output: str = "null"
+    error: str = ""
+    tolerance_met: bool | None = None
+    interrupted: bool = False
+
+
+class _FailedError(Exception):
+    """The activity cannot be run or judged; the message says why."""
+
+
+def preload() -> None:
+    """Import all that an activity needs, and quiet what it logs: a process forked afterwards starts at once."""
+    import chaoslib.configuration
+    import chaoslib.experiment
+    import chaoslib.hypothesis
+    import chaoslib.log
+    import chaoslib.secret
+
+    # Extensions log through logzero, which writes to the terminal; chaoslib has a silent stand-in for it.
+    chaoslib.log.override_logzero_module()
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [logging.NullHandler()]
+        logger.propagate = False
+
+
+def run_activity(request: ActivityRequest) -> ActivityOutcome:
+    """Run the activity to its end, in this process. Never raises for what the activity does."""
+    from chaoslib.exceptions import ChaosException, InterruptExecution
+
+    preload()
+    masker = Masker(known_secrets(request.configuration, request.secrets))
+    try:
+        output, met = _run(request, masker)
+    except (_FailedError, ChaosException) as error:
+        return ActivityOutcome(
+            "failed", error=masker.text(_message(error)), interrupted=isinstance(error, InterruptExecution)
+        )
+    except (SystemExit, KeyboardInterrupt) as error:
+        return ActivityOutcome("failed", error=masker.text(f"it ended its process: {error!r}"), interrupted=True)
+    except Exception as error:  # noqa: BLE001 - any module may run in there
+        return ActivityOutcome("failed", error=masker.text(f"{type(error).__name__}: {error}"))
+    return ActivityOutcome("succeeded", output=output, tolerance_met=met)
+
+
+def _run(request: ActivityRequest, masker: Masker) -> tuple[str, bool | None]:
+    import chaoslib.activity
+
+    definition = copy.deepcopy(request.definition)  # chaoslib writes into what it is given
+    if "ref" in definition:
+        raise _FailedError(f"the activity refers to another one (`ref: {definition['ref']}`), which was not filled in")
+    if definition.get("dry"):
+        raise _FailedError(f"the activity is marked `dry: {definition['dry']}`; it was not run")
+    chaoslib.activity.ensure_activity_is_valid(definition)
+    configuration, secrets = _load(request.configuration, request.secrets, masker)
+    value = chaoslib.activity.run_activity(definition, configuration, secrets)
+    met = _judge(definition, value, configuration, secrets) if request.tolerance else None
+    return masker.json(value), met
+
+
+def _load(
+    written_configuration: JsonObject, written_secrets: JsonObject, masker: Masker
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of configuration and secrets, the latter made known to the masker."""
+    from chaoslib.configuration import load_configuration, load_dynamic_configuration
+    from chaoslib.secret import load_secrets
+
+    configuration = load_configuration(copy.deepcopy(written_configuration))
+    secrets = load_secrets(copy.deepcopy(written_secrets), configuration)
+    masker.add(leaves(secrets))
+    values = load_dynamic_configuration(configuration, secrets)
+    missing = sorted(set(configuration) - set(values))
+    if missing:
+        # chaoslib would go on and hand the text `${name}` to the activity.
+        raise _FailedError(f"the probe that gives the configuration `{missing[0]}` its value failed")
+    return values, secrets
+
+
+def _judge(definition: dict[str, Any], value: object, configuration: dict[str, Any], secrets: dict[str, Any]) -> bool:
+    from chaoslib import substitute
+    from chaoslib.hypothesis import ensure_hypothesis_tolerance_is_valid, within_tolerance
+
+    if "tolerance" not in definition:
+        raise _FailedError("it has no tolerance to be judged by")
+    tolerance = definition["tolerance"]
+    ensure_hypothesis_tolerance_is_valid(tolerance)
+    if isinstance(tolerance, str):
+        tolerance = substitute(tolerance, configuration, secrets)
+    elif isinstance(tolerance, dict) and tolerance.get("type") == "probe":
+        tolerance["provider"].setdefault("arguments", {})  # where chaoslib puts the value
+    try:
+        met = within_tolerance(tolerance, value, configuration=configuration, secrets=secrets)
+    except Exception as error:  # an output of another shape than the tolerance's
+        raise _FailedError(f"the tolerance cannot be applied to the output: {type(error).__name__}: {error}") from error
+    if met is None:
+        raise _FailedError(f"chaoslib knows no tolerance of type {type(tolerance).__name__}")
+    return bool(met)
+
+
+def resolve_dynamic_configuration(configuration: JsonObject, secrets: JsonObject) -> JsonObject:
+    """Replace each configuration entry that is a probe by what the probe says now; the rest stays as written.
+
+    The Chaos Toolkit asks these probes once, before the experiment; asked again afterwards, they would see the faults.
+    The values may be secret. Raises ValueError, without secrets, when one cannot be had.
+    """
+    dynamic = {key for key, entry in configuration.items() if isinstance(entry, dict) and entry.get("type") == "probe"}
+    if not dynamic:
+        return configuration
+    preload()
+    masker = Masker(known_secrets(configuration, secrets))
+    try:
+        values, _ = _load(configuration, secrets, masker)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any module may run in there
+        raise ValueError(masker.text(f"the configuration cannot be loaded: {_message(error)}")) from None
+    return {key: values[key] if key in dynamic else entry for key, entry in configuration.items()}
+
+
+def validate_experiment(document: JsonObject) -> tuple[str, ...]:
+    """What chaoslib finds wrong with an experiment; empty when nothing is.
+
+    Configuration and secrets are left out: their values belong to the machine the experiment runs on, and loading them
+    may ask a Vault. Python modules that activities name are imported.
+    """
+    preload()
+    from chaoslib.activity import ensure_activity_is_valid
+    from chaoslib.experiment import ensure_experiment_is_valid
+
+    document = {key: copy.deepcopy(entry) for key, entry in document.items() if key not in ("configuration", "secrets")}
+    # Each activity by itself first: chaoslib stops at the first mistake, and people want to see all of them.
+    messages = [_complaint(ensure_activity_is_valid, activity) for activity in _activities(document)]
+    if not any(messages):
+        messages = [_complaint(ensure_experiment_is_valid, document)]
+    return tuple(dict.fromkeys(message for message in messages if message))
+
+
+def _activities(document: JsonObject) -> Iterator[JsonObject]:
+    """The activities that are at least mappings; what else stands in their place, chaoslib says."""
+    hypothesis = document.get("steady-state-hypothesis")
+    probes = hypothesis.get("probes") if isinstance(hypothesis, dict) else None
+    for section in (probes, document.get("method"), document.get("rollbacks")):
+        for activity in section if isinstance(section, list) else ():
+            if isinstance(activity, dict):
+                yield activity
+
+
+def _complaint(check: Callable[[Any], None], subject: JsonObject) -> str:
+    from chaoslib.exceptions import ChaosException
+
+    try:
+        check(subject)
+    except ChaosException as error:
+        return _message(error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a malformed document, or a module that fails on import
+        return f"the Chaos Toolkit cannot read it: {type(error).__name__}: {error}"
+    return ""
+
+
+def _message(error: BaseException) -> str:
+    return str(error) or type(error).__name__
