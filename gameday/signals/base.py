@@ -14,12 +14,17 @@ class SignalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to ask a source for one signal. `scale` turns the answer into the base unit (milliseconds: 0.001)."""
+    """What to ask a source for one signal. `scale` turns the answer into the base unit (milliseconds: 0.001).
+
+    `freshness` asks the same source for the age, in seconds, of the newest raw sample behind the answer; without it
+    nobody can tell whether the answer is stale.
+    """
 
     signal: SignalId
     expression: str
     unit: Unit
     scale: float = 1.0
+    freshness: str | None = None
 
 
 class SignalSource(Protocol):

@@ -1,0 +1,86 @@
+"""Asks HTTP servers for JSON: always in time, never more than can be held, every failure in one sentence."""
+
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+_EXCERPT = 200  # characters of a body that are worth repeating in a message
+
+
+class HttpError(Exception):
+    """No usable answer; the message says why, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said, of whatever status."""
+
+    status: int
+    body: bytes
+
+    def excerpt(self) -> str:
+        """The beginning of the body on one line, for a message."""
+        return " ".join(self.body[: 4 * _EXCERPT].decode(errors="replace").split())[:_EXCERPT]
+
+
+def parse_url(text: str) -> URL:
+    """An absolute http or https URL. Raises ValueError, saying what was expected, without repeating credentials."""
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise ValueError(f"expected a URL like http://prometheus:9090: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"found the URL `{text.rpartition('@')[2]}`, expected http:// or https:// and a host")
+    return url
+
+
+class HttpClient:
+    """GET requests over kept-alive connections. Bound to the event loop of its first request.
+
+    Redirects are not followed: where they occur, it is mostly a login page, which would be taken for an answer.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        """`timeout_s`: for each request, from waiting for a connection to the last byte."""
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, url: URL, *, max_bytes: int) -> Answer:
+        """One answer of at most `max_bytes`. Raises HttpError, and nothing else for what network and server do."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                headers={"User-Agent": "gameday", "Accept": "application/json", "Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        try:
+            async with self._session.get(url, allow_redirects=False) as response:
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > max_bytes:
+                        raise HttpError(f"the answer is larger than {max_bytes} bytes")
+                if response.status in (301, 302, 303, 307, 308):
+                    to = response.headers.get("Location", "nowhere").partition("?")[0]
+                    raise HttpError(f"HTTP {response.status}, redirected to {to}: expected the API itself")
+                return Answer(response.status, bytes(body))
+        except TimeoutError as error:
+            raise HttpError(f"no answer within {self._timeout_s:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            reason = error.os_error.strerror or str(error.os_error)
+            raise HttpError(f"cannot connect to {url.host}:{url.port}: {reason}") from error
+        except aiohttp.ServerDisconnectedError as error:
+            raise HttpError("the server closed the connection without an answer") from error
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            what = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+            raise HttpError(
+                f"no valid HTTP answer: {' '.join(what.split())[:_EXCERPT] or type(error).__name__}"
+            ) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None

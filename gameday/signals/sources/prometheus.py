@@ -1,0 +1,154 @@
+"""Reads signals from Prometheus, or whatever speaks its HTTP API (Thanos, Mimir, VictoriaMetrics).
+
+Format: https://prometheus.io/docs/prometheus/latest/querying/api/ (instant queries).
+
+An instant query's answer carries the time of the evaluation, not that of the data, and looks back five minutes for a
+sample: what a dead target or a stalled remote write left behind would pass for the present. Hence each query's
+`freshness` is asked beside it. It is evaluated by the server's clock against the server's timestamps, so that a clock
+that differs from ours does no harm.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from yarl import URL
+
+from gameday.common.http import Answer, HttpClient, HttpError, parse_url
+from gameday.journal.events import Reading, ReadingState
+from gameday.signals.base import Query, SignalError
+from gameday.spec.model import SignalsConfig
+
+_MAX_BYTES = 256 * 1024  # one series is a few hundred bytes; more than this is a query for something else
+_MAX_DETAIL = 300
+
+
+class _Series(msgspec.Struct, frozen=True):
+    value: tuple[float, str] | None = None  # absent for a native histogram
+
+
+class _Data(msgspec.Struct, frozen=True, rename="camel"):
+    result_type: str
+    result: msgspec.Raw
+
+
+class _Body(msgspec.Struct, frozen=True, rename="camel"):
+    status: str
+    data: _Data | None = None
+    error_type: str = ""
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+_body = msgspec.json.Decoder(_Body)
+_vector = msgspec.json.Decoder(tuple[_Series, ...])
+_scalar = msgspec.json.Decoder(tuple[float, str])
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What came of one expression, unscaled."""
+
+    state: ReadingState
+    value: float | None = None
+    detail: str = ""
+
+
+class Prometheus:
+    """A SignalSource. All queries of a read go out at once over kept-alive connections."""
+
+    def __init__(self, config: SignalsConfig) -> None:
+        """Raises SignalError when the URL is none."""
+        try:
+            self._base = parse_url(config.url).joinpath("api", "v1", "query")
+        except ValueError as error:
+            raise SignalError(f"signals: {error}") from error
+        self._stale_after_s = config.stale_after_s
+        self._client = HttpClient(config.timeout_s)
+        self._urls: dict[str, URL] = {}
+
+    async def read(self, queries: Sequence[Query]) -> tuple[Reading, ...]:
+        """One reading for each query, in their order. Each expression, of values and freshness, is asked once."""
+        wanted = dict.fromkeys(query.expression for query in queries)
+        wanted |= dict.fromkeys(query.freshness for query in queries if query.freshness)
+        results = dict(zip(wanted, await asyncio.gather(*map(self._ask, wanted)), strict=True))
+        return tuple(
+            self._reading(query, results[query.expression], results[query.freshness] if query.freshness else None)
+            for query in queries
+        )
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.close()
+
+    def _reading(self, query: Query, result: _Result, age: _Result | None) -> Reading:
+        if age is not None and result.state is not ReadingState.UNREACHABLE:
+            result = self._check_age(result, age)
+        value = None if result.value is None else result.value * query.scale
+        return Reading(str(query.signal), result.state, value, result.detail)
+
+    def _check_age(self, result: _Result, age: _Result) -> _Result:
+        if age.value is not None:
+            if age.value <= self._stale_after_s:
+                return result
+            limit = f"{self._stale_after_s:g} s are allowed"
+            return _Result(ReadingState.STALE, detail=f"the newest sample is {age.value:.0f} s old; {limit}")
+        if result.state is not ReadingState.OK:
+            return result
+        # A value whose age nobody knows is not one to rely on.
+        if age.state is ReadingState.UNREACHABLE:
+            return _Result(ReadingState.UNREACHABLE, detail=f"the age of the data cannot be told: {age.detail}")
+        return _Result(ReadingState.STALE, detail="the series behind it has ended: it has no current sample")
+
+    async def _ask(self, expression: str) -> _Result:
+        url = self._urls.get(expression)
+        if url is None:
+            url = self._urls[expression] = self._base.with_query(query=expression)
+        try:
+            return _understand(await self._client.get(url, max_bytes=_MAX_BYTES))
+        except HttpError as error:
+            return _unreachable(str(error))
+
+
+def _unreachable(why: str) -> _Result:
+    return _Result(ReadingState.UNREACHABLE, detail=why[:_MAX_DETAIL])
+
+
+def _understand(answer: Answer) -> _Result:
+    try:
+        body = _body.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if answer.status != 200:
+            return _unreachable(f"HTTP {answer.status}: {answer.excerpt() or 'an empty answer'}")
+        return _unreachable(f"the answer is not of Prometheus's API ({error}): {answer.excerpt() or 'empty'}")
+    if body.status != "success" or body.data is None:
+        return _unreachable(
+            f"Prometheus says {body.error_type or f'HTTP {answer.status}'}: {body.error or 'no reason'}"
+        )
+    try:
+        return _value_of(body.data, body.warnings)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        return _unreachable(f"the answer's {body.data.result_type} is not valid: {error}")
+
+
+def _value_of(data: _Data, warnings: Sequence[str]) -> _Result:
+    detail = f"warning: {warnings[0]}"[:_MAX_DETAIL] if warnings else ""
+    if data.result_type == "vector":
+        series = _vector.decode(data.result)
+        if not series:
+            return _Result(ReadingState.EMPTY, detail=detail)
+        if len(series) > 1:
+            return _unreachable(f"the query gives {len(series)} series, and must give one: aggregate it")
+        sample = series[0].value
+        if sample is None:
+            return _unreachable("the query gives a histogram, and must give a number")
+    elif data.result_type == "scalar":
+        sample = _scalar.decode(data.result)
+    else:
+        return _unreachable(f"the query gives a {data.result_type}, and must give an instant vector of one series")
+    value = float(sample[1])
+    if not math.isfinite(value):
+        return _Result(ReadingState.NAN, detail=detail if math.isnan(value) else f"the value is {sample[1]}")
+    return _Result(ReadingState.OK, value, detail)
