@@ -16,7 +16,7 @@ from gameday.cli.session import make_input, read_session
 if TYPE_CHECKING:
     from gameday.common.json import JsonObject
     from gameday.engine.planning import SessionPlan
-    from gameday.engine.session import SessionInput
+    from gameday.engine.preparation import SessionInput
 
 
 @click.command("plan")

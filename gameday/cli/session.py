@@ -8,7 +8,7 @@ from pathlib import Path
 from gameday.cli.environment import resolve_environment
 from gameday.cli.load import SessionSpec, load_session, print_mistakes
 from gameday.cli.output import fail
-from gameday.engine.session import SessionInput
+from gameday.engine.preparation import SessionInput
 from gameday.spec.location import SpecError
 from gameday.spec.model import People
 from gameday.spec.project import secret_values

@@ -1,6 +1,6 @@
 """Turns what users wrote into what the journal keeps of it."""
 
-from gameday.engine.experiment import PreparedExperiment
+from gameday.engine.context import PreparedExperiment
 from gameday.journal.events import AlertInfo, ConditionInfo, ExperimentInfo, PeopleInfo, StepInfo
 from gameday.people import Pair
 from gameday.spec.model import Activity, Condition, FaultStep, People, Project

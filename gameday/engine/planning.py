@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gameday.coverage import open_alerts
-from gameday.engine.experiment import PreparedExperiment
+from gameday.engine.context import PreparedExperiment
 from gameday.engine.preflight import (
     Check,
     PlannedStage,
@@ -19,7 +19,7 @@ from gameday.engine.preflight import (
     plan_stages,
     read_rules,
 )
-from gameday.engine.session import SessionInput, faults_of, prepare
+from gameday.engine.preparation import SessionInput, faults_of, prepare
 from gameday.engine.workers import Workers
 from gameday.faults.base import System
 from gameday.signals import open_source

@@ -7,8 +7,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gameday.coverage import AlertSource, AlertSourceError, check_rules
-from gameday.engine.experiment import PLAN_TIMEOUT_S, PreparedExperiment, fault_request
+from gameday.engine.context import PreparedExperiment
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
+from gameday.engine.method import PLAN_TIMEOUT_S, fault_request
 from gameday.engine.runs import unfinished_runs
 from gameday.engine.workers import Workers
 from gameday.faults.base import System

@@ -7,14 +7,14 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from gameday import __version__
 from gameday.common.processes import ref_of
 from gameday.common.redact import Redactor
-from gameday.coverage import AlertSource, describe_runbooks, open_alerts
+from gameday.coverage import AlertSource, open_alerts
 from gameday.engine.abort import Abort
-from gameday.engine.experiment import ExperimentRunner, PreparedExperiment, Tools
+from gameday.engine.context import PreparedExperiment, Tools
+from gameday.engine.experiment import ExperimentRunner
 from gameday.engine.guardian import Guardian, GuardianError
 from gameday.engine.info import describe_experiment, describe_people
 from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
@@ -30,12 +30,11 @@ from gameday.engine.preflight import (
     plan_stages,
     read_rules,
 )
+from gameday.engine.preparation import SessionInput, faults_of, prepare, services_of, uses_chaos_toolkit
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.workers import Workers, WorkersError
-from gameday.faults.arguments import read_arguments
 from gameday.faults.base import System
-from gameday.faults.registry import load_fault
 from gameday.journal.events import (
     FORMAT,
     AlertRuleInfo,
@@ -53,28 +52,11 @@ from gameday.journal.events import (
 )
 from gameday.journal.log import JournalWriter
 from gameday.people import pair
-from gameday.signals import SignalSource, open_source, plan_queries
-from gameday.spec.model import Environment, Experiment, FaultStep, People, Project, SignalId
+from gameday.signals import SignalSource, open_source
 
 _INBOX_POLL_S = 0.05
 _SINKS_DEADLINE_S = 5.0
 _ABORT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInput:
-    """All that a session needs to know, read and checked."""
-
-    kind: str  # "game-day" or "experiment"
-    title: str
-    path: Path
-    project: Project
-    environment: Environment  # of kind DECLARED: the lab, if any, is up
-    experiments: tuple[Experiment, ...]
-    people: People
-    secrets: tuple[str, ...]
-    by: str  # who runs it
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,64 +66,6 @@ class SessionResult:
     run: Run
     verdict: Verdict
     reason: str
-
-
-def prepare(session: SessionInput, today: datetime) -> tuple[PreparedExperiment, ...]:
-    """Look up what each experiment needs. Raises SpecError (arguments), FaultError and SignalError."""
-    return tuple(_prepare(session, index, experiment, today) for index, experiment in enumerate(session.experiments))
-
-
-def _prepare(session: SessionInput, index: int, experiment: Experiment, today: datetime) -> PreparedExperiment:
-    arguments = {
-        number: read_arguments(step, load_fault(step.fault))
-        for number, step in enumerate(experiment.method)
-        if isinstance(step, FaultStep)
-    }
-    signals: dict[SignalId, None] = {
-        condition.signal: None for condition in (*experiment.hypothesis.conditions, *experiment.abort_when)
-    }
-    config = session.environment.signals
-    service = session.project.service(experiment.service) if experiment.service else None
-    return PreparedExperiment(
-        index=index,
-        experiment=experiment,
-        arguments=arguments,
-        queries=plan_queries(config, signals) if config and signals else (),
-        runbooks=describe_runbooks(session.project, experiment, today.date()),
-        owner=service.owner if service else None,
-    )
-
-
-def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
-    """The services to lock: the experiment's own, those its faults hit, and all that these depend on."""
-    waiting = [step.target.service for step in experiment.method if isinstance(step, FaultStep)]
-    waiting += [experiment.service] if experiment.service else []
-    found: dict[str, None] = {}
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = None
-            service = project.service(name)
-            waiting += service.depends_on if service else ()
-    # A plain experiment names no service; it must at least not run beside itself.
-    return tuple(sorted(found)) or (str(experiment.path.resolve()),)
-
-
-def faults_of(experiments: Sequence[Experiment]) -> tuple[str, ...]:
-    """The names of all faults that they use."""
-    return tuple(
-        sorted({step.fault for experiment in experiments for step in experiment.method if isinstance(step, FaultStep)})
-    )
-
-
-def uses_chaos_toolkit(experiments: Sequence[Experiment]) -> bool:
-    """Whether any activity or probe is to be run."""
-    return any(
-        experiment.hypothesis.probes
-        or experiment.rollbacks
-        or any(not isinstance(step, FaultStep) for step in experiment.method)
-        for experiment in experiments
-    )
 
 
 async def run_session(

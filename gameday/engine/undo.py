@@ -12,11 +12,11 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.common.json import JsonObject
+from gameday.engine.activities import perform
 from gameday.engine.jobs import Job, JobKind, JobResult
 from gameday.engine.recorder import Recorder
 from gameday.engine.workers import Workers, WorkersError
 from gameday.journal.events import (
-    ActivityEnded,
     ActivityStarted,
     By,
     FaultPlanned,
@@ -131,49 +131,21 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         return False
     for definition in rollbacks.activities:
         name = str(definition.get("name", "rollback"))
-        number = recorder.state.activities
-        recorder.record(
-            ActivityStarted(
-                at=recorder.now(), experiment=experiment, activity=number, name=name, kind="action", section="rollback"
-            )
+        started = ActivityStarted(
+            at=recorder.now(),
+            experiment=experiment,
+            activity=recorder.state.activities,
+            name=name,
+            kind="action",
+            section="rollback",
         )
-        began = time.monotonic()
         request = ActivityRequest(
             definition=definition, configuration=rollbacks.configuration, secrets=rollbacks.secrets, tolerance=False
         )
-        try:
-            result = await workers.run(Job(kind=JobKind.ACTIVITY, activity=request), _ROLLBACK_TIMEOUT_S)
-        except WorkersError as error:
-            result = JobResult(error=str(error))
-        end = activity_ended(recorder.now(), experiment, number, result, time.monotonic() - began)
-        recorder.record(end)
-        if end.status != "succeeded":
+        ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S)
+        if ended.status != "succeeded":
             failed.append(name)
     # A rollback that failed has had its turn; it is a failure that is said, not a debt that `recover` could pay.
     recorder.record(RollbacksEnded(at=recorder.now(), experiment=experiment, failed=tuple(failed), by=by), sync=True)
     path.unlink(missing_ok=True)
     return not failed
-
-
-def activity_ended(at: float, experiment: int, number: int, result: JobResult, took_s: float) -> ActivityEnded:
-    """What the journal says of an activity's end."""
-    outcome = result.outcome
-    if outcome is None:
-        return ActivityEnded(
-            at=at,
-            experiment=experiment,
-            activity=number,
-            status="killed" if result.killed else "failed",
-            took_s=round(took_s, 4),
-            error=result.error,
-        )
-    return ActivityEnded(
-        at=at,
-        experiment=experiment,
-        activity=number,
-        status=outcome.status,
-        took_s=round(took_s, 4),
-        output=outcome.output,
-        error=outcome.error,
-        tolerance_met=outcome.tolerance_met,
-    )

@@ -1,0 +1,46 @@
+"""Runs one Chaos Toolkit activity in a child and writes its beginning and end to the journal."""
+
+import asyncio
+import time
+
+from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.engine.jobs import Job, JobKind, JobResult
+from gameday.engine.recorder import Recorder
+from gameday.engine.workers import Workers, WorkersError
+from gameday.journal.events import ActivityEnded, ActivityStarted
+
+
+async def perform(
+    recorder: Recorder, workers: Workers, request: ActivityRequest, started: ActivityStarted, timeout_s: float
+) -> ActivityEnded:
+    """Run it and say how it ended. Cancelled, its child is killed and that is written down before this raises."""
+    recorder.record(started)
+    began = time.monotonic()
+
+    def end(result: JobResult) -> ActivityEnded:
+        event = _ended(recorder.now(), started, result, round(time.monotonic() - began, 4))
+        recorder.record(event)
+        return event
+
+    try:
+        result = await workers.run(Job(kind=JobKind.ACTIVITY, activity=request), timeout_s)
+    except WorkersError as error:
+        result = JobResult(error=str(error))
+    except asyncio.CancelledError:
+        end(JobResult(error="the run was ended", killed=True))
+        raise
+    return end(result)
+
+
+def _ended(at: float, started: ActivityStarted, result: JobResult, took_s: float) -> ActivityEnded:
+    outcome = result.outcome
+    return ActivityEnded(
+        at=at,
+        experiment=started.experiment,
+        activity=started.activity,
+        status=outcome.status if outcome else "killed" if result.killed else "failed",
+        took_s=took_s,
+        output=outcome.output if outcome else "",
+        error=outcome.error if outcome else result.error,
+        tolerance_met=outcome.tolerance_met if outcome else None,
+    )

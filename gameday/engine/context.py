@@ -1,0 +1,106 @@
+"""What the parts of an experiment's run share: the experiment as prepared, the tools, the findings so far."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.coverage import AlertSource, Finding
+from gameday.engine.abort import Abort
+from gameday.engine.activities import perform
+from gameday.engine.monitor import Monitor
+from gameday.engine.recorder import Recorder
+from gameday.engine.runs import Run
+from gameday.engine.workers import Workers
+from gameday.faults.base import System, Value
+from gameday.journal.events import (
+    ActivityEnded,
+    ActivityStarted,
+    AlertRuleInfo,
+    AnyEvent,
+    Phase,
+    PhaseEntered,
+    RunbookInfo,
+)
+from gameday.signals import Query, SignalSource
+from gameday.spec.model import Activity, Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every experiment of a session shares."""
+
+    run: Run
+    recorder: Recorder
+    workers: Workers
+    abort: Abort
+    source: SignalSource | None
+    alerts: AlertSource | None
+    rules: tuple[AlertRuleInfo, ...]
+    system: System
+    ceiling: float | None  # the policy's largest blast radius, 0 to 1
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedExperiment:
+    """An experiment with all that was looked up for it before the session began."""
+
+    index: int
+    experiment: Experiment
+    arguments: dict[int, dict[str, Value]]  # of fault steps, by their place in the method
+    queries: tuple[Query, ...]
+    runbooks: tuple[RunbookInfo, ...]
+    owner: str | None
+
+
+@dataclass(slots=True)
+class Context:
+    """One experiment while it runs."""
+
+    prepared: PreparedExperiment
+    tools: Tools
+    monitor: Monitor
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def index(self) -> int:
+        """The experiment's place in the session."""
+        return self.prepared.index
+
+    @property
+    def experiment(self) -> Experiment:
+        """As the user wrote it."""
+        return self.prepared.experiment
+
+    @property
+    def record(self) -> Callable[[AnyEvent], None]:
+        """Write an event to the journal."""
+        return self.tools.recorder.record
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Seconds since the Unix epoch."""
+        return self.tools.recorder.now
+
+    def enter(self, phase: Phase) -> None:
+        """A phase begins."""
+        self.record(PhaseEntered(at=self.now(), phase=phase, experiment=self.index))
+
+    async def perform(self, activity: Activity, section: str, timeout_s: float) -> ActivityEnded:
+        """Run an activity of the experiment; `section` is "hypothesis" or "method"."""
+        started = ActivityStarted(
+            at=self.now(),
+            experiment=self.index,
+            activity=self.tools.recorder.state.activities,
+            name=activity.name,
+            kind=activity.kind,
+            section=section,
+            background=activity.background,
+        )
+        request = ActivityRequest(
+            definition=activity.definition,
+            configuration=self.experiment.configuration,
+            secrets=self.experiment.secrets,
+            tolerance=section == "hypothesis",
+        )
+        return await perform(self.tools.recorder, self.tools.workers, request, started, timeout_s)

@@ -1,0 +1,196 @@
+"""The method of one experiment: faults in stages, each planned on disk, injected, held and judged; and activities."""
+
+import asyncio
+import time
+
+from gameday.coverage import Finding
+from gameday.engine.abort import AbortedError
+from gameday.engine.context import Context
+from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
+from gameday.engine.recorder import SecretInPlanError
+from gameday.engine.steady_state import SteadyState
+from gameday.faults.base import FaultRequest, Radius, Value
+from gameday.journal.events import (
+    FaultInjected,
+    FaultPlanned,
+    FaultRefused,
+    FindingKind,
+    Outcome,
+    Phase,
+    StageEnded,
+    StageStarted,
+)
+from gameday.journal.log import JournalError
+from gameday.spec.model import Activity, ActivityKind, BlastRadius, FaultStep
+
+PLAN_TIMEOUT_S = 15.0
+_INJECT_TIMEOUT_S = 30.0
+_ACTIVITY_TIMEOUT_S = 3600.0
+
+
+class InjectionRefusedError(Exception):
+    """A fault could not be planned or injected; the message says why."""
+
+
+def fault_request(
+    step: FaultStep, radius: BlastRadius, arguments: dict[str, Value], already: tuple[str, ...], seed: int
+) -> FaultRequest:
+    """What a step asks of its fault, for one stage."""
+    return FaultRequest(
+        service=step.target.service,
+        caller=step.target.caller,
+        radius=Radius(radius.count, radius.share),
+        arguments=arguments,
+        already=already,
+        seed=seed,
+    )
+
+
+class Method:
+    """Runs the steps, each of them abandoned the moment that an abort is asked for."""
+
+    def __init__(self, context: Context, steady_state: SteadyState) -> None:
+        self._context = context
+        self._steady_state = steady_state
+        self._race = context.tools.abort.race
+        self._background: list[asyncio.Task[bool]] = []
+        self.injected_at: float | None = None  # the first time that something may have been touched
+        self.has_injected = False
+
+    async def run(self) -> None:
+        """All steps, until a stage does not hold or an action fails.
+
+        Raises AbortedError, and InjectionRefusedError when a fault cannot be planned or injected.
+        """
+        began = self._context.now()
+        activities = False
+        for number, step in enumerate(self._context.experiment.method):
+            if isinstance(step, FaultStep):
+                go_on = await self._ladder(number, step)
+            else:
+                activities = True
+                go_on = await self._activity(step)
+            if not go_on:
+                return
+        if self._background:
+            await self._race(asyncio.wait(self._background))
+        samples = self._context.monitor.since(began)
+        if activities and samples:  # the stages of faults have been judged one by one
+            self._context.enter(Phase.JUDGE)
+            await self._race(self._steady_state.judge(samples, "during"))
+
+    def stop_background(self) -> None:
+        """Kill activities that still run in the background."""
+        for task in self._background:
+            task.cancel()
+
+    async def _ladder(self, number: int, step: FaultStep) -> bool:
+        """The stages of one fault, each held and judged before the next. Whether all held."""
+        context = self._context
+        targets: tuple[str, ...] = ()
+        for stage, radius in enumerate(step.ladder):
+            context.record(
+                StageStarted(
+                    at=context.now(),
+                    experiment=context.index,
+                    step=number,
+                    stage=stage,
+                    stages=len(step.ladder),
+                    radius=str(radius),
+                )
+            )
+            context.enter(Phase.INJECT)
+            arguments = context.prepared.arguments[number]
+            request = fault_request(step, radius, arguments, targets, context.tools.seed + stage)
+            targets = await self._inject(number, stage, step, request)
+            context.enter(Phase.HOLD)
+            began = context.now()
+            await self._race(asyncio.sleep(step.hold_s))
+            context.enter(Phase.JUDGE)
+            samples = context.monitor.since(began)
+            judgements = await self._race(self._steady_state.judge(samples, "during", step=number, stage=stage))
+            held = all(judgement.outcome is Outcome.HELD for judgement in judgements)
+            context.record(StageEnded(at=context.now(), experiment=context.index, step=number, stage=stage, held=held))
+            if not held:
+                return False
+        return True
+
+    async def _inject(self, number: int, stage: int, step: FaultStep, request: FaultRequest) -> tuple[str, ...]:
+        """Plan, write the plan to disk, inject. The names of all targets that are hit now."""
+        context, tools = self._context, self._context.tools
+        plan = Job(kind=JobKind.PLAN, fault=step.fault, request=request, system=tools.system)
+        planned = await self._race(tools.workers.run(plan, PLAN_TIMEOUT_S))
+        if planned.error:
+            raise InjectionRefusedError(f"{step.name}: {planned.error}")
+        if exceeds(planned.reach, tools.ceiling):
+            raise InjectionRefusedError(
+                f"{step.name}: {planned.reach.affected} of {planned.reach.total} would be affected, and the policy's "
+                f"ceiling is {(tools.ceiling or 0) * 100:g}%"
+            )
+        fault_id = f"{context.index}.{number}.{stage}"
+        self._write_ahead(fault_id, number, stage, step, planned)
+        began = time.monotonic()
+        if self.injected_at is None:
+            self.injected_at = context.now()
+        inject = Job(
+            kind=JobKind.INJECT, fault=step.fault, plan=planned.plan, system=tools.system, ceiling=tools.ceiling
+        )
+        injected = await self._race(tools.workers.run(inject, _INJECT_TIMEOUT_S))
+        if injected.error:
+            context.record(
+                FaultRefused(at=context.now(), experiment=context.index, fault_id=fault_id, reason=injected.error)
+            )
+            raise InjectionRefusedError(f"{step.name}: {injected.error}")
+        self.has_injected = True
+        took_s = round(time.monotonic() - began, 4)
+        context.record(FaultInjected(at=context.now(), experiment=context.index, fault_id=fault_id, took_s=took_s))
+        return planned.targets
+
+    def _write_ahead(self, fault_id: str, number: int, stage: int, step: FaultStep, planned: JobResult) -> None:
+        """The plan and with it the undo are on disk when this returns; raises AbortedError when they cannot be."""
+        context = self._context
+        event = FaultPlanned(
+            at=context.now(),
+            experiment=context.index,
+            fault_id=fault_id,
+            fault=step.fault,
+            targets=planned.targets,
+            affected=planned.reach.affected,
+            total=planned.reach.total,
+            plan=planned.plan,
+            by_hand=planned.by_hand,
+            step=number,
+            stage=stage,
+            description=planned.description,
+        )
+        try:
+            context.tools.recorder.record_or_raise(event, sync=True)
+        except (JournalError, SecretInPlanError) as error:
+            # Nothing was touched, so there is nothing to undo.
+            context.tools.recorder.state.faults.pop(fault_id, None)
+            context.tools.abort.ask("journal", str(error), experiment=context.index)
+            raise AbortedError from error
+
+    async def _activity(self, activity: Activity) -> bool:
+        """One Chaos Toolkit activity. Whether the method may go on."""
+        self._context.enter(Phase.INJECT)
+        if activity.kind is ActivityKind.ACTION and self.injected_at is None:
+            self.injected_at = self._context.now()
+        if activity.background:
+            self._background.append(asyncio.create_task(self._with_pauses(activity)))
+            return True
+        return await self._race(self._with_pauses(activity))
+
+    async def _with_pauses(self, activity: Activity) -> bool:
+        await asyncio.sleep(activity.pause_before_s)
+        ended = await self._context.perform(activity, "method", _ACTIVITY_TIMEOUT_S)
+        await asyncio.sleep(activity.pause_after_s)
+        is_action = activity.kind is ActivityKind.ACTION
+        if ended.status != "succeeded":
+            # A probe in the method only looks; that it could not is no weakness of the service.
+            title = f"The {activity.kind} “{activity.name}” failed"
+            finding = Finding(FindingKind.ACTIVITY_FAILED, title, ended.error, weakness=is_action)
+            self._context.findings.append(finding)
+            return not is_action
+        self.has_injected = self.has_injected or is_action
+        return True
