@@ -32,9 +32,9 @@ def request(
 ) -> Response:
     """Send one request and read the whole answer.
 
-    `timeout_s`, in seconds, bounds each wait until the answer begins, and then the whole of its body. A body longer than
-    `max_bytes` is an error. The environment's proxy settings are not used: a fault must reach exactly the address that
-    it planned with. Raises HttpError.
+    `timeout_s`, in seconds, bounds each wait until the answer begins, and then the whole of its body. A body longer
+    than `max_bytes` is an error. Proxy settings of the environment are not used: a fault must reach exactly the address
+    that it planned with. Raises HttpError.
     """
     parts, port = _split(url)
     shown = f"{method} {parts.scheme}://{parts.hostname}{f':{port}' if port else ''}{parts.path}"
@@ -47,14 +47,14 @@ def request(
         response = connection.getresponse()
         deadline = time.monotonic() + timeout_s
         data = bytearray()
-        while len(data) <= max_bytes:
+        while not response.isclosed():
             connected.settimeout(max(deadline - time.monotonic(), 0.001))
             part = response.read1(_CHUNK_BYTES)
             if not part:
                 break
             data += part
-        else:
-            raise HttpError(f"{shown}: the answer is longer than {max_bytes} bytes")
+            if len(data) > max_bytes:
+                raise HttpError(f"{shown}: the answer is longer than {max_bytes} bytes")
         if response.length:
             raise HttpError(f"{shown}: the answer was cut off")
         return Response(response.status, bytes(data))
