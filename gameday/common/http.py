@@ -1,5 +1,6 @@
 """Asks HTTP servers for JSON: always in time, never more than can be held, every failure in one sentence."""
 
+import os
 from dataclasses import dataclass
 
 import aiohttp
@@ -69,7 +70,8 @@ class HttpClient:
         except TimeoutError as error:
             raise HttpError(f"no answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientConnectorError as error:
-            reason = error.os_error.strerror or str(error.os_error)
+            errno = error.os_error.errno  # asyncio's own text repeats the address
+            reason = os.strerror(errno) if errno and errno > 0 else str(error.os_error)
             raise HttpError(f"cannot connect to {url.host}:{url.port}: {reason}") from error
         except aiohttp.ServerDisconnectedError as error:
             raise HttpError("the server closed the connection without an answer") from error

@@ -21,10 +21,11 @@ class SeenAlert:
 @dataclass(frozen=True, slots=True)
 class AlertsSeen:
     """One look at all sources. `unreachable` names those that did not answer, with the reason: about their alerts
-    this look says nothing, not that they are silent."""
+    this look says nothing, not that they are silent. `suppressed`: names of alerts that nobody is told of, and why."""
 
     alerts: tuple[SeenAlert, ...]
     unreachable: tuple[tuple[str, str], ...] = ()
+    suppressed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
