@@ -43,7 +43,7 @@ def up() -> None:
     ):
         _say(f"  {name:<14} {address}")
     if not before:
-        _say("Prometheus has its first signals in a few seconds. `gameday lab down` ends all of it.")
+        _say("Prometheus has all signals after ten seconds. `gameday lab down` ends all of it.")
 
 
 @command.command("down")

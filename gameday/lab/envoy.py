@@ -112,7 +112,8 @@ def _cluster(name: str, ports: list[int]) -> JsonObject:
         "name": name,
         "type": "STATIC",
         "connect_timeout": "0.25s",
-        "lb_policy": "LEAST_REQUEST",
+        # Not LEAST_REQUEST: it favours the replica that fails fastest, and 30 % of aborts would become 40 %.
+        "lb_policy": "ROUND_ROBIN",
         "load_assignment": _endpoints(name, ports),
         "health_checks": [
             {

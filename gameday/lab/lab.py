@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from gameday.common.processes import ProcessRef, is_alive, kill_group, ref_of, send_signal, state_of
 from gameday.lab.base import LabError, LabInfo, LabStatus, PartStatus
+from gameday.lab.monitoring import WINDOW
 from gameday.lab.programs import find_programs
 from gameday.lab.state import Part, Paths, State, read_state
 from gameday.lab.topology import SERVICES, url
@@ -39,8 +40,8 @@ class Lab:
     def up(self, progress: Progress = lambda _: None, *, signals: bool = True) -> LabInfo:
         """Start what is not running; return once every part answers and, with `signals`, Prometheus has data of all.
 
-        The parts answer within a second or two. Prometheus scrapes nothing in the first five seconds of its life, so
-        that signals take about seven. Harmless when the lab is up; one that is half up, or has a part that was given
+        The parts answer within a second or two. Prometheus scrapes nothing in the first five seconds of its life, and
+        a rate needs five more, so that signals take about ten. Harmless when the lab is up; one that is half up, or has a part that was given
         up, is started anew. Raises LabError when a program is missing, a part does not start or all is not ready within
         30 s; what this call started is then ended again.
         """
@@ -185,11 +186,12 @@ class Lab:
         names = {state.supervisor: "supervisor"} | {part.process: part.name for part in state.parts if part.process}
         ended = tuple(name for ref, name in names.items() if ref and is_alive(ref))
         # The supervisor ends its children itself; what it leaves, or what outlived it, is ended one by one.
-        send_signal(state.supervisor, signal.SIGTERM)
+        supervised = send_signal(state.supervisor, signal.SIGTERM)
         if not _wait_gone((state.supervisor,), _DOWN_S / 2):
             send_signal(state.supervisor, signal.SIGKILL)
             _wait_gone((state.supervisor,), _DOWN_S / 2)
-        kill_group(state.supervisor)
+        if supervised:  # its group was its own a moment ago; that of one long dead may be anyone's
+            kill_group(state.supervisor)
         # What was restarted while we waited is in the newest record.
         left = {*state.processes(), *(read_state(self._paths) or state).processes()}
         for ref in left:
@@ -222,10 +224,10 @@ def _readiness(state: State) -> dict[str, str]:
 
 
 def _first_signals(state: State) -> dict[str, str]:
-    # Two scrapes of every service's traffic: from then on its signals can be read.
-    services = "|".join(service.name for service in SERVICES)
-    query = f'count(rate(envoy_http_downstream_rq_completed{{service=~"{services}"}}[5s]) > 0) == {len(SERVICES)}'
-    return {"the first signals": f"{url(state.layout.prometheus)}/api/v1/query?query={quote(query)}"}
+    # A whole window of every service: a rate over less would be too low, and a baseline with it.
+    counts = f'count_over_time(envoy_http_downstream_rq_completed{{service!=""}}[{WINDOW}])'
+    query = f"count({counts} >= 5) == {len(SERVICES)}"
+    return {f"{WINDOW} of signals": f"{url(state.layout.prometheus)}/api/v1/query?query={quote(query)}"}
 
 
 def _answers(address: str) -> bool:

@@ -31,8 +31,8 @@ class Load:
 
     async def run(self) -> None:
         """Wait until the shop answers, then send for ever."""
-        while not await self._is_open():
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - the event is in another process
+        while not await self._is_open():  # noqa: ASYNC110 - it opens in another process
+            await asyncio.sleep(0.05)
         due = time.monotonic()
         while True:
             if len(self._tasks) < IN_FLIGHT_LIMIT:

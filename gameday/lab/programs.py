@@ -42,11 +42,11 @@ _WANTED = (
 )
 
 
-def _search_path() -> str:
+def _directories() -> list[str]:
     directories: list[str] = []
     if tools := os.environ.get(TOOLS_VARIABLE):
-        root = Path(tools)
-        # An unpacked Debian package keeps its programs under usr/bin; release archives keep them in one directory each.
+        root = Path(tools).absolute()
+        # An unpacked Debian package keeps its programs under usr/bin; it may have a directory to itself.
         candidates = [
             root / "usr/bin",
             root / "bin",
@@ -54,15 +54,15 @@ def _search_path() -> str:
             *sorted(root.glob("*/bin")),
             *sorted(root.glob("*/usr/bin")),
         ]
-        directories += [str(directory.absolute()) for directory in candidates]
+        directories += [str(directory) for directory in candidates]
     # Where pip puts the command of a wheel, even when the virtual environment is not activated.
     directories.append(str(Path(sys.executable).parent))
-    directories.append(os.environ.get("PATH", os.defpath))
-    return os.pathsep.join(directories)
+    return [*directories, *os.environ.get("PATH", os.defpath).split(os.pathsep)]
 
 
-def _find(wanted: _Wanted, path: str) -> Path | None:
-    found = next(filter(None, (shutil.which(name, path=path) for name in wanted.names)), None)
+def _find(wanted: _Wanted) -> Path | None:
+    places = ((directory, name) for directory in _directories() for name in wanted.names)
+    found = next(filter(None, (shutil.which(name, path=directory) for directory, name in places)), None)
     return Path(found).absolute() if found else None
 
 
@@ -71,8 +71,7 @@ def find_programs() -> Programs:
 
     Raises LabError naming everything that is missing, with the command that installs it.
     """
-    path = _search_path()
-    found = [_find(wanted, path) for wanted in _WANTED]
+    found = [_find(wanted) for wanted in _WANTED]
     missing = [wanted for wanted, program in zip(_WANTED, found, strict=True) if program is None]
     if missing:
         lines = [f"the lab needs {' and '.join(wanted.title for wanted in missing)}, not found on this machine."]

@@ -74,6 +74,8 @@ def _programs(paths: Paths, layout: Layout, programs: Programs) -> list[_Child]:
         f"--storage.tsdb.path={paths.data / 'prometheus'}",
         "--storage.tsdb.retention.time=6h",
         f"--web.listen-address={HOST}:{layout.prometheus}",
+        # What fires before Alertmanager is discovered, or while it is down, is sent again after this, not a minute.
+        "--rules.alert.resend-delay=5s",
         "--log.level=warn",
     )
     alertmanager = _run_program(
@@ -138,15 +140,8 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only so that it wakes the loop
         signal.set_wakeup_fd(self._wake_write)
         self._record()
-        _write_configs(self._paths, self._layout)
-        self._start(_programs(self._paths, self._layout, find_programs()))
-        parts = _python_parts(self._paths, self._layout)
-        gc.collect()
-        gc.freeze()  # the collector would otherwise touch, and so copy, every page the children share
-        self._start(parts)
-        self._complete = True
-        self._record()
         try:
+            self._start_all()
             while not self._stopping:
                 self._wait()
                 changed = self._reap()
@@ -157,6 +152,16 @@ class Supervisor:
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
+
+    def _start_all(self) -> None:
+        _write_configs(self._paths, self._layout)
+        self._start(_programs(self._paths, self._layout, find_programs()))
+        parts = _python_parts(self._paths, self._layout)
+        gc.collect()
+        gc.freeze()  # the collector would otherwise touch, and so copy, every page the children share
+        self._start(parts)
+        self._complete = True
+        self._record()
 
     def _start(self, children: list[_Child]) -> None:
         self._children += children

@@ -1,0 +1,23 @@
+"""One real lab for all tests that leave it as they found it."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from labtools import RunningLab  # type: ignore[import-not-found]
+
+from gameday.lab import Lab
+from gameday.lab.state import Paths
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    root = tmp_path_factory.mktemp("shop")
+    lab = Lab(root)
+    try:
+        started = time.monotonic()
+        lab.up(signals=False)
+        took_s = time.monotonic() - started
+        yield RunningLab(lab, lab.up(), Paths(root / ".gameday" / "lab"), took_s)
+    finally:
+        lab.down()
