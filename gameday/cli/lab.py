@@ -59,6 +59,27 @@ def down() -> None:
     _say(f"Ended {len(ended)} processes: {', '.join(ended)}." if ended else "The lab was not running.")
 
 
+@command.command("url")
+@click.argument("part", type=click.Choice(["shop", "prometheus", "alertmanager", "receiver", "envoy"]))
+def url(part: str) -> None:
+    """Print the URL of a part, for a shell: its port is another each time. Exit status 3: not running."""
+    from gameday.common.project import find_root
+    from gameday.lab import Lab
+
+    info = Lab(find_root()).info()
+    if info is None:
+        _say("The lab is not running; `gameday lab up` starts it.")
+        sys.exit(3)
+    urls = {
+        "shop": info.shop_url,
+        "prometheus": info.prometheus_url,
+        "alertmanager": info.alertmanager_url,
+        "receiver": info.receiver_url,
+        "envoy": info.envoy_admin,
+    }
+    click.echo(urls[part])
+
+
 @command.command("status")
 def status() -> None:
     """Show each part. Exit status: 0 all up, 1 a part is dead, 3 not running."""

@@ -41,9 +41,9 @@ class Lab:
         """Start what is not running; return once every part answers and, with `signals`, Prometheus has data of all.
 
         The parts answer within a second or two. Prometheus scrapes nothing in the first five seconds of its life, and
-        a rate needs five more, so that signals take about ten. Harmless when the lab is up; one that is half up, or has a part that was given
-        up, is started anew. Raises LabError when a program is missing, a part does not start or all is not ready within
-        30 s; what this call started is then ended again.
+        a rate needs five more, so that signals take about ten. Harmless when the lab is up; one that is half up, or has
+        a part that was given up, is started anew. Raises LabError when a program is missing, a part does not start or
+        all is not ready within 30 s; what this call started is then ended again.
         """
         find_programs()
         with self._lock():

@@ -104,7 +104,7 @@ def _dashboard(layout: Layout, *expressions: str) -> str:
 
 
 def _alert(
-    layout: Layout, objective: Objective, suffix: str, expression: str, summary: str, *, for_: str = "2s"
+    layout: Layout, objective: Objective, suffix: str, runbook: str, expression: str, summary: str, *, for_: str = "2s"
 ) -> JsonObject:
     service = objective.service
     signals = (
@@ -113,7 +113,6 @@ def _alert(
         f'service:request_milliseconds:p99_rate{WINDOW}{{service="{service}"}}',
         f'up{{service="{service}"}}',
     )
-    words = "".join(f"-{character.lower()}" if character.isupper() else character for character in suffix)
     return {
         "alert": f"{service.title()}{suffix}",
         "expr": expression,
@@ -121,7 +120,7 @@ def _alert(
         "labels": {"severity": objective.severity, "service": service},
         "annotations": {
             "summary": summary,
-            "runbook_url": f"runbooks/{service}{words}.md",
+            "runbook_url": f"runbooks/{runbook}.md",
             "dashboard": _dashboard(layout, *signals),
         },
     }
@@ -134,6 +133,7 @@ def _alerts(layout: Layout, objective: Objective) -> list[Json]:
             layout,
             objective,
             "ErrorsHigh",
+            f"{service}-errors",
             f'service:request_errors:ratio_rate{WINDOW}{{service="{service}"}} > {objective.errors:g}',
             f"{title} answers {{{{ $value | humanizePercentage }}}} of its callers with an error",
         ),
@@ -141,6 +141,7 @@ def _alerts(layout: Layout, objective: Objective) -> list[Json]:
             layout,
             objective,
             "LatencyHigh",
+            f"{service}-latency",
             f'service:request_milliseconds:p99_rate{WINDOW}{{service="{service}"}} > {objective.p99_ms}',
             f"One in a hundred calls of {service} takes {{{{ $value | humanize }}}} ms or longer",
         ),
@@ -149,6 +150,7 @@ def _alerts(layout: Layout, objective: Objective) -> list[Json]:
             layout,
             objective,
             "ReplicaDown",
+            "replica-down",  # one for all: a replica that is gone is the same work everywhere
             f'up{{service="{service}"}} == 0',
             f"{{{{ $labels.instance_name }}}} of {service} does not answer Prometheus",
             for_="1s",
