@@ -60,10 +60,10 @@ def request(
         return Response(response.status, bytes(data))
     except TimeoutError as error:
         raise HttpError(f"{shown}: no answer within {timeout_s:g} s") from error
+    except http.client.HTTPException as error:  # before OSError: a disconnection is both
+        raise HttpError(f"{shown}: the answer is not HTTP, or was cut off ({type(error).__name__})") from error
     except OSError as error:
         raise HttpError(f"{shown}: {error.strerror or error}") from error
-    except http.client.HTTPException as error:
-        raise HttpError(f"{shown}: the answer is not HTTP, or was cut off ({type(error).__name__})") from error
     except ValueError as error:  # a control character in the path or in a header
         raise HttpError(f"{shown}: the request cannot be sent: {error}") from error
     finally:

@@ -5,8 +5,8 @@ The keys of a link are `<runtime>.<kind>.percent` and, beside it, `.ms` or `.sta
 
 A key that somebody else has overridden is refused. So what was there before the first stage is always the same, no
 override, and to undo any stage is to remove the overrides: in whatever order the stages are undone, and even after
-Envoy has restarted and forgotten them, the end is the same. Restoring an earlier stage's value, by contrast, would leave
-a fault behind whenever the undo of the later stage succeeds last.
+Envoy has restarted and forgotten them, the end is the same. Restoring an earlier stage's value would
+leave a fault behind whenever the later stage's undo succeeds last.
 """
 
 from abc import abstractmethod
@@ -35,23 +35,34 @@ class Setting(msgspec.Struct, frozen=True):
     value: str
 
 
+class Hit(msgspec.Struct, frozen=True):
+    """A link, and how many percent of its calls meet the fault: 0 when only an earlier stage has hit it."""
+
+    link: Link
+    percent: int
+
+
 class RuntimePlan(msgspec.Struct, frozen=True):
-    """One stage: on each of `links`, `percent` of the calls meet the fault. `scope` is all the links it might hit.
+    """One stage, whole: what an earlier stage has set is set anew. `scope` is all the links that it might hit.
 
     `already` names the targets on which an earlier stage has set the same keys.
     """
 
     admin: str
     service: str
-    links: tuple[Link, ...]
+    kind: str
+    hits: tuple[Hit, ...]
     scope: tuple[Link, ...]
-    percent: int
     settings: tuple[Setting, ...]
     already: tuple[str, ...] = ()
 
     def overrides(self) -> dict[str, str]:
         """Every key that is set, and its value."""
-        return {f"{link.runtime}.{setting.key}": setting.value for link in self.links for setting in self.settings}
+        values: dict[str, str] = {}
+        for hit in self.hits:
+            values |= {f"{hit.link.runtime}.{setting.key}": setting.value for setting in self.settings}
+            values[f"{hit.link.runtime}.{self.kind}.percent"] = str(hit.percent)
+        return values
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -131,28 +142,31 @@ class RuntimeFault(Fault[RuntimePlan]):
 
     @abstractmethod
     def settings(self, arguments: Mapping[str, Value]) -> tuple[Setting, ...]:
-        """What is set on each link besides the percentage."""
+        """What is set on each link before the percentage."""
 
     def plan(self, request: FaultRequest, system: System) -> RuntimePlan:
         admin, scope = _scope(system, request.service, request.caller)
+        already = tuple(name for name in map(target_name, scope) if name in request.already)
         if request.radius.count is None:
-            links, percent = scope, _whole_percent(request.radius)
+            percent = _whole_percent(request.radius)
+            percents = {target_name(link): percent for link in scope}
         else:
-            links, percent = choose(scope, [target_name(link) for link in scope], request), 100
+            chosen = choose(scope, [target_name(link) for link in scope], request)
+            percents = dict.fromkeys(already, 0) | {target_name(link): 100 for link in chosen}
         plan = RuntimePlan(
             admin=admin,
             service=request.service,
-            links=links,
+            kind=self.kind,
+            hits=tuple(Hit(link, percents[target_name(link)]) for link in scope if target_name(link) in percents),
             scope=scope,
-            percent=percent,
-            settings=(*self.settings(request.arguments), Setting(f"{self.kind}.percent", str(percent))),
-            already=tuple(name for name in request.already if name in {target_name(link) for link in scope}),
+            settings=self.settings(request.arguments),
+            already=already,
         )
         _refuse_strangers(plan, read_runtime(admin))
         return plan
 
     def targets(self, plan: RuntimePlan) -> tuple[str, ...]:
-        return tuple(target_name(link) for link in plan.links)
+        return tuple(target_name(hit.link) for hit in plan.hits)
 
     def reach(self, plan: RuntimePlan, system: System) -> Reach:
         """The share of the calls that would meet this fault or another that is set: at most, as if none met two."""
@@ -160,12 +174,11 @@ class RuntimeFault(Fault[RuntimePlan]):
         if admin != plan.admin or not set(plan.scope) <= set(everything):
             raise FaultError(f"the calls to `{plan.service}` have been routed anew since this was planned")
         runtime = read_runtime(plan.admin)
-        ours = {link.runtime for link in plan.links}
+        ours = {hit.link.runtime: hit.percent for hit in plan.hits}
         percents = []
         for link in plan.scope:
             current = {kind: runtime.percent(f"{link.runtime}.{kind}.percent") for kind in _KINDS}
-            if link.runtime in ours:
-                current[self.kind] = plan.percent
+            current[self.kind] = ours.get(link.runtime, current[self.kind])
             percents.append(min(sum(current.values()), 100))
         affected, total = sum(percents), 100 * len(percents)
         return Reach(affected // gcd(affected, total), total // gcd(affected, total))
@@ -190,7 +203,11 @@ class RuntimeFault(Fault[RuntimePlan]):
         return _curl(plan.admin, plan.overrides())
 
     def describe(self, plan: RuntimePlan) -> str:
-        return f"{self.effect(plan)} {plan.percent}% of the calls {', '.join(self.targets(plan))}"
+        groups: dict[int, list[str]] = {}
+        for hit in plan.hits:
+            groups.setdefault(hit.percent, []).append(target_name(hit.link))
+        calls = [f"{percent}% of the calls {', '.join(names)}" for percent, names in groups.items()]
+        return f"{self.effect(plan)} {' and '.join(calls)}"
 
     @abstractmethod
     def effect(self, plan: RuntimePlan) -> str:
@@ -232,10 +249,10 @@ def _scope(system: System, service: str, caller: str | None) -> tuple[str, tuple
 
 def _refuse_strangers(plan: RuntimePlan, runtime: Runtime) -> None:
     """Raises FaultError when a key is overridden that no earlier stage has set: it is not ours to change or remove."""
-    known = {link.runtime for link in plan.links if target_name(link) in plan.already}
-    for key in plan.overrides():
+    strangers = tuple(hit for hit in plan.hits if target_name(hit.link) not in plan.already)
+    for key in msgspec.structs.replace(plan, hits=strangers).overrides():
         value = runtime.override(key)
-        if value is not None and not any(key.startswith(f"{prefix}.") for prefix in known):
+        if value is not None:
             raise FaultError(
                 f"Envoy's runtime already has an override {key} = {value}, set by somebody else or by another step; "
                 f"if it is a leftover, remove it with: {_curl(plan.admin, [key])}"
