@@ -46,9 +46,8 @@ class _LazyGroup(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], VERBS, 1)
-            if near:
-                error.message += f" Did you mean `{near[0]}`?"
-            raise
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise click.UsageError(error.format_message() + hint, ctx) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -20,7 +20,7 @@ def command(text: tuple[str, ...], run: str | None, author: str | None) -> None:
         found = find_run(project_root(), run)
     except RunError as error:
         fail(str(error))
-    if not found.is_written:
+    if not found.is_written():
         fail(f"{found.name} has ended; a note needs a run that lives", 3)
     words = " ".join(text)
     if len(words) > _MAX_CHARACTERS:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest
+from gameday.common.codec import decode, encode
 from gameday.faults.base import FaultError, FaultRequest, Reach, System
 from gameday.faults.registry import load_fault
 
@@ -73,7 +74,7 @@ def _plan(job: Job) -> JobResult:
     fault = load_fault(job.fault)
     plan = fault.plan(job.request, job.system)
     return JobResult(
-        plan=msgspec.Raw(msgspec.json.encode(plan)),
+        plan=msgspec.Raw(encode(plan)),
         targets=fault.targets(plan),
         reach=fault.reach(plan, job.system),
         by_hand=fault.by_hand(plan),
@@ -83,7 +84,7 @@ def _plan(job: Job) -> JobResult:
 
 def _inject(job: Job) -> JobResult:
     fault = load_fault(job.fault)
-    plan = msgspec.json.decode(job.plan, type=fault.plan_type)
+    plan = decode(job.plan, fault.plan_type)
     reach = fault.reach(plan, job.system)
     if exceeds(reach, job.ceiling):
         return JobResult(
@@ -97,7 +98,7 @@ def _inject(job: Job) -> JobResult:
 
 def _undo(job: Job) -> JobResult:
     fault = load_fault(job.fault)
-    plan = msgspec.json.decode(job.plan, type=fault.plan_type)
+    plan = decode(job.plan, fault.plan_type)
     error = ""
     try:
         fault.undo(plan)

@@ -132,7 +132,8 @@ class Recorder:
         plan = getattr(event, "plan", None)
         if plan is not None and self._redact(bytes(plan).decode()) != bytes(plan).decode():
             raise SecretInPlanError("the plan of this fault holds a secret and cannot be written to the journal")
-        return msgspec.json.decode(redacted, type=AnyEvent)
+        event_again: AnyEvent = msgspec.json.decode(redacted, type=AnyEvent)
+        return event_again
 
     def _flush_unwritten(self) -> None:
         while self._unwritten:

@@ -60,12 +60,10 @@ class Run:
         """The journal's file."""
         return self.directory / JOURNAL_NAME
 
-    @property
     def is_written(self) -> bool:
         """Whether a runner, guardian or recover holds the journal."""
         return is_locked(self.directory / WRITER_LOCK)
 
-    @property
     def has_guardian(self) -> bool:
         """Whether a guardian watches over it."""
         return is_locked(self.directory / GUARDIAN_LOCK)
@@ -78,9 +76,9 @@ class Run:
         """Whether it lives."""
         if state.ended is not None and state.is_clean:
             return RunLife.ENDED
-        if self.is_written:
+        if self.is_written():
             return RunLife.RUNNING
-        if self.has_guardian:
+        if self.has_guardian():
             return RunLife.UNDOING
         return RunLife.ENDED if state.ended is not None else RunLife.DEAD
 
@@ -150,6 +148,6 @@ def unfinished_runs(root: Path) -> tuple[tuple[Run, RunState], ...]:
             state = run.state()
         except JournalError:
             continue
-        if not state.is_clean and not run.is_written and not run.has_guardian:
+        if not state.is_clean and not run.is_written() and not run.has_guardian():
             found.append((run, state))
     return tuple(found)

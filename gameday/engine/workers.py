@@ -13,11 +13,13 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.common.codec import decode, encode
 from gameday.common.processes import ProcessRef, kill_group, ref_of
 from gameday.engine.jobs import Job, JobResult
 from gameday.engine.zygote import LENGTH_BYTES, framed
 
 _START_TIMEOUT_S = 20.0
+_KILL_TIMEOUT_S = 1.0
 _OUTPUT_TAIL_BYTES = 4096
 _MAX_RESULT_BYTES = 16 * 1024 * 1024
 
@@ -119,17 +121,15 @@ class Workers:
                     reference = ref_of(pid)
                     if reference:
                         self._started[pid] = reference
-                    await loop.sock_sendall(ours, framed(msgspec.json.encode(_with_marks(job, self._marks))))
+                    await loop.sock_sendall(ours, framed(encode(_with_marks(job, self._marks))))
                     return await self._result(ours, pid, tail)
             except TimeoutError:
-                self._kill(pid)
+                await self._kill(pid)
                 return JobResult(error=f"timed out after {timeout_s:g} s and was killed", killed=True)
             except (EOFError, OSError):
                 return JobResult(error="the child ended before it began", killed=True)
             except asyncio.CancelledError:
-                self._kill(pid)
-                if pid:  # what comes next must not run beside its last breath
-                    await asyncio.wait({self._exit_of(pid)}, timeout=1)
+                await self._kill(pid)
                 raise
         finally:
             loop.remove_reader(output_read)
@@ -141,19 +141,20 @@ class Workers:
         answer = asyncio.ensure_future(_receive_frame(connection))
         ended = self._exit_of(pid)
         try:
-            await asyncio.wait({answer, ended}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[bytes] | asyncio.Future[int]] = {answer, ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 # It has ended; what it wrote before is already in the socket's buffer.
                 await asyncio.wait({answer}, timeout=0.2)
             if answer.done() and not answer.cancelled() and answer.exception() is None:
-                return msgspec.json.decode(answer.result(), type=JobResult)
+                return decode(answer.result(), JobResult)
             if answer.done() and not isinstance(answer.exception(), EOFError | OSError):
-                self._kill(pid)
+                await self._kill(pid)
                 return JobResult(error=f"the child's answer cannot be used: {answer.exception()}", killed=True)
             async with asyncio.timeout(5):
                 status = await ended
         except TimeoutError:
-            self._kill(pid)
+            await self._kill(pid)
             return JobResult(error="the child closed its connection without an answer and was killed", killed=True)
         except msgspec.MsgspecError as error:
             return JobResult(error=f"the child's answer cannot be read: {error}")
@@ -165,9 +166,11 @@ class Workers:
             error=f"ended without an answer ({how})" + (f": {printed[-400:]}" if printed else ""), killed=True
         )
 
-    def _kill(self, pid: int) -> None:
+    async def _kill(self, pid: int) -> None:
+        """Kill the child's group and wait for its end: what comes next must not run beside its last breath."""
         if pid in self._started:
             kill_group(self._started[pid])
+            await asyncio.wait({self._exit_of(pid)}, timeout=_KILL_TIMEOUT_S)
 
     def close(self) -> None:
         """Kill every child's group that is still there, and the zygote. Never raises."""
@@ -192,7 +195,7 @@ def kill_leftovers(directory: Path) -> int:
     marks = directory / "children"
     for mark in sorted(marks.iterdir()) if marks.is_dir() else ():
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            kill_group(msgspec.json.decode(mark.read_bytes(), type=ProcessRef))
+            kill_group(decode(mark.read_bytes(), ProcessRef))
             killed += 1
         with contextlib.suppress(OSError):
             mark.unlink()

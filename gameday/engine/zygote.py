@@ -11,10 +11,12 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from pathlib import Path
 
 import msgspec
 
+from gameday.common.codec import decode, encode
 from gameday.common.processes import ref_of
 from gameday.engine.jobs import Job, JobResult, perform
 
@@ -49,15 +51,14 @@ def _be_child(connection: socket.socket, output: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     connection.sendall(framed(str(os.getpid()).encode()))
-    job = msgspec.json.decode(
-        receive_exactly(connection, int.from_bytes(receive_exactly(connection, LENGTH_BYTES), "big")), type=Job
-    )
+    size = int.from_bytes(receive_exactly(connection, LENGTH_BYTES), "big")
+    job = decode(receive_exactly(connection, size), Job)
     mark = _leave_mark(job)
     result = perform(job)
     try:
-        data = msgspec.json.encode(result)
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        data = msgspec.json.encode(JobResult(error=f"the result cannot be written as JSON: {error}"))
+        data = encode(result)
+    except (TypeError, ValueError, NotImplementedError, msgspec.MsgspecError) as error:
+        data = encode(JobResult(error=f"the result cannot be written as JSON: {error}"))
     connection.sendall(framed(data))
     if mark:
         mark.unlink(missing_ok=True)
@@ -69,7 +70,7 @@ def _leave_mark(job: Job) -> Path | None:
         return None
     reference = ref_of(os.getpid())
     mark = job.children / str(os.getpid())
-    mark.write_bytes(msgspec.json.encode(reference))
+    mark.write_bytes(encode(reference))
     return mark
 
 
@@ -86,6 +87,8 @@ def _fork(control: socket.socket, descriptors: list[int]) -> int:
         status = 0
     except (EOFError, OSError):
         pass  # the runner no longer wants it
+    except BaseException:  # noqa: BLE001 - the runner gets the end of what is printed
+        traceback.print_exc()
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()

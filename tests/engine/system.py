@@ -1,0 +1,125 @@
+"""A pretend system in a directory, and sessions on it, for tests of the engine."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from gameday.engine.preparation import SessionInput
+from gameday.journal.events import AnyEvent
+from gameday.journal.log import read_events
+from gameday.spec.experiment import load_experiment
+from gameday.spec.model import (
+    AlertsConfig,
+    Environment,
+    EnvironmentKind,
+    Experiment,
+    People,
+    Policy,
+    Project,
+    Service,
+    SignalsConfig,
+)
+
+EXPERIMENT = """
+title: The shop survives marks
+service: shop
+steady-state-hypothesis:
+  title: It answers
+  signals:
+    errors: {ratio: "< 1%", for: 100ms}
+method:
+  - fault: testkit/mark
+    target: {service: shop}
+    blast-radius: [1, 50%]
+    hold: 300ms
+abort-when:
+  errors: {ratio: "> 50%", for: 50ms}
+timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-after: 400ms}
+"""
+
+
+class PretendSystem:
+    """Four instances of `shop`, all well, and no errors."""
+
+    def __init__(self, root: Path, instances: int = 4) -> None:
+        self.root = root
+        self.directory = root / "system"
+        self.directory.mkdir(parents=True)
+        self.names = [f"shop-{number}" for number in range(1, instances + 1)]
+        for name in self.names:
+            (self.directory / name).write_text("well")
+        (self.directory / "inventory.json").write_text("{}")
+        self.signals(errors=0.0)
+
+    def signals(self, **values: float | str) -> None:
+        path = self.directory / "signals.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(values))
+        temporary.replace(path)
+
+    def alerts(self, *names: str) -> None:
+        (self.directory / "alerts.json").write_text(json.dumps(names))
+
+    def behave(self, **behaviour: float | str) -> None:
+        (self.directory / "behaviour.json").write_text(json.dumps(behaviour))
+
+    @property
+    def broken(self) -> list[str]:
+        return [name for name in self.names if (self.directory / name).read_text() != "well"]
+
+    @property
+    def calls(self) -> list[str]:
+        path = self.directory / "calls.log"
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
+    def environment(self, policy: Policy = Policy()) -> Environment:
+        return Environment(
+            name="pretend",
+            kind=EnvironmentKind.DECLARED,
+            signals=SignalsConfig(
+                source="testkit",
+                url=str(self.directory),
+                platform="custom",
+                queries=(("errors.ratio", "errors"), ("latency.p99", "latency"), ("traffic.rate", "traffic")),
+            ),
+            alerts=AlertsConfig(source="testkit", url=str(self.directory)),
+            inventory=self.directory / "inventory.json",
+            policy=policy,
+        )
+
+    def experiment(self, text: str = EXPERIMENT, name: str = "experiment.yaml") -> Experiment:
+        path = self.root / name
+        path.write_text(text)
+        return load_experiment(path)
+
+    def session(self, *texts: str, policy: Policy = Policy(), secrets: tuple[str, ...] = ()) -> SessionInput:
+        experiments = tuple(
+            self.experiment(text, f"experiment-{number}.yaml") for number, text in enumerate(texts or (EXPERIMENT,))
+        )
+        project = Project(
+            path=self.root / "gameday.yaml",
+            name="pretend",
+            environments=(),
+            services=(Service("shop", owner="team-shop", depends_on=("stock",)), Service("stock")),
+            history="",
+        )
+        return SessionInput(
+            kind="experiment",
+            title=experiments[0].title,
+            path=Path("experiment.yaml"),
+            project=project,
+            environment=self.environment(policy),
+            experiments=experiments,
+            people=People(builders=("@b",), sres=("@s",)),
+            secrets=secrets,
+            by="test",
+            seed=1,
+        )
+
+
+def events_of[E: AnyEvent](directory: Path, kind: type[E]) -> list[E]:
+    """The events of one kind in a run's journal."""
+    return [event for event in read_events(directory) if isinstance(event, kind)]
+
+
+__all__ = ["EXPERIMENT", "PretendSystem", "events_of", "replace"]

@@ -1,0 +1,244 @@
+"""Children: quick to start, always killable, whatever they do."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.common.json import JsonObject
+from gameday.common.processes import is_alive, ref_of
+from gameday.engine.jobs import Job, JobKind, JobResult
+from gameday.engine.workers import Workers, WorkersError, kill_leftovers
+
+MODULE = """
+import os, signal, sys, time
+
+def succeed(value=1):
+    return value
+
+def hang(mark=None):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if mark:
+        open(mark, "w").write(str(os.getpid()))
+    time.sleep(600)
+
+def leave():
+    os._exit(3)
+
+def system_exit():
+    sys.exit(4)
+
+def flood():
+    for _ in range(100):
+        os.write(1, b"x" * 1_000_000)
+    return "done"
+
+def strange():
+    return object()
+
+def fork(mark):
+    if os.fork() == 0:
+        open(mark, "w").write(str(os.getpid()))
+        time.sleep(600)
+    time.sleep(600)
+
+def fork_and_leave(mark):
+    if os.fork() == 0:
+        open(mark, "w").write(str(os.getpid()))
+        time.sleep(600)
+    while not os.path.exists(mark):
+        time.sleep(0.01)
+    os._exit(0)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "misbehaving.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
+    return "misbehaving"
+
+
+def job(func: str, **arguments: str | int) -> Job:
+    definition: JsonObject = {
+        "type": "action",
+        "name": func,
+        "provider": {"type": "python", "module": "misbehaving", "func": func, "arguments": dict(arguments)},
+    }
+    request = ActivityRequest(definition=definition, configuration={}, secrets={}, tolerance=False)
+    return Job(kind=JobKind.ACTIVITY, activity=request)
+
+
+@contextmanager
+def closing(workers: Workers) -> Iterator[Workers]:
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def run(directory: Path, *jobs: Job, timeout_s: float = 10.0) -> list[JobResult]:
+    async def main() -> list[JobResult]:
+        with closing(Workers(directory, [], chaos_toolkit=True)) as workers:
+            await workers.start()
+            return [await workers.run(item, timeout_s) for item in jobs]
+
+    return asyncio.run(main())
+
+
+def test_a_child_answers(tmp_path: Path, module: str) -> None:
+    (result,) = run(tmp_path, job("succeed", value=42))
+    assert result.outcome is not None
+    assert (result.outcome.status, result.outcome.output) == ("succeeded", "42")
+    assert list((tmp_path / "children").iterdir()) == []
+
+
+def test_a_child_starts_in_milliseconds(tmp_path: Path, module: str) -> None:
+    async def main() -> float:
+        with closing(Workers(tmp_path, [], chaos_toolkit=True)) as workers:
+            await workers.start()
+            await workers.run(job("succeed"), 5)
+            began = time.perf_counter()
+            for _ in range(5):
+                await workers.run(job("succeed"), 5)
+            return (time.perf_counter() - began) / 5
+
+    # A fresh interpreter with the Chaos Toolkit takes some 400 ms; this proves that none is started.
+    assert asyncio.run(main()) < 0.2
+
+
+def test_a_child_that_hangs_is_killed(tmp_path: Path, module: str) -> None:
+    mark = tmp_path / "pid"
+    (result,) = run(tmp_path, job("hang", mark=str(mark)), timeout_s=0.7)
+    assert result.killed
+    assert "timed out after 0.7 s" in result.error
+    reference = ref_of(int(mark.read_text()))
+    assert reference is None or not is_alive(reference)
+
+
+@pytest.mark.parametrize(("func", "status"), [("leave", "exit status 3")])
+def test_a_child_that_ends_without_an_answer_is_noticed(tmp_path: Path, module: str, func: str, status: str) -> None:
+    began = time.monotonic()
+    (result,) = run(tmp_path, job(func))
+    assert status in result.error
+    assert time.monotonic() - began < 5
+
+
+def test_system_exit_and_strange_results_are_outcomes(tmp_path: Path, module: str) -> None:
+    left, strange = run(tmp_path, job("system_exit"), job("strange"))
+    assert left.outcome is not None
+    assert left.outcome.status == "failed"
+    assert strange.outcome is not None
+    assert "object" in strange.outcome.output
+
+
+def test_a_flood_of_output_is_drained_in_bounded_memory(tmp_path: Path, module: str) -> None:
+    import tracemalloc
+
+    tracemalloc.start()
+    (result,) = run(tmp_path, job("flood"), timeout_s=60)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.outcome is not None
+    assert result.outcome.status == "succeeded"
+    assert peak < 20_000_000
+
+
+def test_grandchildren_die_with_a_killed_child(tmp_path: Path, module: str) -> None:
+    mark = tmp_path / "pid"
+    (result,) = run(tmp_path, job("fork", mark=str(mark)), timeout_s=0.7)
+    assert result.killed
+    reference = ref_of(int(mark.read_text()))
+    assert reference is None or not is_alive(reference)
+
+
+def test_a_grandchild_that_holds_the_socket_does_not_hold_up_the_run(tmp_path: Path, module: str) -> None:
+    mark = tmp_path / "pid"
+    began = time.monotonic()
+    (result,) = run(tmp_path, job("fork_and_leave", mark=str(mark)))
+    assert "exit status 0" in result.error
+    assert time.monotonic() - began < 5
+    reference = ref_of(int(mark.read_text()))
+    assert reference is None or not is_alive(reference)  # closing the workers ended it
+
+
+def test_cancelling_kills_the_child_before_it_returns(tmp_path: Path, module: str) -> None:
+    mark = tmp_path / "pid"
+
+    async def main() -> bool:
+        with closing(Workers(tmp_path, [], chaos_toolkit=True)) as workers:
+            await workers.start()
+            task = asyncio.create_task(workers.run(job("hang", mark=str(mark)), 60))
+            while not (mark.exists() and mark.read_text()):
+                await asyncio.sleep(0.01)
+            reference = ref_of(int(mark.read_text()))
+            assert reference is not None
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return is_alive(reference)
+
+    assert asyncio.run(main()) is False
+
+
+def test_children_die_when_the_runner_is_gone(tmp_path: Path, module: str) -> None:
+    """The zygote sees its socket close, which is all that it sees of a runner's kill -9."""
+    mark = tmp_path / "pid"
+
+    async def main() -> None:
+        workers = Workers(tmp_path, [], chaos_toolkit=True)
+        await workers.start()
+        task = asyncio.create_task(workers.run(job("hang", mark=str(mark)), 60))
+        while not (mark.exists() and mark.read_text()):
+            await asyncio.sleep(0.01)
+        assert workers._control is not None
+        assert workers._process is not None
+        reference = ref_of(int(mark.read_text()))
+        assert reference is not None
+        workers._started.clear()  # nobody but the zygote is to kill it
+        workers._control.shutdown(2)
+        await asyncio.to_thread(workers._process.wait, 5)
+        deadline = time.monotonic() + 5
+        while is_alive(reference) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        assert not is_alive(reference)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        workers.close()
+
+    asyncio.run(main())
+
+
+def test_leftovers_of_a_dead_runner_and_zygote_are_found_on_disk(tmp_path: Path, module: str) -> None:
+    mark = tmp_path / "pid"
+
+    async def main() -> None:
+        workers = Workers(tmp_path, [], chaos_toolkit=True)
+        await workers.start()
+        task = asyncio.create_task(workers.run(job("hang", mark=str(mark)), 60))
+        while not (mark.exists() and mark.read_text()):
+            await asyncio.sleep(0.01)
+        assert workers._process is not None
+        workers._process.kill()
+        result = await task
+        assert "without an answer" in result.error
+        reference = ref_of(int(mark.read_text()))
+        assert reference is not None
+        assert is_alive(reference)
+        assert kill_leftovers(tmp_path) == 1
+        deadline = time.monotonic() + 5
+        while is_alive(reference) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        assert not is_alive(reference)
+        with pytest.raises(WorkersError, match="gone"):
+            await workers.run(job("succeed"), 1)
+        await workers.restart()
+        assert (await workers.run(job("succeed"), 5)).outcome is not None
+        workers.close()
+
+    asyncio.run(main())
