@@ -167,5 +167,6 @@ class ExperimentRunner:
             injected_at=self._method.injected_at,
             undone_at=undone_at,
             owner=context.prepared.owner,
+            evidence=context.monitor.alert_evidence,
         )
         return (*alerts, *runbooks)

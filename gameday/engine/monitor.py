@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 
-from gameday.coverage import AlertSource, AlertWatch
+from gameday.coverage import AlertSource, AlertWatch, Evidence
 from gameday.engine.abort import Abort
 from gameday.engine.judge import Sample, Streak, value_of
 from gameday.engine.recorder import Recorder
@@ -175,6 +175,11 @@ class Monitor:
                 self._firing.add(alert)
             elif event.state is AlertState.RESOLVED:
                 self._firing.discard(alert)
+
+    @property
+    def alert_evidence(self) -> Evidence:
+        """How far what was observed of the alerts can be relied on."""
+        return self._watch.evidence
 
     @property
     def has_firing_alerts(self) -> bool:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from gameday.coverage import open_alerts
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.preflight import (
     Check,
@@ -16,8 +15,8 @@ from gameday.engine.preflight import (
     check_signals,
     check_sources,
     check_stages,
+    open_and_read_rules,
     plan_stages,
-    read_rules,
 )
 from gameday.engine.preparation import SessionInput, faults_of, prepare
 from gameday.engine.workers import Workers
@@ -44,19 +43,18 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
     checks: list[Check] = [*check_others(session.project.root), check_hours(environment.policy.hours, now)]
     stages: list[PlannedStage] = []
     source = open_source(environment.signals) if environment.signals else None
-    alerts = open_alerts(environment)
+    alerts, rules, problems = await open_and_read_rules(environment)
+    checks += problems
     workers = Workers(scratch, faults_of(session.experiments), chaos_toolkit=False)
     try:
         await workers.start()
-        rules, problem = await read_rules(alerts)
-        checks += [problem] if problem else []
         for item in prepared:
             planned = await plan_stages(item, workers, System(inventory=environment.inventory), session.seed)
             stages += planned
             checks += check_stages(item, planned, environment.policy)
             checks += check_sources(item, environment)
             checks += await check_signals(item, source)
-            checks += check_alerts(item, rules) if alerts and not problem else ()
+            checks += check_alerts(item, rules) if alerts and not problems else ()
             checks += check_runbooks(item.runbooks, item.index)
     finally:
         workers.close()

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from gameday.coverage import AlertSource, AlertSourceError, check_rules
+from gameday.coverage import AlertSource, AlertSourceError, check_rules, open_alerts
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
 from gameday.engine.method import PLAN_TIMEOUT_S, fault_request
@@ -131,14 +131,20 @@ def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], p
     return tuple(checks)
 
 
-async def read_rules(alerts: AlertSource | None) -> tuple[tuple[AlertRuleInfo, ...], Check | None]:
-    """All alerting rules, and the check that says so when they cannot be read."""
-    if alerts is None:
-        return (), None
+async def open_and_read_rules(
+    environment: Environment,
+) -> tuple[AlertSource | None, tuple[AlertRuleInfo, ...], tuple[Check, ...]]:
+    """The environment's alert source, if it has one, and all alerting rules; a failed check when they cannot be had."""
     try:
-        return await alerts.rules(), None
+        alerts = open_alerts(environment)
     except AlertSourceError as error:
-        return (), Check("alert rules", CheckOutcome.FAILURE, str(error))
+        return None, (), (Check("alerts", CheckOutcome.FAILURE, str(error)),)
+    if alerts is None:
+        return None, (), ()
+    try:
+        return alerts, await alerts.rules(), ()
+    except AlertSourceError as error:
+        return alerts, (), (Check("alert rules", CheckOutcome.FAILURE, str(error)),)
 
 
 def check_alerts(prepared: PreparedExperiment, rules: Sequence[AlertRuleInfo]) -> tuple[Check, ...]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from gameday import __version__
 from gameday.common.processes import ref_of
 from gameday.common.redact import Redactor
-from gameday.coverage import AlertSource, open_alerts
+from gameday.coverage import AlertSource
 from gameday.engine.abort import Abort
 from gameday.engine.context import PreparedExperiment, Tools
 from gameday.engine.experiment import ExperimentRunner
@@ -27,8 +27,8 @@ from gameday.engine.preflight import (
     check_signals,
     check_sources,
     check_stages,
+    open_and_read_rules,
     plan_stages,
-    read_rules,
 )
 from gameday.engine.preparation import SessionInput, faults_of, prepare, services_of, uses_chaos_toolkit
 from gameday.engine.recorder import Recorder, Sink
@@ -243,10 +243,8 @@ class _Session:
         environment = self._session.environment
         if environment.signals and any(item.queries for item in self._prepared):
             self._source = open_source(environment.signals)
-        self._alerts = open_alerts(environment)
-        self._rules, problem = await read_rules(self._alerts)
-        if problem:
-            note(problem)
+        self._alerts, self._rules, problems = await open_and_read_rules(environment)
+        note(*problems)
         for item in self._prepared:
             if self._abort.request:
                 return
@@ -255,7 +253,7 @@ class _Session:
             stages = await plan_stages(item, self._workers, self._system, self._session.seed)
             note(*check_stages(item, stages, environment.policy), *check_sources(item, environment))
             note(*await check_signals(item, self._source))
-            if self._alerts and not problem:
+            if self._alerts and not problems:
                 note(*check_alerts(item, self._rules))
             note(*check_runbooks(item.runbooks, item.index))
 
