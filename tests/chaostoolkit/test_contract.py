@@ -1,0 +1,205 @@
+"""What the adapter relies on in the installed chaoslib. A failure here names what a new version of it has changed."""
+
+import inspect
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
+from typing import Any
+
+import chaoslib.activity
+import chaoslib.configuration
+import chaoslib.experiment
+import chaoslib.hypothesis
+import chaoslib.log
+import chaoslib.secret
+import pytest
+from chaoslib import substitute
+from chaoslib.exceptions import ActivityFailed, ChaosException, InterruptExecution, InvalidActivity, InvalidExperiment
+
+SIGNATURES = {
+    chaoslib.activity.run_activity: ["activity", "configuration", "secrets"],
+    chaoslib.activity.ensure_activity_is_valid: ["activity"],
+    chaoslib.configuration.load_configuration: ["config_info", "extra_vars"],
+    chaoslib.configuration.load_dynamic_configuration: ["config", "secrets"],
+    chaoslib.secret.load_secrets: ["secrets_info", "configuration", "extra_vars"],
+    chaoslib.hypothesis.within_tolerance: ["tolerance", "value", "configuration", "secrets"],
+    chaoslib.hypothesis.ensure_hypothesis_tolerance_is_valid: ["tolerance"],
+    chaoslib.experiment.ensure_experiment_is_valid: ["experiment"],
+    chaoslib.log.override_logzero_module: [],
+    substitute: ["data", "configuration", "secrets"],
+}
+
+
+@pytest.mark.parametrize("function", SIGNATURES, ids=lambda function: function.__name__)
+def test_signature(function: Any) -> None:
+    assert list(inspect.signature(function).parameters) == SIGNATURES[function]
+
+
+def test_the_oldest_version_that_is_allowed() -> None:
+    assert tuple(map(int, version("chaostoolkit-lib").split(".")[:3])) >= (1, 45, 1)
+
+
+@pytest.mark.parametrize("error", [ActivityFailed, InterruptExecution, InvalidActivity, InvalidExperiment])
+def test_its_errors_are_chaos_exceptions(error: type[Exception]) -> None:
+    assert issubclass(error, ChaosException)
+
+
+def activity(provider: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "probe", "name": "it", "provider": provider, **more}
+
+
+def test_run_activity_neither_pauses_nor_goes_into_the_background() -> None:
+    definition = activity({"type": "process", "path": "true"}, pauses={"before": 9, "after": 9}, background=True)
+    began = time.monotonic()
+    assert chaoslib.activity.run_activity(definition, {}, {}) == {"status": 0, "stdout": "", "stderr": ""}
+    assert time.monotonic() - began < 2
+
+
+def test_substitution_prefers_configuration_keeps_types_and_leaves_the_unknown() -> None:
+    secrets = {"a": {"x": "secret", "y": "other"}}
+    data = {"n": "${n}", "text": "n=${n}", "list": ["${y}"], "x": "${x}", "unknown": "${unknown}"}
+    assert substitute(data, {"n": 3, "x": "configured"}, secrets) == {
+        "n": 3,
+        "text": "n=3",
+        "list": ["other"],
+        "x": "configured",
+        "unknown": "${unknown}",
+    }
+
+
+def test_secrets_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_TOKEN", "abc")
+    info = {"group": {"token": {"type": "env", "key": "THE_TOKEN"}, "literal": "x"}}
+    assert chaoslib.secret.load_secrets(info, {}) == {"group": {"token": "abc", "literal": "x"}}
+    with pytest.raises(InvalidExperiment, match="NO_SUCH"):
+        chaoslib.secret.load_secrets({"group": {"token": {"type": "env", "key": "NO_SUCH"}}}, {})
+
+
+def test_configuration_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_PORT", "80")
+    info = {
+        "port": {"type": "env", "key": "THE_PORT", "env_var_type": "int"},
+        "d": {"type": "env", "key": "NO", "default": "z"},
+    }
+    assert chaoslib.configuration.load_configuration(info) == {"port": 80, "d": "z"}
+    with pytest.raises(InvalidExperiment, match="NO_SUCH"):
+        chaoslib.configuration.load_configuration({"a": {"type": "env", "key": "NO_SUCH"}})
+
+
+def test_dynamic_configuration_drops_what_fails() -> None:
+    """The adapter takes a key that is gone for a probe that failed."""
+    config = {
+        "kept": "x",
+        "good": activity({"type": "process", "path": "echo", "arguments": ["hi"]}),
+        "bad": activity({"type": "process", "path": "false"}),
+    }
+    assert chaoslib.configuration.load_dynamic_configuration(config, {}) == {"kept": "x", "good": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "value", "met"),
+    [
+        (True, True, True),
+        ("a", "a", True),
+        ("a", "b", False),
+        (200, {"status": 200}, True),
+        (0, {"status": 1}, False),
+        ([200, 204], {"status": 204}, True),
+        ([1, 5], 5, True),
+        ([1, 2, 3], 4, False),
+        ({"type": "regex", "pattern": "b+", "target": "stdout"}, {"stdout": "abc"}, True),
+        ({"type": "range", "range": [1, 2], "target": "body"}, {"body": "1.5"}, True),
+        ({"type": "range", "range": [1, 2]}, "many", False),
+    ],
+)
+def test_within_tolerance(tolerance: Any, value: Any, met: bool) -> None:
+    assert chaoslib.hypothesis.within_tolerance(tolerance, value, configuration={}, secrets={}) is met
+
+
+def test_a_tolerance_of_an_unknown_type_gives_none() -> None:
+    assert chaoslib.hypothesis.within_tolerance(0.5, 0.5) is None
+
+
+def test_the_process_provider_times_out_and_passes_statuses() -> None:
+    provider: dict[str, Any] = {"type": "process", "path": "sleep", "arguments": ["20"], "timeout": 0.2}
+    began = time.monotonic()
+    with pytest.raises(ActivityFailed, match="took too long"):
+        chaoslib.activity.run_activity(activity(provider), {}, {})
+    assert time.monotonic() - began < 2
+    provider = {"type": "process", "path": "sh", "arguments": ["-c", "echo out; echo err >&2; exit 3"]}
+    run = chaoslib.activity.run_activity(activity(provider), {}, {})
+    assert run == {"status": 3, "stdout": "out\n", "stderr": "err\n"}
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/slow"):
+                time.sleep(0.5)
+            body = json.dumps({"path": self.path, "auth": self.headers.get("Authorization")}).encode()
+            self.send_response(404 if self.path == "/missing" else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    listening = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.server_port}"
+    listening.shutdown()
+    thread.join()
+    listening.server_close()
+
+
+def test_the_http_provider(server: str) -> None:
+    provider = {
+        "type": "http",
+        "url": "${base}/get",
+        "arguments": {"q": "${q}"},
+        "headers": {"Authorization": "Bearer ${token}"},
+    }
+    run = chaoslib.activity.run_activity(activity(provider), {"base": server, "q": "1"}, {"g": {"token": "abc"}})
+    assert (run["status"], run["body"]) == (200, {"path": "/get?q=1", "auth": "Bearer abc"})
+    missing = chaoslib.activity.run_activity(activity({"type": "http", "url": f"{server}/missing"}), {}, {})
+    assert missing["status"] == 404
+
+
+def test_the_http_provider_times_out_and_cannot_connect(server: str) -> None:
+    with pytest.raises(ActivityFailed, match="took too long"):
+        chaoslib.activity.run_activity(activity({"type": "http", "url": f"{server}/slow", "timeout": 0.1}), {}, {})
+    with pytest.raises(ActivityFailed, match="failed to connect"):
+        chaoslib.activity.run_activity(activity({"type": "http", "url": "http://127.0.0.1:1/"}), {}, {})
+
+
+def test_the_python_provider_wraps_errors_and_lets_an_interruption_through() -> None:
+    def provider(func: str, **arguments: Any) -> dict[str, Any]:
+        return activity({"type": "python", "module": "chaos_activities", "func": func, "arguments": arguments})
+
+    with pytest.raises(ActivityFailed, match="ValueError: bad"):
+        chaoslib.activity.run_activity(provider("raise_value_error", message="bad"), {}, {})
+    with pytest.raises(InterruptExecution):
+        chaoslib.activity.run_activity(provider("interrupt"), {}, {})
+    with pytest.raises(SystemExit):
+        chaoslib.activity.run_activity(provider("leave"), {}, {})
+
+
+def test_a_plain_experiment_of_the_toolkits_documentation_is_valid() -> None:
+    experiment = {
+        "title": "t",
+        "description": "d",
+        "steady-state-hypothesis": {
+            "title": "h",
+            "probes": [activity({"type": "process", "path": "true"}, tolerance=0)],
+        },
+        "method": [{"ref": "it"}],
+        "rollbacks": [],
+    }
+    chaoslib.experiment.ensure_experiment_is_valid(experiment)
