@@ -21,7 +21,8 @@ class Redactor:
         forms = set(self._forms)
         for secret in secrets:
             if len(secret) >= _SHORTEST:
-                forms |= {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}
+                escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+                forms |= {secret, *escaped, quote(secret, safe="")}
         # The longest first: a secret that contains another must not leave its tail behind.
         self._forms = tuple(sorted(forms, key=len, reverse=True))
 

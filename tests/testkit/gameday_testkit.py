@@ -119,8 +119,13 @@ class Alerts:
     async def rules(self) -> tuple[AlertRuleInfo, ...]:
         return (
             AlertRuleInfo(
-                name="ShopDown", expression="up == 0", for_s=1, severity="page", service="shop",
-                runbook_url="runbooks/shop.md", dashboard="http://localhost/d/shop",
+                name="ShopDown",
+                expression="up == 0",
+                for_s=1,
+                severity="page",
+                service="shop",
+                runbook_url="runbooks/shop.md",
+                dashboard="http://localhost/d/shop",
             ),
         )
 

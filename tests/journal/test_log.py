@@ -1,0 +1,203 @@
+"""The append-only log: whole lines or none, on disk when it says so, readable however it ends."""
+
+import errno
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gameday.common.processes import ProcessRef
+from gameday.common.redact import MASK, Redactor
+from gameday.engine.recorder import Recorder, SecretInPlanError
+from gameday.journal.events import FaultPlanned, NoteAdded, SessionStarted, UndoEnded
+from gameday.journal.log import JournalError, JournalWriter, Unread, read_events, read_journal
+from gameday.journal.state import replay
+
+
+def note(text: str, at: float = 1.0) -> NoteAdded:
+    return NoteAdded(at=at, author="a", text=text)
+
+
+def started() -> SessionStarted:
+    return SessionStarted(
+        at=1.5,
+        format=1,
+        gameday="0",
+        session="s",
+        kind="experiment",
+        title="t",
+        path="p",
+        environment="e",
+        host="h",
+        runner=ProcessRef(1, "2"),
+        experiments=(),
+    )
+
+
+def planned(fault_id: str, plan: bytes = b"{}") -> FaultPlanned:
+    return FaultPlanned(
+        at=1.0,
+        experiment=0,
+        fault_id=fault_id,
+        fault="x/y",
+        targets=("a",),
+        affected=1,
+        total=2,
+        plan=msgspec.Raw(plan),
+        by_hand="undo a",
+        step=0,
+        stage=0,
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path)
+    events = [note("one"), note("two\nlines, “quotes” and \0"), planned("0.0.0")]
+    for event in events:
+        writer.append(event, sync=True)
+    # Readers need not wait for the writer's end.
+    assert [type(event) for event in read_events(tmp_path)] == [NoteAdded, NoteAdded, FaultPlanned]
+    writer.close()
+    assert list(read_events(tmp_path))[:2] == events[:2]
+
+
+@given(st.binary(max_size=200))
+def test_whatever_stands_at_the_end_is_passed_over(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
+    directory = tmp_path_factory.mktemp("journal")
+    writer = JournalWriter(directory)
+    writer.append(note("kept"))
+    writer.close()
+    with (directory / "journal.jsonl").open("ab") as file:
+        file.write(tail)
+    lines = list(read_journal(directory))
+    assert lines[0] == note("kept")
+    assert all(isinstance(line, Unread) for line in lines[1:])
+
+
+def test_a_torn_line_is_ended_before_the_next_is_written(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path)
+    writer.append(note("one"))
+    writer.close()
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])
+    writer = JournalWriter(tmp_path)
+    writer.append(note("two"))
+    writer.close()
+    torn, whole = read_journal(tmp_path)
+    assert isinstance(torn, Unread)
+    assert whole == note("two")
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_bytes(msgspec.json.encode(msgspec.structs.replace(started(), format=99)) + b"\n")
+    with pytest.raises(JournalError, match="format is 99; this gameday reads up to 1"):
+        list(read_journal(tmp_path))
+
+
+def test_an_event_of_a_newer_kind_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_bytes(
+        b'{"event":"from-the-future","at":1}\n{"event":"note-added","at":1,"author":"a","text":"t"}\n'
+    )
+    assert list(read_events(tmp_path)) == [note("t")]
+
+
+def test_a_missing_journal_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"cannot read the journal .*journal\.jsonl: No such file"):
+        list(read_events(tmp_path / "journal.jsonl"))
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch, room: list[int]) -> None:
+    """os.write as on a disk with this much room; what is written of a line that does not fit is a part of it."""
+    write = os.write
+
+    def limited(fd: int, data: bytes) -> int:
+        if room[0] <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        part = write(fd, bytes(data[: room[0]]))
+        room[0] -= part
+        return part
+
+    monkeypatch.setattr(os, "write", limited)
+
+
+def test_on_a_full_disk_the_reserve_is_given_up_and_nothing_is_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = JournalWriter(tmp_path)
+    writer.append(note("one"))
+    assert writer.is_spare
+    room = [20]
+    fill_disk(monkeypatch, room)
+    unlink = Path.unlink
+
+    def freeing(path: Path, missing_ok: bool = False) -> None:
+        room[0] += 1000
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", freeing)
+    writer.append(note("two"), sync=True)
+    assert not writer.is_spare
+    room[0] = 10
+    with pytest.raises(JournalError, match="No space left"):
+        writer.append(note("three"))
+    assert list(read_journal(tmp_path)) == [note("one"), note("two")]
+
+
+def test_the_recorder_keeps_what_cannot_be_written_and_tells_the_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    writer = JournalWriter(tmp_path)
+    recorder = Recorder(writer, Redactor(), on_failure=told.append)
+    (tmp_path / ".reserve").unlink()
+    room = [0]
+    fill_disk(monkeypatch, room)
+    recorder.record(note("one"))
+    recorder.record(planned("0.0.0"))
+    assert len(told) == 1
+    assert "No space left" in told[0]
+    assert list(recorder.state.faults) == ["0.0.0"]
+    room[0] = 10_000
+    recorder.record(note("two"))
+    assert [getattr(event, "text", "fault") for event in read_events(tmp_path)] == ["one", "fault", "two"]
+
+
+def test_secrets_never_reach_the_journal(tmp_path: Path) -> None:
+    secret = 'pa"ss/w örd'
+    recorder = Recorder(JournalWriter(tmp_path), Redactor([secret]))
+    recorder.record(note(f"the token is {secret}"))
+    recorder.record(note("https://x/?t=pa%22ss%2Fw%20%C3%B6rd"))
+    text = (tmp_path / "journal.jsonl").read_text()
+    assert "ss/w" not in text
+    assert "%22ss" not in text
+    assert text.count(MASK) == 2
+
+
+def test_a_plan_that_holds_a_secret_is_refused(tmp_path: Path) -> None:
+    recorder = Recorder(JournalWriter(tmp_path), Redactor(["hunter22"]))
+    with pytest.raises(SecretInPlanError):
+        recorder.record_or_raise(planned("0.0.0", b'{"password":"hunter22"}'))
+    assert (tmp_path / "journal.jsonl").read_text() == ""
+
+
+def test_replay_knows_what_is_not_undone() -> None:
+    events = [
+        planned("0.0.0"),
+        planned("0.0.1"),
+        UndoEnded(at=2, fault_id="0.0.1", undone=False, attempts=3, took_s=1, left=("a",)),
+        UndoEnded(at=3, fault_id="0.0.0", undone=True, attempts=1, took_s=1),
+    ]
+    state = replay(events)
+    assert list(state.faults) == ["0.0.1"]
+    assert not state.is_clean
+    state.apply(UndoEnded(at=4, fault_id="0.0.1", undone=True, attempts=1, took_s=1))
+    assert state.is_clean
+
+
+def test_session_started_round_trips(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path)
+    writer.append(started())
+    assert list(read_events(tmp_path)) == [started()]
