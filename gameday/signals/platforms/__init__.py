@@ -55,18 +55,16 @@ class Catalogue:
 
     def query(self, signal: SignalId, config: SignalsConfig) -> Query:
         """Raises SignalError, naming the measures there are, when neither the user nor the platform has a query."""
-        measures = _own_measures(config) | self._measures
+        own = _own_measures(config)
         wanted = f"{signal.kind}.{signal.measure}"
-        measure = measures.get(wanted) or next(
-            (found for pattern, found in measures.items() if fnmatchcase(wanted, pattern)), None
-        )
+        measure = _find(own, wanted) or _find(self._measures, wanted)
         values = {
             "service": _escape(signal.service),
             "window": _duration(config.window_s or self._window_s),
             "quantile": _quantile(signal),
         }
         if measure is None or ("$quantile" in measure.expression and values["quantile"] is None):
-            raise SignalError(_unknown(self.name, signal, wanted, tuple(measures)))
+            raise SignalError(_unknown(self.name, signal, wanted, (*own, *self._measures)))
 
         def fill(text: str) -> str:
             return _PLACEHOLDER.sub(lambda match: values[match[1]] or match[0], text)
@@ -96,6 +94,12 @@ def load_platform(name: str) -> Platform:
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise SignalError(f"the catalogue of the platform `{name}` ({name}.yaml) is not valid: {error}") from error
     return Catalogue(name, content.window_s, content.measures)
+
+
+def _find(measures: dict[str, _Measure], wanted: str) -> _Measure | None:
+    return measures.get(wanted) or next(
+        (measure for pattern, measure in measures.items() if fnmatchcase(wanted, pattern)), None
+    )
 
 
 def _own_measures(config: SignalsConfig) -> dict[str, _Measure]:
