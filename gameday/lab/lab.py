@@ -46,23 +46,12 @@ class Lab:
         all is not ready within 30 s; what this call started is then ended again.
         """
         find_programs()
-        with self._lock():
-            state = read_state(self._paths)
-            if state and _is_whole(state):
-                self._wait_ready(progress, signals=signals)
-                return state.info(self._paths)
-            if state:
-                self._end(state)
-            try:
-                self._start(progress)
-                self._wait_ready(progress, signals=signals)
-            except BaseException:
-                if state := read_state(self._paths):
-                    self._end(state)
-                raise
-            state = read_state(self._paths)
-            assert state
-            return state.info(self._paths)
+        try:
+            return self._up(progress, signals=signals)
+        except OSError as error:
+            raise LabError(f"the lab cannot use {self._paths.directory}: {error}") from error
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"the lab's supervisor has not started within {_UP_S:g} s") from error
 
     def down(self) -> tuple[str, ...]:
         """End every process and return the names of those that ran. Raises LabError when one cannot be ended."""
@@ -86,6 +75,26 @@ class Lab:
         state = read_state(self._paths)
         return state.info(self._paths) if state and state.complete and is_alive(state.supervisor) else None
 
+    def _up(self, progress: Progress, *, signals: bool) -> LabInfo:
+        with self._lock():
+            state = read_state(self._paths)
+            if state and _is_whole(state):
+                # Not for the shop: somebody may be breaking it at this very moment.
+                waiting = _machinery(state)
+                self._wait_ready(progress, waiting | _first_signals(state) if signals else waiting)
+                return state.info(self._paths)
+            if state:
+                self._end(state)
+            try:
+                state = self._start(progress)
+                waiting = _machinery(state) | _shop(state)
+                self._wait_ready(progress, waiting | _first_signals(state) if signals else waiting)
+            except BaseException:
+                if left := read_state(self._paths):
+                    self._end(left)
+                raise
+            return state.info(self._paths)
+
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         self._paths.directory.mkdir(parents=True, exist_ok=True)
@@ -101,14 +110,14 @@ class Lab:
                     time.sleep(_POLL_S)
             yield
 
-    def _start(self, progress: Progress) -> None:
+    def _start(self, progress: Progress) -> State:
         progress("starting Envoy, Prometheus, Alertmanager, the shop and its load")
         for directory in (self._paths.logs, self._paths.data):
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
         self._paths.inventory.unlink(missing_ok=True)
         done = subprocess.run(
-            [sys.executable, "-m", "gameday.lab.supervisor", str(self._paths.directory)],
+            [sys.executable, "-P", "-m", "gameday.lab.supervisor", str(self._paths.directory)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -126,12 +135,11 @@ class Lab:
             if time.monotonic() > deadline:
                 raise LabError(f"the lab's supervisor has not started its parts within {_UP_S:g} s")
             time.sleep(_POLL_S)
+        return state
 
-    def _wait_ready(self, progress: Progress, *, signals: bool) -> None:
+    def _wait_ready(self, progress: Progress, waiting: dict[str, str]) -> None:
+        """Until each of these URLs has answered. Raises LabError."""
         deadline = time.monotonic() + _UP_S
-        state = read_state(self._paths)
-        assert state
-        waiting = _readiness(state) | (_first_signals(state) if signals else {})
         told = len(waiting)
         while True:
             waiting = {name: address for name, address in waiting.items() if not _answers(address)}
@@ -208,19 +216,21 @@ def _is_whole(state: State) -> bool:
     return state.complete and is_alive(state.supervisor) and not any(part.gave_up for part in state.parts)
 
 
-def _readiness(state: State) -> dict[str, str]:
-    """Names of parts, and the URLs that answer 200 once they are ready."""
+def _machinery(state: State) -> dict[str, str]:
+    """Names of the parts around the shop, and the URLs that answer 200 once they are ready."""
     layout = state.layout
-    addresses = {
+    return {
         "envoy": f"{url(layout.admin)}/ready",
         "prometheus": f"{url(layout.prometheus)}/-/ready",
         "alertmanager": f"{url(layout.alertmanager)}/-/ready",
         "receiver": f"{url(layout.receiver)}/notifications",
         "load": f"{url(layout.load)}/metrics",
     }
-    addresses |= {part.name: f"{url(part.port)}/health" for part in state.parts if part.service}
-    addresses["the shop"] = f"{url(layout.front)}/"
-    return addresses
+
+
+def _shop(state: State) -> dict[str, str]:
+    replicas = {part.name: f"{url(part.port)}/health" for part in state.parts if part.service}
+    return replicas | {"the shop": f"{url(state.layout.front)}/"}
 
 
 def _first_signals(state: State) -> dict[str, str]:

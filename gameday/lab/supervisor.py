@@ -6,6 +6,7 @@ loop, because it forks.
 
 import contextlib
 import gc
+import math
 import os
 import select
 import signal
@@ -25,13 +26,14 @@ from gameday.lab.children import describe_end, ended_by_itself, fork, redirect_o
 from gameday.lab.envoy import build_envoy_config
 from gameday.lab.monitoring import build_alertmanager_config, build_prometheus_config, build_rules
 from gameday.lab.programs import Programs, find_programs
-from gameday.lab.state import Part, Paths, State, write_state
+from gameday.lab.state import Part, Paths, State, read_state, write_state
 from gameday.lab.topology import HOST, Layout, plan_layout
 
 BACK_OFF_S = 2.0  # long enough for a death to show in the signals
 _QUICK_S = 5.0  # a part that ends by itself sooner than this after its start has failed to start
 _ATTEMPTS = 3
 _FAREWELL_S = 2.0
+_LOOK_S = 2.0  # how often it looks whether it is still wanted
 
 type Run = Callable[[], None]
 
@@ -42,6 +44,7 @@ class _Child:
 
     part: Part
     run: Run
+    pid: int = 0
     started: float = 0.0
     restart_at: float | None = None
     failures: int = 0
@@ -144,6 +147,8 @@ class Supervisor:
             self._start_all()
             while not self._stopping:
                 self._wait()
+                if self._is_disowned():
+                    break
                 changed = self._reap()
                 if self._restart() or changed:
                     self._record()
@@ -172,6 +177,7 @@ class Supervisor:
         part = child.part
         pid = fork(part.name, self._paths.log(part.name), (self._wake_read, self._wake_write), child.run)
         child.part = msgspec.structs.replace(part, process=ref_of(pid))
+        child.pid = pid
         child.started = time.monotonic()
         child.restart_at = None
 
@@ -184,10 +190,18 @@ class Supervisor:
 
     def _wait(self) -> None:
         due = [child.restart_at for child in self._children if child.restart_at is not None]
-        timeout = max(0.0, min(due) - time.monotonic()) if due else None
+        timeout = min(_LOOK_S, max(0.0, min(due, default=math.inf) - time.monotonic()))
         select.select([self._wake_read], [], [], timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
+
+    def _is_disowned(self) -> bool:
+        """Whether the state file is gone or another's: nobody could find this lab any more, so it must end itself."""
+        try:
+            state = read_state(self._paths)
+        except OSError:
+            return False
+        return state is None or state.supervisor != self._ref
 
     def _reap(self) -> bool:
         changed = False
@@ -199,12 +213,13 @@ class Supervisor:
             if pid == 0:
                 return changed
             for child in self._children:
-                if child.part.process and child.part.process.pid == pid:
+                if child.pid == pid:
                     self._bury(child, status)
                     changed = True
 
     def _bury(self, child: _Child, status: int) -> None:
         now = time.monotonic()
+        child.pid = 0
         failed = ended_by_itself(status) and now - child.started < _QUICK_S
         child.failures = child.failures + 1 if failed else 0
         gave_up = child.failures >= _ATTEMPTS
@@ -217,16 +232,20 @@ class Supervisor:
         now = time.monotonic()
         due = [child for child in self._children if child.restart_at is not None and child.restart_at <= now]
         for child in due:
-            self._launch(child)
+            try:
+                self._launch(child)
+            except OSError as error:  # no process or memory to spare: the rest of the lab must not die of it
+                print(f"cannot start {child.part.name}: {error}", file=sys.stderr, flush=True)
+                child.restart_at = now + BACK_OFF_S
         return bool(due)
 
     def _end_all(self) -> None:
         # Nothing of a lab is kept, so nothing needs a gentle end; a paused process would not even hear one.
         for child in self._children:
-            if child.part.process:
-                os.kill(child.part.process.pid, signal.SIGKILL)  # our own child, not reaped yet: the pid is its
+            if child.pid:
+                os.kill(child.pid, signal.SIGKILL)  # our own child, not reaped yet: the pid is its
         deadline = time.monotonic() + _FAREWELL_S
-        while any(child.part.process for child in self._children) and time.monotonic() < deadline:
+        while any(child.pid for child in self._children) and time.monotonic() < deadline:
             self._reap()
             time.sleep(0.01)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from labtools import RunningLab  # type: ignore[import-not-found]
+from labtools import RunningLab
 
 from gameday.lab import Lab
 from gameday.lab.state import Paths

@@ -1,14 +1,16 @@
 """The lab's beginnings and ends: nothing may be left, whatever died."""
 
 import os
+import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from labtools import wait_for  # type: ignore[import-not-found]
+from labtools import wait_for
 
 from gameday.cli.lab import command
 from gameday.common.processes import ProcessRef, is_alive
@@ -75,6 +77,31 @@ def test_a_killed_supervisor_is_noticed_and_cleaned_up(lab: Lab, tmp_path: Path)
     os.kill(again.supervisor.pid, signal.SIGKILL)
     lab.down()
     assert_nothing_left(again.processes(), again.layout)
+
+
+def test_a_lab_whose_directory_is_gone_ends_itself(lab: Lab, tmp_path: Path) -> None:
+    lab.up(signals=False)
+    state = state_under(tmp_path)
+    shutil.rmtree(tmp_path / ".gameday")
+    wait_for(lambda: not [ref for ref in state.processes() if is_alive(ref)], 6, "nobody could find it any more")
+    assert_nothing_left(state.processes(), state.layout)
+
+
+def test_up_does_not_wait_for_a_shop_that_is_being_broken(lab: Lab, tmp_path: Path) -> None:
+    lab.up(signals=False)
+    edges = [part.process for part in state_under(tmp_path).parts if part.service == "edge"]
+    for process in edges:
+        assert process
+        os.kill(process.pid, signal.SIGSTOP)
+    started = time.monotonic()
+    lab.up(signals=False)
+    assert time.monotonic() - started < 2
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".gameday").write_text("a file where the directory should be\n")
+    with pytest.raises(LabError, match=r"the lab cannot use .*\.gameday"):
+        Lab(tmp_path).up()
 
 
 def test_the_lab_outlives_the_command_and_its_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from labtools import RunningLab  # type: ignore[import-not-found]
+from labtools import RunningLab
 
 RUNBOOKS = sorted((Path(__file__).parents[2] / "runbooks").glob("*.md"))
 SECTIONS = ["Symptoms", "Impact", "Diagnosis", "Mitigation", "Rollback", "Escalation"]

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from labtools import Answer, RunningLab, get, get_many, wait_for  # type: ignore[import-not-found]
+from labtools import Answer, RunningLab, get, get_many, wait_for
 
 from gameday.common.inventory import Instance
 from gameday.common.processes import is_alive
@@ -26,7 +26,7 @@ def whole(running: RunningLab) -> Iterator[RunningLab]:
     yield running
     if keys := running.runtime():
         running.set_runtime(**dict.fromkeys(keys, ""))
-    running.lab.up()
+    wait_for(lambda: running.lab.status().healthy and is_well(get_many(running.info.shop_url, 10)), 15, "all is well")
 
 
 def instance_of(running: RunningLab, name: str) -> Instance:
@@ -142,9 +142,12 @@ def test_a_paused_replica_is_said_to_be_paused(whole: RunningLab) -> None:
     assert process
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        part = next(part for part in whole.lab.status().parts if part.name == "inventory-1")
-        assert part.alive
-        assert "paused" in part.detail
+
+        def is_paused() -> bool:
+            part = next(part for part in whole.lab.status().parts if part.name == "inventory-1")
+            return part.alive and "paused" in part.detail
+
+        wait_for(is_paused, 2, "status says so")
     finally:
         os.kill(process.pid, signal.SIGCONT)
 
@@ -241,5 +244,5 @@ def test_a_killed_envoy_is_back_without_its_overrides(whole: RunningLab) -> None
         "Envoy is started again",
     )
     whole.lab.up()
-    assert get(f"{whole.info.shop_url}/").status == 200
+    wait_for(lambda: get(f"{whole.info.shop_url}/").status == 200, 5, "the shop answers again")
     assert not whole.runtime()
