@@ -111,7 +111,7 @@ def read_state(paths: Paths) -> State | None:
     """The recorded state, or None when there is none or it was written by another version."""
     try:
         return msgspec.json.decode(paths.state.read_bytes(), type=State)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 
 

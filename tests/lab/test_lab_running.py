@@ -246,3 +246,25 @@ def test_a_killed_envoy_is_back_without_its_overrides(whole: RunningLab) -> None
     whole.lab.up()
     wait_for(lambda: get(f"{whole.info.shop_url}/").status == 200, 5, "the shop answers again")
     assert not whole.runtime()
+
+
+def test_the_pager_remembers_over_its_own_death(whole: RunningLab) -> None:
+    before = wait_for(whole.notifications, 20, "the watchdog at least has arrived")
+    receiver = next(part.process for part in whole.state.parts if part.name == "receiver")
+    assert receiver
+    os.kill(receiver.pid, signal.SIGKILL)
+    wait_for(lambda: not is_alive(receiver), 2, "it dies")
+    wait_for(lambda: whole.lab.status().healthy, 6, "it is started again")
+    whole.lab.up()
+    assert whole.notifications()[: len(before)] == before
+
+
+def test_the_load_keeps_its_schedule_while_the_shop_hangs(whole: RunningLab) -> None:
+    for link in (LINK, OTHER):
+        whole.set_runtime(**{f"{link}.blackhole.percent": "100"})
+    sent = 'sum(rate(shop_load_requests_total{result!="dropped"}[3s]))'
+    waiting = 'max(gameday_connections{service="edge"})'
+    wait_for(lambda: whole.query(waiting)[0][1] > 10, 6, "requests pile up in the edge")
+    time.sleep(4)  # a second until the first are given up, and a whole window of the rate
+    ((_, rate),) = whole.query(sent)
+    assert 36 < rate < 44
