@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from gameday.chaostoolkit.output import Masker
-from gameday.chaostoolkit.variables import known_secrets, leaves
+from gameday.chaostoolkit.variables import known_secrets, leaves, sounds_secret
 from gameday.common.json import JsonObject
 
 _LOGGERS = ("chaostoolkit", "chaostoolkit-lib", "logzero")
@@ -67,20 +67,22 @@ def preload() -> None:
 
 
 def run_activity(request: ActivityRequest) -> ActivityOutcome:
-    """Run the activity to its end, in this process. Never raises for what the activity does."""
+    """Run the activity to its end, in this process and its main thread. Never raises for what the activity does."""
     from chaoslib.exceptions import ChaosException, InterruptExecution
+    from chaoslib.exit import exit_signals
 
     preload()
     masker = Masker(known_secrets(request.configuration, request.secrets))
     try:
-        output, met = _run(request, masker)
+        with exit_signals():  # chaoslib lets activities end the experiment by signalling their own process
+            output, met = _run(request, masker)
     except (_FailedError, ChaosException) as error:
         return ActivityOutcome(
             "failed", error=masker.text(_message(error)), interrupted=isinstance(error, InterruptExecution)
         )
     except (SystemExit, KeyboardInterrupt) as error:
         return ActivityOutcome("failed", error=masker.text(f"it ended its process: {error!r}"), interrupted=True)
-    except Exception as error:  # noqa: BLE001 - any module may run in there
+    except BaseException as error:  # noqa: BLE001 - any module may run in there, asyncio's too
         return ActivityOutcome("failed", error=masker.text(f"{type(error).__name__}: {error}"))
     return ActivityOutcome("succeeded", output=output, tolerance_met=met)
 
@@ -111,6 +113,7 @@ def _load(
     secrets = load_secrets(copy.deepcopy(written_secrets), configuration)
     masker.add(leaves(secrets))
     values = load_dynamic_configuration(configuration, secrets)
+    masker.add(leaves([value for name, value in values.items() if sounds_secret(name)]))
     missing = sorted(set(configuration) - set(values))
     if missing:
         # chaoslib would go on and hand the text `${name}` to the activity.

@@ -20,9 +20,14 @@ def known_secrets(configuration: JsonObject, secrets: JsonObject) -> tuple[str, 
     found = [*_values(secrets)]
     for name, entry in configuration.items():
         key = entry.get("key") if isinstance(entry, dict) else None
-        if _SECRET_NAME.search(name) or (isinstance(key, str) and _SECRET_NAME.search(key)):
+        if sounds_secret(name) or (isinstance(key, str) and sounds_secret(key)):
             found += _values(entry)
     return tuple(dict.fromkeys(found))
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether a variable of this name probably holds a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def missing_variables(configuration: JsonObject, secrets: JsonObject) -> tuple[str, ...]:
@@ -49,8 +54,8 @@ def leaves(value: object) -> Iterator[str]:
 def _values(entry: Json) -> Iterator[str]:
     if isinstance(entry, dict) and entry.get("type") == "env":
         yield from leaves([os.environ.get(str(entry.get("key")), ""), entry.get("default")])
-    elif isinstance(entry, dict) and entry.get("type") == "vault":
-        return
+    elif isinstance(entry, dict) and entry.get("type") in ("vault", "probe"):
+        return  # known only once it has been asked
     elif isinstance(entry, dict):
         for item in entry.values():
             yield from _values(item)

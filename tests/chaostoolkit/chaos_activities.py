@@ -1,12 +1,15 @@
 """What a Chaos Toolkit extension may do: the Python activities of the adapter's tests."""
 
+import asyncio
 import datetime
 import decimal
 import logging
 import sys
+import time
 from typing import Any
 
 from chaoslib.exceptions import ActivityFailed, InterruptExecution
+from chaoslib.exit import exit_gracefully
 
 
 def echo(value: Any = None) -> Any:
@@ -31,6 +34,15 @@ def raise_value_error(message: str) -> None:
 
 def interrupt() -> None:
     raise InterruptExecution("enough of it")
+
+
+def cancelled() -> None:
+    raise asyncio.CancelledError("by its loop")
+
+
+def leave_by_signal() -> None:
+    exit_gracefully()
+    time.sleep(5)
 
 
 def leave(status: int = 3) -> None:

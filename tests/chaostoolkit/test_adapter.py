@@ -58,6 +58,8 @@ def test_success_is_the_output_as_json() -> None:
         (python("raise_value_error", {"message": "bad"}), "ValueError: bad", False),
         (python("interrupt"), "enough of it", True),
         (python("leave"), "it ended its process: SystemExit(3)", True),
+        (python("leave_by_signal"), "it ended its process: SystemExit(20)", True),
+        (python("cancelled"), "CancelledError: by its loop", False),
         (python("nothing"), "does not expose a function called 'nothing'", False),
         (python("echo", {"other": 1}), "other", False),
         ({"type": "probe", "name": "it", "provider": {"type": "ssh"}}, "unknown provider type 'ssh'", False),
@@ -217,6 +219,12 @@ def test_configuration_with_the_name_of_a_secret_is_masked() -> None:
     configuration = {"api_token": {"type": "env", "key": "THE_TOKEN"}, "region": "eu-west"}
     outcome = run(python("echo", {"value": "${api_token} ${region}"}), configuration=configuration)
     assert outcome.output == json.dumps(f"{MASK} eu-west")
+
+
+def test_dynamic_configuration_with_the_name_of_a_secret_is_masked() -> None:
+    configuration = {"session_token": python("echo", {"value": "abcdefgh"})}
+    outcome = run(python("echo", {"value": "python ${session_token}"}), configuration=configuration)
+    assert outcome.output == json.dumps(f"python {MASK}")
 
 
 def test_missing_variables_are_said() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import chaoslib.activity
 import chaoslib.configuration
+import chaoslib.exit
 import chaoslib.experiment
 import chaoslib.hypothesis
 import chaoslib.log
@@ -29,6 +30,7 @@ SIGNATURES = {
     chaoslib.hypothesis.ensure_hypothesis_tolerance_is_valid: ["tolerance"],
     chaoslib.experiment.ensure_experiment_is_valid: ["experiment"],
     chaoslib.log.override_logzero_module: [],
+    chaoslib.exit.exit_signals: [],
     substitute: ["data", "configuration", "secrets"],
 }
 
