@@ -2,6 +2,7 @@
 
 from typing import Any
 
+type JsonScalar = str | int | float | bool | None
 # Any, since msgspec reads no recursive type; nothing but an adapter at the edge may look inside.
 type Json = Any
 type JsonObject = dict[str, Any]
