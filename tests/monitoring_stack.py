@@ -171,31 +171,34 @@ def start_stack(directory: Path) -> Iterator[Stack]:
     (directory / "alertmanager.yml").write_text(
         json.dumps({"route": route, "receivers": [{"name": "pager", "webhook_configs": [webhook]}]})
     )
-    commands = (
-        [
-            prometheus,
-            f"--config.file={directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={directory / 'data'}",
-            f"--web.listen-address=127.0.0.1:{ports[0]}",
-        ],
-        [
+    commands = {
+        f"http://127.0.0.1:{ports[1]}": [
             alertmanager,
             f"--config.file={directory / 'alertmanager.yml'}",
             f"--storage.path={directory / 'alertmanager'}",
             f"--web.listen-address=127.0.0.1:{ports[1]}",
             "--cluster.listen-address=",
         ],
-    )
-    processes: list[subprocess.Popen[bytes]] = []
+        f"http://127.0.0.1:{ports[0]}": [
+            prometheus,
+            f"--config.file={directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={directory / 'data'}",
+            f"--web.listen-address=127.0.0.1:{ports[0]}",
+            # In its first seconds Prometheus knows no Alertmanager; by default it sends an alert anew after a minute.
+            "--rules.alert.resend-delay=1s",
+        ],
+    }
+    processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        with (directory / "log").open("wb") as log:
-            processes += [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
-        urls = [f"http://127.0.0.1:{port}" for port in ports]
-        for url in urls:
+        for url, command in commands.items():
+            with (directory / "log").open("ab") as log:
+                processes[url] = subprocess.Popen(command, stdout=log, stderr=log)
             wait_for(lambda url=url: ask(f"{url}/-/ready"), 20, f"{url} ready; see {directory / 'log'}")
-        yield Stack(urls[0], urls[1], f"http://{target}", processes[0], exporter, pager)
+        alertmanager_url, prometheus_url = commands
+        pager_url = f"http://{target}"
+        yield Stack(prometheus_url, alertmanager_url, pager_url, processes[prometheus_url], exporter, pager)
     finally:
-        for process in processes:
+        for process in processes.values():
             process.kill()
             process.wait()
         server.shutdown()

@@ -1,0 +1,241 @@
+"""What is found about alerts: each thing once, as a weakness or as advice, with its numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gameday.coverage import Evidence, Finding, check_rules, judge_alerts
+from gameday.journal.events import AlertObserved, AlertRuleInfo, AlertState, CheckOutcome, FindingKind
+from gameday.spec.location import Location
+from gameday.spec.model import ExpectedAlert
+
+INJECTED, UNDONE = 1000.0, 1100.0
+ALL_SEEN = Evidence(looks=100)
+PENDING, FIRING, NOTIFIED = AlertState.PENDING, AlertState.FIRING, AlertState.NOTIFIED
+RESOLVED = AlertState.RESOLVED
+
+
+def expected(name: str = "A", within_s: float = 60.0, severity: str | None = "page") -> ExpectedAlert:
+    return ExpectedAlert(name, within_s, severity, None, Location(Path("x.yaml")))
+
+
+def rule(
+    name: str = "A",
+    *,
+    for_s: float = 2.0,
+    severity: str | None = "page",
+    runbook_url: str | None = "http://r",
+    dashboard: str | None = "http://d",
+) -> AlertRuleInfo:
+    return AlertRuleInfo(
+        name=name, expression="x", for_s=for_s, severity=severity, runbook_url=runbook_url, dashboard=dashboard
+    )
+
+
+def event(
+    state: AlertState,
+    after_s: float,
+    name: str = "A",
+    *,
+    since_s: float | None = None,
+    before: bool = False,
+    source: str = "prometheus",
+    **labels: str,
+) -> AlertObserved:
+    return AlertObserved(
+        at=INJECTED + after_s,
+        experiment=0,
+        name=name,
+        state=state,
+        expected=name == "A",
+        labels={"severity": "page"} | labels,
+        source=source,
+        since=None if since_s is None else INJECTED + since_s,
+        existed_before=before,
+    )
+
+
+def good() -> list[AlertObserved]:
+    return [event(FIRING, 5), event(NOTIFIED, 6, source="receiver"), event(RESOLVED, 110)]
+
+
+def judge(
+    observed: Sequence[AlertObserved],
+    *,
+    alerts: Sequence[ExpectedAlert] = (expected(),),
+    rules: Sequence[AlertRuleInfo] = (rule(),),
+    undone_at: float = UNDONE,
+    evidence: Evidence = ALL_SEEN,
+) -> tuple[Finding, ...]:
+    return judge_alerts(
+        alerts, observed, rules, injected_at=INJECTED, undone_at=undone_at, owner="team-a", evidence=evidence
+    )
+
+
+def kinds(findings: Sequence[Finding]) -> list[tuple[FindingKind, bool]]:
+    return [(finding.kind, finding.weakness) for finding in findings]
+
+
+def test_all_is_well() -> None:
+    assert judge(good()) == ()
+
+
+def test_missed() -> None:
+    [finding] = judge([event(PENDING, 3.0)])
+    assert finding == Finding(
+        FindingKind.ALERT_MISSED,
+        "A did not fire",
+        "expected within 60 s of the injection; it became pending after 3.0 s",
+        True,
+        "team-a",
+    )
+
+
+def test_missed_because_the_fault_was_too_short_or_nobody_could_look() -> None:
+    [finding] = judge([], undone_at=INJECTED + 20, evidence=Evidence(30, (("prometheus", 12),)))
+    assert "the fault was undone after 20.0 s, before that time was over" in finding.detail
+    assert "prometheus did not answer 12 of 30 looks" in finding.detail
+
+
+def test_late_by_how_much() -> None:
+    [finding] = judge([event(FIRING, 75.5), *good()[1:]])
+    assert kinds([finding]) == [(FindingKind.ALERT_LATE, True)]
+    assert finding.title == "A fired 15.5 s too late"
+    assert finding.detail == "it fired 75.5 s after the injection, and was expected within 60 s"
+
+
+def test_what_the_source_says_counts_over_when_we_looked() -> None:
+    assert judge([event(FIRING, 60.9, since_s=59.5), *good()[1:]]) == ()
+
+
+@pytest.mark.parametrize("since_s", [-3600.0, 3600.0])
+def test_a_clock_that_cannot_be_right_is_not_believed(since_s: float) -> None:
+    assert judge([event(FIRING, 5, since_s=since_s), *good()[1:]]) == ()
+    [finding] = judge([event(FIRING, 70, since_s=since_s), *good()[1:]])
+    assert finding.kind is FindingKind.ALERT_LATE
+
+
+def test_one_label_set_in_time_is_enough() -> None:
+    late = [event(FIRING, 80, instance="2"), event(RESOLVED, 111, instance="2")]
+    assert judge([*good(), *late]) == ()
+
+
+def test_wrong_severity() -> None:
+    observed = [
+        event(FIRING, 5, severity="ticket"),
+        event(NOTIFIED, 6, source="receiver"),
+        event(RESOLVED, 110, severity="ticket"),
+    ]
+    [finding] = judge(observed)
+    assert kinds([finding]) == [(FindingKind.ALERT_SEVERITY, True)]
+    assert finding.title == "A fired with severity ticket instead of page"
+    assert judge(observed, alerts=[expected(severity=None)]) == ()
+
+
+def test_fired_before_proves_nothing() -> None:
+    [finding] = judge([event(FIRING, 1, before=True)])
+    assert kinds([finding]) == [(FindingKind.ALERT_FIRED_BEFORE, True)]
+    assert finding.detail == "already firing when the fault was injected"
+
+
+def test_fired_before_ended_and_fired_again() -> None:
+    assert judge([event(FIRING, 1, before=True), event(RESOLVED, 2, before=True), *good()]) == ()
+
+
+def test_rule_missing() -> None:
+    [finding] = judge([], rules=[rule("B")])
+    assert kinds([finding]) == [(FindingKind.RULE_MISSING, True)]
+
+
+def test_an_alert_that_fires_needs_no_rule_that_we_know() -> None:
+    assert judge(good(), rules=[]) == ()
+
+
+def test_pending_without_a_rule_is_missed() -> None:
+    assert kinds(judge([event(PENDING, 2)], rules=[])) == [(FindingKind.ALERT_MISSED, True)]
+
+
+def test_fired_and_nobody_was_told() -> None:
+    quiet = [good()[0], good()[2]]
+    [finding] = judge(quiet, evidence=Evidence(9, (), (("A", "silenced in Alertmanager"),)))
+    assert kinds([finding]) == [(FindingKind.ALERT_MISSED, True)]
+    assert finding.title == "A fired, and nobody was seen to be notified"
+    assert finding.detail == "silenced in Alertmanager"
+
+
+def test_not_resolved() -> None:
+    [finding] = judge(good()[:2])
+    assert kinds([finding]) == [(FindingKind.ALERT_NOT_RESOLVED, True)]
+
+
+def test_flapping_ends_resolved() -> None:
+    assert judge([*good(), event(FIRING, 120), event(RESOLVED, 130)]) == ()
+    assert kinds(judge([*good(), event(FIRING, 120)])) == [(FindingKind.ALERT_NOT_RESOLVED, True)]
+
+
+def test_unexpected_is_no_weakness_and_said_once_a_name() -> None:
+    others = [event(FIRING, 8, "B", instance="1"), event(FIRING, 9, "B", instance="2"), event(PENDING, 9, "C")]
+    [finding] = judge([*good(), *others])
+    assert kinds([finding]) == [(FindingKind.ALERT_UNEXPECTED, False)]
+    assert finding.title == "B fired, and nobody expected it"
+    assert finding.detail == (
+        "8.0 s after the injection; severity=page, instance=1; severity=page, instance=2; still firing at the end"
+    )
+
+
+def test_what_always_fires_is_not_unexpected() -> None:
+    assert judge([*good(), event(FIRING, 0.5, "Watchdog", before=True)]) == ()
+
+
+def test_a_rule_without_a_runbook_is_a_weakness_and_without_a_dashboard_advice() -> None:
+    assert kinds(judge(good(), rules=[rule(runbook_url=None)])) == [(FindingKind.RULE_WITHOUT_RUNBOOK, True)]
+    assert kinds(judge(good(), rules=[rule(dashboard=None)])) == [(FindingKind.RULE_WITHOUT_DASHBOARD, False)]
+    assert judge(good(), rules=[rule(), rule("B", runbook_url=None, dashboard=None)]) == ()
+
+
+def test_rules_are_checked_before() -> None:
+    alerts = [expected(), expected("PaymentDown"), expected("Slow", within_s=60), expected("Ticket")]
+    rules = [rule(), rule("PaymentsDown"), rule("Slow", for_s=60), rule("Ticket", severity="ticket")]
+    results = check_rules(alerts, rules)
+    assert [(result.check, result.outcome) for result in results] == [
+        ("alert A", CheckOutcome.OK),
+        ("alert PaymentDown", CheckOutcome.WARNING),
+        ("alert Slow", CheckOutcome.WARNING),
+        ("alert Ticket", CheckOutcome.WARNING),
+    ]
+    assert [result.detail for result in results] == [
+        "its rule exists and waits for 2 s",
+        "there is no such rule; did you mean `PaymentsDown`?",
+        "its rule waits for 60 s: it cannot fire within 60 s",
+        "its severity is ticket, and was expected to be page",
+    ]
+
+
+def test_one_of_several_rules_of_a_name_is_enough() -> None:
+    [result] = check_rules([expected()], [rule(for_s=600, severity="ticket"), rule(for_s=5)])
+    assert result.outcome is CheckOutcome.OK
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda state, at, name, before: event(state, at, name, before=before),
+            st.sampled_from(list(AlertState)),
+            st.floats(0, 200),
+            st.sampled_from("AB"),
+            st.booleans(),
+        ),
+        max_size=8,
+    ),
+    st.booleans(),
+)
+def test_an_expectation_that_is_not_met_is_always_a_weakness(observed: list[AlertObserved], has_rule: bool) -> None:
+    findings = judge(observed, rules=[rule()] if has_rule else [])
+    in_time = [
+        e for e in observed if e.name == "A" and e.state is FIRING and not e.existed_before and e.at <= INJECTED + 60
+    ]
+    assert in_time or any(finding.weakness for finding in findings)
+    assert len(set(findings)) == len(findings)
