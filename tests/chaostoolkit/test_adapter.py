@@ -215,6 +215,21 @@ def test_secrets_do_not_leave_over_the_process_provider() -> None:
     assert json.loads(outcome.output)["stdout"] == f"{MASK}\n"
 
 
+def test_secrets_from_a_vault_do_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaoslib.secret.load_secrets_from_vault", lambda _info, _configuration: "from the vault")
+    secrets = {"db": {"password": {"type": "vault", "path": "db", "key": "password"}}}
+    assert run(python("echo", {"value": "${password}"}), secrets=secrets).output == json.dumps(MASK)
+
+
+def test_the_request_stays_as_it_was() -> None:
+    """chaoslib writes the output into a tolerance that is a probe; a probe that is asked again must not see it."""
+    definition = {**python("echo", {"value": 4}), "tolerance": python("is_even", {"value": 0})}
+    configuration = {"n": python("echo", {"value": 1})}
+    before = json.dumps([definition, configuration])
+    assert run_activity(ActivityRequest(definition, configuration, {}, tolerance=True)).tolerance_met
+    assert json.dumps([definition, configuration]) == before
+
+
 def test_configuration_with_the_name_of_a_secret_is_masked() -> None:
     configuration = {"api_token": {"type": "env", "key": "THE_TOKEN"}, "region": "eu-west"}
     outcome = run(python("echo", {"value": "${api_token} ${region}"}), configuration=configuration)
