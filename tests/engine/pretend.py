@@ -1,7 +1,6 @@
 """A pretend system in a directory, and sessions on it, for tests of the engine."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from gameday.spec.experiment import load_experiment
@@ -42,15 +41,16 @@ timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-aft
 class PretendSystem:
     """Four instances of `shop`, all well, and no errors."""
 
-    def __init__(self, root: Path, instances: int = 4) -> None:
+    def __init__(self, root: Path, *, create: bool = True) -> None:
         self.root = root
         self.directory = root / "system"
-        self.directory.mkdir(parents=True)
-        self.names = [f"shop-{number}" for number in range(1, instances + 1)]
-        for name in self.names:
-            (self.directory / name).write_text("well")
-        (self.directory / "inventory.json").write_text("{}")
-        self.signals(errors=0.0)
+        self.names = [f"shop-{number}" for number in range(1, 5)]
+        if create:
+            self.directory.mkdir(parents=True)
+            for name in self.names:
+                (self.directory / name).write_text("well")
+            (self.directory / "inventory.json").write_text("{}")
+            self.signals(errors=0.0)
 
     def signals(self, **values: float | str) -> None:
         path = self.directory / "signals.json"
@@ -121,6 +121,3 @@ class PretendSystem:
 def events_of[E: AnyEvent](directory: Path, kind: type[E]) -> list[E]:
     """The events of one kind in a run's journal."""
     return [event for event in read_events(directory) if isinstance(event, kind)]
-
-
-__all__ = ["EXPERIMENT", "PretendSystem", "events_of", "replace"]
