@@ -23,7 +23,7 @@ class Abort:
         self.is_hasty = False  # a person asked, or we failed: nobody waits for the recovery to be measured
 
     def ask(self, source: str, reason: str, *, by: str = "", experiment: int | None = None) -> None:
-        """End the run. `source` is "guard", "signal", "command", "journal" or "failure"; the first is the reason."""
+        """End the run. `source` is one of AbortRequested's; the first to ask is the reason."""
         self.is_hasty = self.is_hasty or source != "guard"
         if self.request is None:
             request = AbortRequested(

@@ -43,4 +43,5 @@ def _ended(at: float, started: ActivityStarted, result: JobResult, took_s: float
         output=outcome.output if outcome else "",
         error=outcome.error if outcome else result.error,
         tolerance_met=outcome.tolerance_met if outcome else None,
+        interrupted=outcome is not None and outcome.interrupted,
     )

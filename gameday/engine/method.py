@@ -185,6 +185,9 @@ class Method:
         await asyncio.sleep(activity.pause_before_s)
         ended = await self._context.perform(activity, "method", _ACTIVITY_TIMEOUT_S)
         await asyncio.sleep(activity.pause_after_s)
+        if ended.interrupted:
+            reason = f"{activity.name} asked for the end: {ended.error}"
+            self._context.tools.abort.ask("activity", reason, experiment=self._context.index)
         is_action = activity.kind is ActivityKind.ACTION
         if ended.status != "succeeded":
             # A probe in the method only looks; that it could not is no weakness of the service.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from gameday.chaostoolkit.variables import known_secrets
 from gameday.coverage import describe_runbooks
 from gameday.engine.context import PreparedExperiment
 from gameday.faults.arguments import read_arguments
@@ -75,6 +76,12 @@ def faults_of(experiments: Sequence[Experiment]) -> tuple[str, ...]:
     return tuple(
         sorted({step.fault for experiment in experiments for step in experiment.method if isinstance(step, FaultStep)})
     )
+
+
+def secrets_of(session: SessionInput) -> tuple[str, ...]:
+    """All values that must appear nowhere: the environment's, and those that the experiments declare."""
+    declared = (known_secrets(item.configuration, item.secrets) for item in session.experiments)
+    return tuple({*session.secrets, *(value for values in declared for value in values)})
 
 
 def uses_chaos_toolkit(experiments: Sequence[Experiment]) -> bool:

@@ -30,7 +30,7 @@ from gameday.engine.preflight import (
     open_and_read_rules,
     plan_stages,
 )
-from gameday.engine.preparation import SessionInput, faults_of, prepare, services_of, uses_chaos_toolkit
+from gameday.engine.preparation import SessionInput, faults_of, prepare, secrets_of, services_of, uses_chaos_toolkit
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.workers import Workers, WorkersError
@@ -96,11 +96,12 @@ class _Session:
         tell: Callable[[str], None],
     ) -> None:
         self._session = session
+        self._secrets = secrets_of(session)
         self._prepared = prepared
         self._run = run
         self._tell = tell
         self._recorder = Recorder(
-            JournalWriter(run.directory), Redactor(session.secrets), sinks, on_failure=self._journal_failed
+            JournalWriter(run.directory), Redactor(self._secrets), sinks, on_failure=self._journal_failed
         )
         self._abort = Abort(self._recorder)
         self._record = self._recorder.record
@@ -230,7 +231,7 @@ class _Session:
             self._run,
             faults_of(session.experiments),
             chaos_toolkit=uses_chaos_toolkit(session.experiments),
-            secrets=session.secrets,
+            secrets=self._secrets,
             locks=self._locks.descriptors,
         )
         try:

@@ -349,6 +349,7 @@ class ActivityEnded(Event, frozen=True, kw_only=True, tag="activity-ended"):
     output: str = ""
     error: str = ""
     tolerance_met: bool | None = None
+    interrupted: bool = False  # it asked for the end of the whole experiment
 
 
 class RollbacksArmed(Event, frozen=True, kw_only=True, tag="rollbacks-armed"):
@@ -375,7 +376,7 @@ class GuardTripped(Event, frozen=True, kw_only=True, tag="guard-tripped"):
 
 
 class AbortRequested(Event, frozen=True, kw_only=True, tag="abort-requested"):
-    """`source` is "guard", "signal", "command", "journal" or "failure"."""
+    """`source` is "guard", "signal", "command", "activity", "journal" or "failure"."""
 
     source: str
     reason: str
