@@ -36,12 +36,19 @@ class AlertWatch:
         self._experiment = experiment
         self._expected = {alert.name for alert in expected}
         self._episodes: dict[_Key, _Episode] = {}
+        self._never_answered: set[str] | None = None  # of the looks before the injection
         self._looks = 0
         self._unanswered: Counter[str] = Counter()
         self._suppressed: dict[str, str] = {}
 
     def before(self, seen: AlertsSeen) -> None:
-        """Note what is there before the first injection. The last look counts: what has ended by then is silent."""
+        """Note what is there before the first injection. The last look counts: what has ended by then is silent.
+
+        What the first answer of a source that gave none before the injection shows is taken to have been there: nobody
+        can know that the fault caused it.
+        """
+        silent = {source for source, _ in seen.unreachable}
+        self._never_answered = silent if self._never_answered is None else self._never_answered & silent
         self._forget_what_is_gone(seen)
         for alert in seen.alerts:
             self._episodes.setdefault(_key(alert), _Episode(existed_before=True))
@@ -68,10 +75,13 @@ class AlertWatch:
                 events.append(self._event(key, episode, AlertState.RESOLVED, at))
                 episode = None
             if episode is None:
-                episode = self._episodes[key] = _Episode(existed_before=False)
+                existed_before = alert.source in (self._never_answered or ())
+                episode = self._episodes[key] = _Episode(existed_before)
             if alert.state not in episode.reported:
                 episode.reported.add(alert.state)
                 events.append(self._event(key, episode, alert.state, at, alert))
+        if self._never_answered:
+            self._never_answered &= {source for source, _ in seen.unreachable}
         return tuple(events)
 
     @property

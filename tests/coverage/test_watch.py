@@ -147,6 +147,25 @@ def test_before_an_unreachable_source_ends_nothing() -> None:
     assert event.existed_before
 
 
+def test_what_the_first_answer_shows_was_there_before() -> None:
+    w = watch()
+    w.before(seen(down=True))
+    assert w.observe(seen(down=True), 1.0) == ()
+    [event] = w.observe(seen(alert("A", FIRING)), 2.0)
+    assert event.existed_before
+    [new] = w.observe(seen(alert("A", FIRING), alert("B", FIRING)), 3.0)
+    assert not new.existed_before
+
+
+def test_one_answer_before_is_enough() -> None:
+    w = watch()
+    w.before(seen(down=True))
+    w.before(seen())
+    w.before(seen(down=True))
+    [event] = w.observe(seen(alert("A", FIRING)), 1.0)
+    assert not event.existed_before
+
+
 def test_an_old_alert_that_ends_and_comes_back_is_new() -> None:
     w = watch()
     w.before(seen(alert("A", FIRING)))
