@@ -318,6 +318,8 @@ class Environment:
     kubernetes: JsonObject | None = field(default=None, hash=False)
     dashboards: JsonObject | None = field(default=None, hash=False)
     slack: JsonObject | None = field(default=None, hash=False)
+    # Values among all these that must never be shown.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

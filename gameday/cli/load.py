@@ -1,0 +1,257 @@
+"""Reads everything that a path needs, and says what is wrong with it: all mistakes of all files at once."""
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from gameday.common.json import Json, JsonObject
+from gameday.common.project import PROJECT_FILE, find_root
+from gameday.faults.arguments import read_arguments
+from gameday.faults.base import FaultError
+from gameday.faults.registry import fault_names, load_fault
+from gameday.signals.platforms import platform_names
+from gameday.spec.experiment import parse_experiment
+from gameday.spec.game_day import parse_game_day
+from gameday.spec.location import Location, Mistake, SpecError
+from gameday.spec.model import (
+    Activity,
+    Environment,
+    EnvironmentKind,
+    Experiment,
+    FaultStep,
+    GameDay,
+    Project,
+    SignalsConfig,
+)
+from gameday.spec.nodes import Mapping
+from gameday.spec.project import load_environment, load_project, locate
+from gameday.spec.reader import nearest, read_document, read_text
+from gameday.spec.units import excerpt
+
+_DEFAULT_ENVIRONMENT = "lab"
+_LAB_SIGNALS = SignalsConfig("prometheus", "", "envoy")  # as the lab will be declared once it is up
+_SIGNALS, _ALERTS = "gameday.signals", "gameday.alerts"  # groups of entry points
+_SECRET_LINE = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
+_WIDEST = 160  # of a source line that is shown
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """An experiment or a game day, with all that it needs, read and checked. `environment` is ready to be used."""
+
+    path: Path
+    project: Project
+    environment: Environment
+    game_day: GameDay | None
+    experiments: tuple[Experiment, ...]
+
+
+class Mistakes:
+    """Collects the mistakes of several readings."""
+
+    def __init__(self) -> None:
+        self._found: dict[Mistake, None] = {}
+
+    def of[T](self, read: Callable[[], T]) -> T | None:
+        """What `read` gives, or None when it has mistakes."""
+        try:
+            return read()
+        except SpecError as error:
+            self.add(error.mistakes)
+            return None
+
+    def add(self, mistakes: Iterable[Mistake]) -> None:
+        """Add mistakes, each once."""
+        self._found |= dict.fromkeys(mistakes)
+
+    def check(self) -> None:
+        """Raise SpecError when there are any."""
+        if self._found:
+            raise SpecError(tuple(self._found))
+
+
+def load_session(path: Path, environment_override: str | None = None) -> SessionSpec:
+    """Read the experiment or game day at `path`, its project and its environment: the one that is asked for, else the
+    game day's, else the lab. Raises SpecError with all mistakes of all files."""
+    mistakes = Mistakes()
+    project = mistakes.of(lambda: load_project(project_start(path)))
+    loaded = mistakes.of(lambda: load_path(path, project))
+    game_day, experiments = loaded or (None, ())
+    environment = None
+    if project:
+        name = environment_override or (game_day.environment if game_day else None) or _DEFAULT_ENVIRONMENT
+        environment = mistakes.of(lambda: load_environment(project, name))
+    for experiment in experiments:
+        mistakes.add(check_steps(experiment))
+        if environment:
+            mistakes.add(check_signals(experiment, environment))
+    if project and environment:
+        mistakes.add(check_sources(project, [environment]))
+    mistakes.check()
+    assert project is not None
+    assert environment is not None
+    return SessionSpec(path, project, environment, game_day, experiments)
+
+
+def project_start(path: Path) -> Path:
+    """Where to look for the project of a file: above it, else above the current directory."""
+    directory = path.parent if not path.is_dir() else path
+    return directory if (find_root(directory) / PROJECT_FILE).is_file() else Path.cwd()
+
+
+def load_path(path: Path, project: Project | None) -> tuple[GameDay | None, tuple[Experiment, ...]]:
+    """A game day with its experiments, or one experiment: the content says which. Raises SpecError."""
+    return parse_path(path, read_document(path), project)
+
+
+def parse_path(path: Path, document: Mapping, project: Project | None) -> tuple[GameDay | None, tuple[Experiment, ...]]:
+    """The same, from a document that has been read already. Raises SpecError."""
+    if is_game_day(document):
+        game_day = parse_game_day(path, document, project)
+        return game_day, game_day.experiments
+    if is_experiment(document):
+        return None, (parse_experiment(path, document, project),)
+    near = next(filter(None, (nearest(key, ("experiments", "method")) for key in document.entries)), None)
+    expected = "an experiment (it has a `method`) or a game day (it has `experiments`)"
+    raise SpecError(
+        (Mistake(Location(path, document.line, document.column), "a file that is neither", expected, near),)
+    )
+
+
+def is_game_day(document: Mapping) -> bool:
+    """Whether the document means to be a game day."""
+    return "experiments" in document.entries and "method" not in document.entries
+
+
+def is_experiment(document: Mapping) -> bool:
+    """Whether the document means to be an experiment."""
+    return not document.entries.keys().isdisjoint({"method", "steady-state-hypothesis"})
+
+
+def check_steps(experiment: Experiment) -> tuple[Mistake, ...]:
+    """What is wrong with the faults and activities of an experiment that has been read."""
+    mistakes: list[Mistake] = []
+    for step in (*experiment.method, *experiment.rollbacks):
+        mistakes += _check_fault(step) if isinstance(step, FaultStep) else _check_activity(step, "method")
+    for probe in experiment.hypothesis.probes:
+        mistakes += _check_activity(probe, "steady-state-hypothesis")
+    return tuple(mistakes)
+
+
+def _check_fault(step: FaultStep) -> tuple[Mistake, ...]:
+    try:
+        fault = load_fault(step.fault)
+        read_arguments(step, fault)
+    except SpecError as error:
+        return error.mistakes
+    except FaultError as error:
+        if step.fault in fault_names():
+            return (Mistake(step.location, f"the fault {excerpt(step.fault)}", f"one that can be loaded ({error})"),)
+        expected = f"one of {', '.join(fault_names())}"
+        near = nearest(step.fault, fault_names())
+        return (Mistake(step.location, f"the fault {excerpt(step.fault)}", expected, near),)
+    return ()
+
+
+def _check_activity(activity: Activity, section: str) -> tuple[Mistake, ...]:
+    """What the Chaos Toolkit says about an activity whose shape is right: a module that is not there, and the like."""
+    from gameday.chaostoolkit.adapter import validate_experiment
+
+    steps: list[Json] = [activity.definition]
+    document: JsonObject = {"title": "-", "description": "-", "method": []}
+    document[section] = {"title": "-", "probes": steps} if section != "method" else steps
+    return tuple(
+        Mistake(activity.location, f"the {activity.kind} {excerpt(activity.name)}", f"one that can run ({complaint})")
+        for complaint in validate_experiment(document)
+    )
+
+
+def check_signals(experiment: Experiment, environment: Environment) -> tuple[Mistake, ...]:
+    """The signals of an experiment that the environment's platform does not know."""
+    from gameday.signals import SignalError, plan_queries
+
+    config = _LAB_SIGNALS if environment.kind is EnvironmentKind.LAB else environment.signals
+    if config is None or config.platform not in platform_names():
+        return ()
+    mistakes = []
+    for condition in (*experiment.hypothesis.conditions, *experiment.abort_when):
+        try:
+            plan_queries(config, [condition.signal])
+        except SignalError as error:
+            found = f"the measure `{condition.signal.kind}.{condition.signal.measure}`"
+            mistakes.append(Mistake(condition.location, found, f"one that `{environment.name}` has ({error})"))
+    return tuple(mistakes)
+
+
+def check_sources(project: Project, environments: Iterable[Environment]) -> tuple[Mistake, ...]:
+    """The sources and platforms that environments name and that are not installed."""
+    from importlib.metadata import entry_points
+
+    mistakes = []
+    for environment in environments:
+        named: list[tuple[str, str, str, Iterable[str]]] = []
+        if environment.signals:
+            named.append(("signals", "source", environment.signals.source, entry_points(group=_SIGNALS).names))
+            named.append(("signals", "platform", environment.signals.platform, platform_names()))
+        if environment.alerts:
+            named.append(("alerts", "source", environment.alerts.source, entry_points(group=_ALERTS).names))
+        for section, key, name, known in named:
+            if name not in known:
+                location = locate(project, "environments", environment.name, section, key)
+                expected = f"one of {', '.join(sorted(known))}"
+                mistakes.append(Mistake(location, f"the {key} {excerpt(name)}", expected, nearest(name, known)))
+    return tuple(mistakes)
+
+
+def print_mistakes(error: SpecError, file: TextIO | None = None) -> None:
+    """Every mistake with its line and a caret under it, then how many there are. Coloured on a terminal only."""
+    import click
+
+    file = file or sys.stderr
+    colour = file.isatty()
+
+    def style(text: str, **how: Any) -> str:
+        return click.style(text, **how) if colour else text
+
+    lines: dict[Path, list[str]] = {}
+    for mistake in error.mistakes:
+        where = mistake.location
+        message = str(mistake).removeprefix(str(where)).removeprefix(": ")
+        shown = Location(_short(where.path), where.line, where.column)
+        click.echo(f"{style(str(shown), bold=True)}: {message}", file=file)
+        if where.path not in lines:
+            lines[where.path] = _lines(where.path)
+        source = lines[where.path][where.line - 1] if where.line <= len(lines[where.path]) else ""
+        if source.strip() and len(source) <= _WIDEST and not _SECRET_LINE.search(source):
+            bar = style(" " * len(str(where.line)) + " |", fg="blue")
+            click.echo(f"{style(f'{where.line} |', fg='blue')} {source}", file=file)
+            click.echo(f"{bar} {_pad(source, where.column)}{style('^', fg='red', bold=True)}", file=file)
+    files = len({mistake.location.path for mistake in error.mistakes})
+    count = len(error.mistakes)
+    total = f"{count} mistake{'s' * (count != 1)} in {files} file{'s' * (files != 1)}."
+    click.echo(style(total, fg="red", bold=True), file=file)
+
+
+def _lines(path: Path) -> list[str]:
+    """The file's lines as a terminal may show them."""
+    try:
+        text = read_text(path)
+    except SpecError:
+        return []
+    return [re.sub(r"[^\t\x20-\x7e\xa0-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", line) for line in text.split("\n")]
+
+
+def _pad(source: str, column: int) -> str:
+    """What stands before the caret: tabs stay tabs, so that it lines up whatever their width."""
+    return "".join("\t" if character == "\t" else " " for character in source[: column - 1])
+
+
+def _short(path: Path) -> Path:
+    """Relative to the current directory where that is shorter."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path

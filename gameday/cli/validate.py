@@ -1,0 +1,117 @@
+"""Validates many files as one: each once, all mistakes of all of them together."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from gameday.cli.load import (
+    Mistakes,
+    check_signals,
+    check_sources,
+    check_steps,
+    is_experiment,
+    is_game_day,
+    parse_path,
+    project_start,
+)
+from gameday.common.project import PROJECT_FILE
+from gameday.spec.location import SpecError
+from gameday.spec.model import Environment, Experiment, Project
+from gameday.spec.nodes import Mapping
+from gameday.spec.project import RUNBOOKS, list_files, load_project
+from gameday.spec.reader import read_document
+from gameday.spec.runbook import load_runbook
+
+EXPERIMENTS = "experiments"
+_DOCUMENTS = (".yaml", ".yml", ".json")
+
+
+def validate(paths: Iterable[Path]) -> Counter[str]:
+    """How many of each kind of file were checked: those named, or all of the current directory's project.
+
+    Raises SpecError with all mistakes of all files.
+    """
+    validation = _Validation()
+    for path in paths or [Path()]:
+        validation.path(path)
+    validation.mistakes.check()
+    return validation.checked
+
+
+class _Validation:
+    def __init__(self) -> None:
+        self.mistakes = Mistakes()
+        self.checked: Counter[str] = Counter()
+        self._projects: dict[Path, Project | None] = {}
+        self._seen: set[Path] = set()
+        self._pairs: set[tuple[Path, str]] = set()  # experiments checked against an environment
+
+    def path(self, path: Path) -> None:
+        """A file, or everything in a directory that may be ours."""
+        if not path.is_dir():
+            self._file(path, named=True)
+            return
+        project_file = path / PROJECT_FILE
+        if project_file.is_file():
+            self._file(project_file, named=True)
+        elif not list_files(path, (*_DOCUMENTS, ".md")):
+            self._file(path / PROJECT_FILE, named=True)  # there is nothing, and that is said
+        # A project's root holds much that is not ours; any other directory was meant as it is.
+        inside = [path / EXPERIMENTS] if project_file.is_file() or (path / EXPERIMENTS).is_dir() else [path]
+        for directory in inside:
+            for file in list_files(directory, _DOCUMENTS):
+                self._file(file, named=False)
+        runbooks = path / RUNBOOKS if inside[0] != path else path
+        for file in list_files(runbooks, (".md",)) if runbooks.name == RUNBOOKS else ():
+            self._file(file, named=True)
+
+    def _project(self, path: Path) -> Project | None:
+        start = project_start(path)
+        if start not in self._projects:
+            project = self.mistakes.of(lambda: load_project(start))
+            self._projects[start] = project
+            if project and project.path.is_file() and project.path.resolve() not in self._seen:
+                self._seen.add(project.path.resolve())
+                self.checked["project"] += 1
+                self.mistakes.add(check_sources(project, project.environments))
+        return self._projects[start]
+
+    def _file(self, path: Path, *, named: bool) -> None:
+        """One file. What was not `named` and is clearly something else is left alone."""
+        project = self._project(path)
+        where = path.resolve()
+        if where in self._seen:
+            return
+        self._seen.add(where)
+        if path.suffix == ".md":
+            self.mistakes.of(lambda: load_runbook(path))
+            self.checked["runbook"] += 1
+        elif path.name == PROJECT_FILE:
+            if not path.is_file():
+                self.mistakes.of(lambda: read_document(path))
+        else:
+            document = self.mistakes.of(lambda: read_document(path))
+            if document and (named or is_game_day(document) or is_experiment(document)):
+                self._session(path, document, project)
+
+    def _session(self, path: Path, document: Mapping, project: Project | None) -> None:
+        loaded = self.mistakes.of(lambda: parse_path(path, document, project))
+        if loaded is None:
+            return
+        game_day, experiments = loaded
+        self.checked["game day" if game_day else "experiment"] += 1
+        environment = (
+            project.environment(game_day.environment) if project and game_day and game_day.environment else None
+        )
+        for experiment in experiments:
+            self._experiment(experiment, environment)
+
+    def _experiment(self, experiment: Experiment, environment: Environment | None) -> None:
+        where = experiment.path.resolve()
+        name = environment.name if environment else ""
+        if (where, "") not in self._pairs:
+            self._pairs.add((where, ""))
+            self.mistakes.add(check_steps(experiment))
+        if environment and (where, name) not in self._pairs:
+            self._pairs.add((where, name))
+            self.mistakes.add(check_signals(experiment, environment))

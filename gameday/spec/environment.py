@@ -1,0 +1,185 @@
+"""Reads one environment of gameday.yaml: where signals and alerts come from, and what a run may do there."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gameday.common.json import JsonObject
+from gameday.spec.conditions import is_measure
+from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind, Hours, Policy, SignalKind, SignalsConfig
+from gameday.spec.reader import Fields
+from gameday.spec.timezones import is_timezone
+from gameday.spec.units import UnitError, excerpt, parse_positive_duration, parse_share
+from gameday.spec.variables import VARIABLE
+
+LAB = Environment("lab", EnvironmentKind.LAB)
+
+_FRESHNESS = "freshness"  # among queries: how to ask for the age, in seconds, of the data behind the others
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAY = "|".join(_DAYS)
+_HOURS = re.compile(
+    rf"(?:(?P<days>(?:{_DAY})(?:-(?:{_DAY}))?(?:,(?:{_DAY})(?:-(?:{_DAY}))?)*)\s+)?"
+    r"(?P<start>\d{1,2}:\d{2})\s*-\s*(?P<end>\d{1,2}:\d{2})\s+(?P<timezone>\S+)",
+    re.IGNORECASE,
+)
+_TIME = "times from 00:00 to 24:00, the first before the second"
+
+
+def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, ...] = ()) -> Environment:
+    """The environment; mistakes are noted. `root` is what paths in it are relative to."""
+    kind = EnvironmentKind(fields.choice("kind", tuple(EnvironmentKind)) or EnvironmentKind.DECLARED)
+    if kind is EnvironmentKind.LAB:
+        policy = _policy(fields)
+        for key in ("signals", "alerts", "processes"):
+            if fields.has(key):
+                fields.get(key)
+                fields.file.mistake(fields.key(key), f"{key} of the lab", "none: the lab brings its own")
+        slack = _opaque(fields, "slack")
+        fields.close()
+        return Environment(name, kind, policy=policy, slack=slack, secrets=secrets)
+    environment = Environment(
+        name=name,
+        kind=kind,
+        signals=_signals(fields),
+        alerts=_alerts(fields),
+        inventory=_inventory(fields, root),
+        policy=_policy(fields),
+        kubernetes=_opaque(fields, "kubernetes"),
+        dashboards=_opaque(fields, "dashboards"),
+        slack=_opaque(fields, "slack"),
+        secrets=secrets,
+    )
+    fields.close()
+    return environment
+
+
+def _opaque(fields: Fields, key: str) -> JsonObject | None:
+    mapping = fields.mapping(key, key)
+    return mapping.json() if mapping else None
+
+
+def _url(text: str) -> str:
+    if VARIABLE.search(text):
+        return text  # it will be looked at when it is filled in
+    try:
+        parts = urlsplit(text)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_url = False
+    if not is_url:
+        # What is no URL may still have a password in it.
+        raise UnitError(excerpt(text.rpartition("@")[2]), "a URL such as http://prometheus:9090")
+    return text
+
+
+def _signals(fields: Fields) -> SignalsConfig | None:
+    signals = fields.mapping("signals", "signals, such as {source: prometheus, url: …, platform: istio}")
+    if signals is None:
+        return None
+    signals.require("url", "where the source is, such as http://prometheus:9090")
+    if not signals.has("queries"):
+        signals.require("platform", "the name of a platform, or queries of your own")
+    default = SignalsConfig("prometheus", "", "custom")
+    config = SignalsConfig(
+        source=signals.text("source", "the name of a source, such as prometheus") or default.source,
+        url=signals.scalar("url", _url) or "",
+        platform=signals.text("platform", "the name of a platform, such as envoy") or default.platform,
+        queries=_queries(signals),
+        window_s=signals.scalar("window", parse_positive_duration),
+        timeout_s=signals.scalar("timeout", parse_positive_duration) or default.timeout_s,
+        stale_after_s=signals.scalar("stale-after", parse_positive_duration) or default.stale_after_s,
+    )
+    signals.close()
+    return config
+
+
+def _queries(signals: Fields) -> tuple[tuple[str, str], ...]:
+    fields = signals.mapping("queries", "queries, such as {errors: {ratio: …}}")
+    if fields is None:
+        return ()
+    queries = []
+    freshness = fields.text(_FRESHNESS, "a query for the age of the data")
+    if freshness:
+        queries.append((_FRESHNESS, freshness))
+    for kind in SignalKind:
+        measures = fields.mapping(kind, f"queries for {kind}")
+        if measures is None:
+            continue
+        for name, where, node in measures.rest():
+            query = measures.parse(node, str, "a query")
+            if name == "change" or not is_measure(kind, name):
+                measures.file.mistake(where, f"the measure {excerpt(name)}", f"a measure of {kind}")
+            elif query is not None:
+                queries.append((f"{kind}.{name}", query))
+    fields.close()
+    return tuple(queries)
+
+
+def _alerts(fields: Fields) -> AlertsConfig | None:
+    alerts = fields.mapping("alerts", "alerts, such as {source: alertmanager, url: …}")
+    if alerts is None:
+        return None
+    alerts.require("url", "where the source is, such as http://alertmanager:9093")
+    config = AlertsConfig(
+        source=alerts.text("source", "the name of a source, such as alertmanager") or "alertmanager",
+        url=alerts.scalar("url", _url) or "",
+        rules_url=alerts.scalar("rules-url", _url),
+        receiver_url=alerts.scalar("receiver-url", _url),
+        timeout_s=alerts.scalar("timeout", parse_positive_duration) or 3.0,
+    )
+    alerts.close()
+    return config
+
+
+def _inventory(fields: Fields, root: Path) -> Path | None:
+    processes = fields.mapping("processes", "processes, such as {inventory: run/inventory.json}")
+    if processes is None:
+        return None
+    inventory = processes.text("inventory", "the path of an inventory")
+    processes.require("inventory", "the path of an inventory, such as run/inventory.json")
+    processes.close()
+    return root / inventory if inventory else None
+
+
+def _policy(fields: Fields) -> Policy:
+    policy = fields.mapping("policy", "a policy, such as {max-blast-radius: 50%, confirm: true}")
+    if policy is None:
+        return Policy()
+    read = Policy(
+        max_blast_radius=policy.scalar("max-blast-radius", parse_share, "a percentage such as 50%"),
+        namespaces=tuple(text for text, _ in policy.texts("namespaces", "a list of namespaces")),
+        hours=policy.scalar("hours", parse_hours, 'hours such as "Mon-Fri 09:00-16:00 Europe/Berlin"'),
+        confirm=policy.boolean("confirm"),
+    )
+    policy.close()
+    return read
+
+
+def parse_hours(text: str) -> Hours:
+    """Weekly hours: "Mon-Fri 09:00-16:00 Europe/Berlin"; days may be left out (all of them). Raises UnitError."""
+    match = _HOURS.fullmatch(text.strip())
+    if match is None:
+        raise UnitError(excerpt(text), 'hours such as "Mon-Fri 09:00-16:00 Europe/Berlin"')
+    start, end = _minutes(match["start"]), _minutes(match["end"])
+    if not start < end <= 24 * 60:
+        raise UnitError(excerpt(text), _TIME)
+    if not is_timezone(match["timezone"]):
+        raise UnitError(f"the time zone {excerpt(match['timezone'])}", "an IANA name such as Europe/Berlin")
+    days = frozenset(_days(match["days"])) if match["days"] else frozenset(range(7))
+    return Hours(days, start, end, match["timezone"], " ".join(text.split()))
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = map(int, text.split(":"))
+    if minutes > 59 or hours > 24:
+        raise UnitError(excerpt(text), _TIME)
+    return hours * 60 + minutes
+
+
+def _days(text: str) -> list[int]:
+    found = []
+    for part in text.title().split(","):
+        first, _, last = part.partition("-")
+        begin, end = _DAYS.index(first), _DAYS.index(last or first)
+        found += [day % 7 for day in range(begin, end + 1 if end >= begin else end + 8)]  # Sat-Mon goes round
+    return found

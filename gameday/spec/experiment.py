@@ -1,0 +1,282 @@
+"""Reads an experiment: the Chaos Toolkit's own, or one with our keys."""
+
+from pathlib import Path
+
+from gameday.spec.activities import Activities
+from gameday.spec.conditions import ABORT_FOR_S, HYPOTHESIS_FOR_S, read_conditions
+from gameday.spec.model import (
+    Activity,
+    Argument,
+    BlastRadius,
+    Condition,
+    ExpectedAlert,
+    Experiment,
+    FaultStep,
+    Hypothesis,
+    Project,
+    Target,
+    Timing,
+)
+from gameday.spec.nodes import Mapping, Node, Scalar
+from gameday.spec.reader import Fields, File, describe, nearest, read_document
+from gameday.spec.units import UnitError, excerpt, format_duration, parse_blast_radius, parse_duration
+from gameday.spec.units import parse_positive_duration as parse_positive
+
+OWN_KEYS = ("service", "expect", "abort-when", "timing")
+# https://chaostoolkit.org/reference/api/experiment/; the Toolkit ignores what it does not know.
+TOOLKIT_KEYS = ("version", "contributions", "runtime", "controls", "extensions", "configuration", "secrets", "dry")
+STEP_KEYS = ("fault", "name", "target", "blast-radius", "hold")
+_SHORTEST_INTERVAL_S = 0.01
+
+
+def load_experiment(path: Path, project: Project | None = None) -> Experiment:
+    """Read an experiment. With `project`, what it refers to must be there. Raises SpecError with all its mistakes."""
+    return parse_experiment(path, read_document(path), project)
+
+
+def parse_experiment(path: Path, document: Mapping, project: Project | None = None) -> Experiment:
+    """An experiment from a document that has been read already. Raises SpecError with all its mistakes."""
+    file = File(path)
+    experiment = _Reader(file, Fields(file, document, "an experiment"), project).read()
+    file.check()
+    return experiment
+
+
+class _Reader:
+    def __init__(self, file: File, root: Fields, project: Project | None) -> None:
+        self._file = file
+        self._root = root
+        self._project = project
+        self._configuration = root.opaque("configuration", "configuration")
+        self._activities = Activities(root, self._configuration)
+
+    def read(self) -> Experiment:
+        root = self._root
+        title = root.text("title") or ""
+        root.require("title", "the experiment's title")
+        root.require("method", "a list of faults and activities; `method: []` only checks the steady state")
+        service = self._service("service", root)
+        hypothesis = self._hypothesis(title, service)
+        method = self._method()
+        abort_when = self._abort_when(service)
+        alerts, recovers_within_s = self._expect()
+        timing = self._timing()
+        native = any(map(root.has, OWN_KEYS)) or bool(hypothesis.conditions)
+        plain = not native and not any(isinstance(step, FaultStep) for step in method)
+        if service is None and not root.has("service") and (hypothesis.conditions or abort_when):
+            self._file.mistake(root.node, "signals without a `service`", "`service:` says whose signals they are")
+        experiment = Experiment(
+            path=self._file.path,
+            title=title,
+            description=root.text("description") or "",
+            service=service,
+            hypothesis=hypothesis,
+            method=method,
+            rollbacks=self._rollbacks(),
+            alerts=alerts,
+            recovers_within_s=recovers_within_s,
+            abort_when=abort_when,
+            timing=timing,
+            plain=plain,
+            location=self._file.location(root.node),
+            tags=tuple(text for text, _ in root.texts("tags")),
+            configuration=self._configuration,
+            secrets=root.opaque("secrets", "secrets"),
+            controls=self._controls(),
+        )
+        root.close(also=TOOLKIT_KEYS, tolerant=plain)
+        return experiment
+
+    def _service(self, key: str, fields: Fields) -> str | None:
+        """The name of a service, which the project must know if it lists any."""
+        name = fields.text(key, "the name of a service")
+        node = fields.get(key)
+        if name and node and self._project and self._project.services and self._project.service(name) is None:
+            self._file.unknown(node, "service", name, (service.name for service in self._project.services))
+        return name
+
+    def _hypothesis(self, title: str, service: str | None) -> Hypothesis:
+        fields = self._root.mapping("steady-state-hypothesis", "a steady-state hypothesis")
+        if fields is None:
+            return Hypothesis(title)
+        own = fields.text("title")
+        signals = fields.mapping("signals", 'golden signals, such as errors: {ratio: "< 1%"}')
+        conditions = read_conditions(signals, service, HYPOTHESIS_FOR_S) if signals else ()
+        probes: list[Activity] = []
+        for node in fields.items("probes", "a list of probes"):
+            probe = fields.as_mapping(node, "a probe")
+            read = self._activities.read(probe, probe=True) if probe else None
+            probes += [read] if read else []
+        fields.close(also=("controls",), tolerant=signals is None)
+        return Hypothesis(own or title, conditions, tuple(probes))
+
+    def _method(self) -> tuple[FaultStep | Activity, ...]:
+        root = self._root
+        steps: list[FaultStep | Activity] = []
+        node = root.get("method")
+        if isinstance(node, Scalar) and node.value is None:
+            self._file.mistake(node, "nothing", "a list of faults and activities; `[]` for none")
+        for item in root.items("method", "a list of faults and activities"):
+            fields = root.as_mapping(item, "a fault or an activity")
+            if fields is None:
+                continue
+            step: FaultStep | Activity | None
+            if fields.has("fault"):
+                step = self._fault(fields)
+            elif any(map(fields.has, ("type", "ref", "provider"))):
+                step = self._activities.read(fields)
+            else:
+                step = None
+                near = next(filter(None, (nearest(key, ("fault", "type", "ref")) for key in fields.node.entries)), None)
+                self._file.mistake(item, "a step of neither kind", "`fault:`, or `type: action` or `probe`", near)
+            steps += [step] if step else []
+        return tuple(steps)
+
+    def _fault(self, fields: Fields) -> FaultStep | None:
+        fault = fields.text("fault", "the name of a fault, such as process/kill")
+        at = fields.get("fault") or fields.node
+        name = fields.text("name")
+        target = self._target(fields)
+        ladder = _ladder(fields)
+        hold_s = fields.scalar("hold", parse_positive, "a duration such as 60s")
+        fields.require("target", "whom it hits, such as `target: {service: payments}`")
+        fields.require("blast-radius", "how much it may touch, such as `blast-radius: 1` or `[1, 25%, 50%]`")
+        fields.require("hold", "how long each stage is held and judged, such as `hold: 60s`")
+        arguments = []
+        for key, where, node in fields.rest():
+            meant = key.lower().replace("_", "-")
+            if meant in STEP_KEYS:
+                self._file.mistake(where, f"the key {excerpt(key)}", "a key of a fault", meant)
+                fields.forgive(meant)
+            elif not isinstance(node, Scalar) or node.value is None:
+                self._file.mistake(node, describe(node), f"a value for the fault's parameter {excerpt(key)}")
+            else:
+                arguments.append(Argument(key, node.text, self._file.location(where)))
+        fields.close()
+        if fault is None or target is None or not ladder or hold_s is None:
+            return None
+        return FaultStep(
+            fault=fault,
+            target=target,
+            ladder=ladder,
+            hold_s=hold_s,
+            arguments=tuple(arguments),
+            location=self._file.location(at),
+            name=name or f"{fault} on {target.service}",
+        )
+
+    def _target(self, fields: Fields) -> Target | None:
+        target = fields.mapping("target", "a target, such as {service: payments}")
+        if target is None:
+            return None
+        service, caller = self._service("service", target), self._service("from", target)
+        target.require("service", "the service that is hit")
+        target.close()
+        return Target(service, self._file.location(target.node), caller) if service else None
+
+    def _rollbacks(self) -> tuple[Activity, ...]:
+        rollbacks: list[Activity] = []
+        for node in self._root.items("rollbacks", "a list of activities"):
+            fields = self._root.as_mapping(node, "an activity")
+            read = self._activities.read(fields) if fields else None
+            rollbacks += [read] if read else []
+        return tuple(rollbacks)
+
+    def _abort_when(self, service: str | None) -> tuple[Condition, ...]:
+        fields = self._root.mapping("abort-when", 'golden signals, such as errors: {ratio: "> 10%"}')
+        if fields is None:
+            return ()
+        return read_conditions(fields, service, ABORT_FOR_S)
+
+    def _expect(self) -> tuple[tuple[ExpectedAlert, ...], float | None]:
+        fields = self._root.mapping("expect", "expectations, such as recovers-within: 2m")
+        if fields is None:
+            return (), None
+        alerts: list[ExpectedAlert] = []
+        for node in fields.items("alerts", "a list of alerts"):
+            alert = fields.as_mapping(node, "an alert, such as {name: PaymentsDown, within: 60s}")
+            read = self._alert(alert) if alert else None
+            alerts += [read] if read else []
+        recovers = fields.scalar("recovers-within", parse_positive, "a duration such as 2m")
+        fields.close()
+        return tuple(alerts), recovers
+
+    def _alert(self, fields: Fields) -> ExpectedAlert | None:
+        name = fields.text("name", "the name of an alert")
+        within_s = fields.scalar("within", parse_positive, "a duration such as 60s")
+        severity, runbook = fields.text("severity"), fields.text("runbook", "the name of a runbook")
+        fields.require("name", "the name of an alert")
+        fields.require("within", "how soon it must fire after the first injection, such as `within: 60s`")
+        fields.close()
+        node = fields.get("runbook")
+        if runbook and node:
+            check_runbook(self._file, self._project, node, runbook)
+        if name is None or within_s is None:
+            return None
+        return ExpectedAlert(name, within_s, severity, runbook, self._file.location(fields.node))
+
+    def _timing(self) -> Timing:
+        fields = self._root.mapping("timing", "timing, such as {interval: 1s, baseline: 10s}")
+        default = Timing()
+        if fields is None:
+            return default
+
+        def interval(text: str) -> float:
+            seconds = parse_positive(text)
+            if seconds < _SHORTEST_INTERVAL_S:
+                raise UnitError(excerpt(text), f"an interval of at least {format_duration(_SHORTEST_INTERVAL_S)}")
+            return seconds
+
+        read = {
+            "interval": fields.scalar("interval", interval, "a duration such as 1s"),
+            "baseline": fields.scalar("baseline", parse_duration, "a duration such as 10s"),
+            "steady": fields.scalar("steady", parse_duration, "a duration such as 5s"),
+            "recovery": fields.scalar("recovery", parse_duration, "a duration such as 60s"),
+            "blind-after": fields.scalar("blind-after", parse_positive, "a duration such as 10s"),
+        }
+        given = {f"{key.replace('-', '_')}_s": seconds for key, seconds in read.items() if seconds is not None}
+        timing = Timing(**given)
+        if timing.blind_after_s <= timing.interval_s:
+            node = fields.key("blind-after" if fields.has("blind-after") else "interval")
+            found = f"blind-after {format_duration(timing.blind_after_s)}"
+            self._file.mistake(node, found, f"more than the interval of {format_duration(timing.interval_s)}")
+        fields.close()
+        return timing
+
+    def _controls(self) -> tuple[str, ...]:
+        names = []
+        for node in self._root.items("controls"):
+            control = self._root.as_mapping(node, "a control")
+            names += [control.text("name") or ""] if control else []
+        return tuple(name for name in names if name)
+
+
+def _ladder(fields: Fields) -> tuple[BlastRadius, ...]:
+    """The stages, which must not shrink where two that follow one another can be compared."""
+    expected = "a count such as 1, a percentage such as 25%, or a list of them"
+    ladder: list[BlastRadius] = []
+    nodes = fields.items("blast-radius", expected, single=True)
+    if not nodes and fields.has("blast-radius"):
+        fields.file.mistake(fields.key("blast-radius"), "an empty `blast-radius`", expected)
+    for node in nodes:
+        radius = fields.parse(node, parse_blast_radius, expected)
+        if radius is None:
+            continue
+        before = ladder[-1] if ladder else None
+        if before and _shrinks(before, radius):
+            fields.file.mistake(node, f"`{radius}` after `{before}`", "stages that grow")
+        ladder.append(radius)
+    return tuple(ladder)
+
+
+def _shrinks(before: BlastRadius, after: BlastRadius) -> bool:
+    if before.count is not None and after.count is not None:
+        return after.count < before.count
+    return before.share is not None and after.share is not None and after.share < before.share
+
+
+def check_runbook(file: File, project: Project | None, node: Node, name: str) -> None:
+    """Note a runbook that the project does not have. Without a gameday.yaml nobody knows which there are."""
+    if project is not None and project.path.is_file() and project.runbook(name) is None:
+        names = [runbook.name for runbook in project.runbooks]
+        file.mistake(node, f"the runbook {excerpt(name)}", f"a file runbooks/{name[:60]}.md", nearest(name, names))

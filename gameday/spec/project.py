@@ -1,0 +1,166 @@
+"""Reads gameday.yaml and the runbooks beside it: the project with its environments and services."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from gameday.common.project import PROJECT_FILE, find_root
+from gameday.spec.environment import LAB, read_environment
+from gameday.spec.experiment import check_runbook
+from gameday.spec.location import Location, Mistake, SpecError
+from gameday.spec.model import Environment, Project, Runbook, Service
+from gameday.spec.nodes import Mapping, Node
+from gameday.spec.reader import Fields, File, nearest, read_document
+from gameday.spec.runbook import load_runbook
+from gameday.spec.units import UnitError, excerpt
+from gameday.spec.variables import fill_in
+
+RUNBOOKS = "runbooks"
+_HISTORY = "sqlite:///.gameday/history.db"
+_MOST_RUNBOOKS = 10_000
+
+
+def load_project(start: Path) -> Project:
+    """The project to which the directory `start` belongs; without a gameday.yaml, one with the lab and nothing else.
+
+    `${VARIABLES}` stay as they are written: `load_environment` fills in those of the one that is used. Raises SpecError
+    with all mistakes of gameday.yaml and of the runbooks.
+    """
+    root = find_root(start)
+    path = root / PROJECT_FILE
+    file = File(path)
+    project = Project(path, root.name or "project", (LAB,), (), _HISTORY, _runbooks(file, root / RUNBOOKS))
+    if path.is_file():
+        try:
+            document = read_document(path)
+        except SpecError as error:
+            file.include(error)
+        else:
+            project = _read(Fields(file, document, "gameday.yaml"), project)
+    file.check()
+    return project
+
+
+def load_environment(project: Project, name: str) -> Environment:
+    """The environment of that name, its `${VARIABLES}` filled in from the process's own. Raises SpecError."""
+    environment = project.environment(name)
+    if environment is None:
+        names = sorted(environment.name for environment in project.environments)
+        mistake = Mistake(
+            Location(project.path),
+            f"no environment {excerpt(name)}",
+            f"one of {', '.join(names)}",
+            nearest(name, names),
+        )
+        raise SpecError((mistake,))
+    if not project.path.is_file():
+        return environment
+    file = File(project.path)
+    environments = Fields(file, read_document(project.path), "gameday.yaml").mapping("environments", "environments")
+    node = environments.get(name) if environments else None
+    if environments is None or node is None:
+        return environment  # the lab that is always there
+    secrets = fill_in(file, node)
+    file.check()
+    fields = environments.as_mapping(node, "an environment")
+    read = read_environment(fields, name, project.root, secrets) if fields else environment
+    file.check()
+    return read
+
+
+def locate(project: Project, *keys: str) -> Location:
+    """Where these keys, one under the other, lead in gameday.yaml: as far as they are there. Raises SpecError."""
+    node: Node = read_document(project.path)
+    for key in keys:
+        if not isinstance(node, Mapping) or key not in node.entries:
+            break
+        node = node.entries[key][1]
+    return Location(project.path, node.line, node.column)
+
+
+def secret_values(environment: Environment) -> tuple[str, ...]:
+    """What must never be shown of an environment that `load_environment` has given."""
+    return environment.secrets
+
+
+def _read(fields: Fields, project: Project) -> Project:
+    read = replace(
+        project,
+        name=fields.text("project", "the project's name") or project.name,
+        environments=_environments(fields, project.root),
+        services=_services(fields, project),
+        history=fields.scalar("history", _history, f"a URL such as {_HISTORY}") or _HISTORY,
+    )
+    fields.close()
+    return read
+
+
+def _runbooks(file: File, directory: Path) -> tuple[Runbook, ...]:
+    """Every Markdown file below the directory, by name. Two of one name could not be told apart."""
+    found: dict[str, Runbook] = {}
+    for path in list_files(directory, (".md",))[:_MOST_RUNBOOKS]:
+        try:
+            runbook = load_runbook(path)
+        except SpecError as error:
+            file.include(error)
+            # What refers to it is right all the same.
+            found.setdefault(path.stem, Runbook(path, path.stem, path.stem))
+            continue
+        other = found.setdefault(runbook.name, runbook)
+        if other is not runbook:
+            mistake = Mistake(Location(path), f"a second runbook `{path.stem}`", f"one of that name, as {other.path}")
+            file.include(SpecError((mistake,)))
+    return tuple(found.values())
+
+
+def list_files(directory: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files below a directory with one of these suffixes, sorted; hidden ones are left out."""
+    found = []
+    for where, directories, names in os.walk(directory):
+        directories[:] = sorted(name for name in directories if not name.startswith("."))
+        found += [Path(where, name) for name in sorted(names) if name.endswith(suffixes) and not name.startswith(".")]
+    return found
+
+
+def _environments(fields: Fields, root: Path) -> tuple[Environment, ...]:
+    environments = fields.mapping("environments", "environments by name")
+    read = []
+    for name, _, node in environments.rest() if environments else ():
+        environment = fields.as_mapping(node, f"the environment `{name}`")
+        if environment:
+            read.append(read_environment(environment, name, root))
+    if all(environment.name != LAB.name for environment in read):
+        read.append(LAB)
+    return tuple(read)
+
+
+def _services(fields: Fields, project: Project) -> tuple[Service, ...]:
+    services = fields.mapping("services", "services by name")
+    if services is None:
+        return ()
+    names = list(services.node.entries)
+    read = []
+    for name, _, node in services.rest():
+        if getattr(node, "value", node) is None:  # `payments:` with nothing to say about it
+            read.append(Service(name))
+        elif service := services.as_mapping(node, f"the service `{name}`"):
+            read.append(_service(service, name, names, project))
+    return tuple(read)
+
+
+def _service(fields: Fields, name: str, names: list[str], project: Project) -> Service:
+    owner = fields.text("owner", "who owns it")
+    runbooks, needs = fields.texts("runbooks", "a list of runbooks"), fields.texts("depends-on", "a list of services")
+    for runbook, node in runbooks:
+        check_runbook(fields.file, project, node, runbook)
+    for service, node in needs:
+        if service not in names or service == name:
+            fields.file.unknown(node, "service", service, set(names) - {name})
+    fields.close()
+    return Service(name, owner, tuple(text for text, _ in runbooks), tuple(text for text, _ in needs))
+
+
+def _history(text: str) -> str:
+    if not text.startswith(("sqlite:///", "postgresql://", "${")):
+        raise UnitError(excerpt(text.rpartition("@")[2]), f"a URL such as {_HISTORY} or postgresql://host/database")
+    return text

@@ -1,0 +1,289 @@
+"""Reads users' files: bytes to nodes within limits, and mappings key by key, with every mistake of a file collected."""
+
+import re
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from gameday.common.json import JsonObject
+from gameday.spec.json_nodes import compose_json
+from gameday.spec.location import Location, Mistake, SpecError
+from gameday.spec.nodes import MAX_BYTES, DocumentError, Mapping, Node, Scalar, to_json
+from gameday.spec.nodes import Sequence as SequenceNode
+from gameday.spec.units import UnitError, excerpt
+from gameday.spec.yaml_nodes import compose_yaml
+
+# What YAML forbids anywhere (YAML 1.1, c-printable).
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SIMILAR = 0.8  # of difflib's ratio: from here a key that we do not know is taken for a misspelt one
+
+
+class File:
+    """One file that is being read, and the mistakes found in it so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mistakes: list[Mistake] = []
+
+    def location(self, node: Node | None = None) -> Location:
+        """Where the node stands; without one, the file's beginning."""
+        return Location(self.path, node.line, node.column) if node else Location(self.path)
+
+    def mistake(self, node: Node | None, found: str, expected: str, nearest: str | None = None) -> None:
+        """Note a mistake at the node."""
+        self._mistakes.append(Mistake(self.location(node), found, expected, nearest))
+
+    def include(self, error: SpecError) -> None:
+        """Note the mistakes of another file that this one names."""
+        self._mistakes += error.mistakes
+
+    def unknown(self, node: Node, what: str, text: str, known: Iterable[str]) -> None:
+        """Note a name that is none of those there are."""
+        names = sorted(known)
+        listed = f"one of {', '.join(names)}" if 0 < len(names) <= 12 else f"the name of a known {what}"
+        self.mistake(node, f"the {what} {excerpt(text)}", listed, nearest(text, names))
+
+    def check(self) -> None:
+        """Raise SpecError when there is any mistake: this file's in their order, then those of the files it names."""
+        if self._mistakes:
+            own = [mistake for mistake in self._mistakes if mistake.location.path == self.path]
+            others = [mistake for mistake in self._mistakes if mistake.location.path != self.path]
+            own.sort(key=lambda mistake: mistake.location)
+            # What stands under an anchor, or is referred to, is read more than once.
+            raise SpecError(tuple(dict.fromkeys([*own, *others])))
+
+
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """The known spelling that is meant, if any is near."""
+    normal = {name.lower().replace("_", "-"): name for name in known}
+    found = get_close_matches(text[:100].lower().replace("_", "-"), normal, 1, 0.6)
+    return normal[found[0]] if found else None
+
+
+def _misspelt(text: str, known: Iterable[str]) -> str | None:
+    """The known key that this one is too similar to, to be one of its own."""
+    normal = {name.lower().replace("_", "-"): name for name in known}
+    found = get_close_matches(text[:100].lower().replace("_", "-"), normal, 1, _SIMILAR)
+    return normal[found[0]] if found else None
+
+
+def describe(node: Node) -> str:
+    """What stands there, for a message."""
+    match node:
+        case Scalar():
+            return "nothing" if node.value is None and node.text in ("", "~", "null") else excerpt(node.text)
+        case SequenceNode():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of at most 1 MiB. Raises SpecError."""
+
+    def wrong(found: str, expected: str, line: int = 1, column: int = 1) -> SpecError:
+        return SpecError((Mistake(Location(path, line, column), found, expected),))
+
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting
+            raise wrong("a directory" if path.is_dir() else "something that is no file", "a file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise wrong(f"a file that cannot be read ({reason})", "a readable file") from None
+    if len(data) > MAX_BYTES:
+        raise wrong("a file larger than 1 MiB", "at most 1 MiB")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", errors="replace")
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        raise wrong(f"the byte 0x{data[error.start]:02x}, which is not UTF-8", "UTF-8 text", line, column) from None
+    if (control := _CONTROL.search(text)) is not None:
+        at = control.start()
+        line, column = text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
+        raise wrong(f"the control character U+{ord(control[0]):04X}", "printable text", line, column)
+    return text
+
+
+def read_document(path: Path) -> Mapping:
+    """The mapping that a YAML or JSON file holds. Raises SpecError."""
+    return parse_document(path, read_text(path))
+
+
+def parse_document(path: Path, text: str, *, first_line: int = 1) -> Mapping:
+    """The mapping that `text` is, for a file of that path in which it begins at `first_line`. Raises SpecError."""
+    try:
+        node = compose_json(text) if path.suffix == ".json" else compose_yaml("\n" * (first_line - 1) + text)
+    except DocumentError as error:
+        location = Location(path, error.line, error.column)
+        raise SpecError((Mistake(location, error.found, error.expected),)) from None
+    if isinstance(node, Mapping):
+        return node
+    location = Location(path, node.line, node.column) if node else Location(path)
+    found = describe(node) if node else "an empty file"
+    raise SpecError((Mistake(location, found, "a mapping (`key: value`)"),))
+
+
+class Fields:
+    """A mapping that is read key by key. What was never asked for is reported by `close`.
+
+    Every method that reads returns None (or nothing) where the key is absent or its value is wrong, which is noted.
+    """
+
+    def __init__(self, file: File, node: Mapping, what: str) -> None:
+        """`what` names the mapping in messages: "an experiment"."""
+        self.file = file
+        self.node = node
+        self._what = what
+        self._known: set[str] = set()
+        self._required: list[tuple[str, str]] = []
+        for key in node.repeated:
+            file.mistake(key, f"the key {excerpt(key.text)} a second time", "each key once")
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there, whatever its value."""
+        return key in self.node.entries
+
+    def get(self, key: str) -> Node | None:
+        """The value; the key counts as known from now on."""
+        self._known.add(key)
+        entry = self.node.entries.get(key)
+        return entry[1] if entry else None
+
+    def key(self, key: str) -> Node:
+        """Where the key stands; where the mapping does when it has no such key."""
+        entry = self.node.entries.get(key)
+        return entry[0] if entry else self.node
+
+    def require(self, key: str, expected: str) -> None:
+        """Note when the key is absent. `expected` says what belongs there."""
+        if not self.has(key):
+            self._required.append((key, expected))
+
+    def forgive(self, key: str) -> None:
+        """Do not note that the key is absent: it is there, misspelt, and that has been noted."""
+        self._required = [required for required in self._required if required[0] != key]
+
+    def scalar[T](self, key: str, parse: Callable[[str], T], expected: str = "a text") -> T | None:
+        """The value as `parse` reads its text; UnitError of `parse` becomes a mistake."""
+        node = self.get(key)
+        return None if node is None else self.parse(node, parse, expected)
+
+    def parse[T](self, node: Node, parse: Callable[[str], T], expected: str) -> T | None:
+        """A scalar as `parse` reads its text."""
+        if not isinstance(node, Scalar) or node.value is None:
+            self.file.mistake(node, describe(node), expected)
+            return None
+        try:
+            return parse(node.text)
+        except UnitError as error:
+            self.file.mistake(node, error.found, error.expected)
+            return None
+
+    def text(self, key: str, expected: str = "a text") -> str | None:
+        """A text that is not empty."""
+
+        def parse(text: str) -> str:
+            if not text.strip():
+                raise UnitError("an empty text", expected)
+            return text
+
+        return self.scalar(key, parse, expected)
+
+    def boolean(self, key: str) -> bool:
+        """true or false; false when absent."""
+        node = self.get(key)
+        if node is None:
+            return False
+        if isinstance(node, Scalar) and isinstance(node.value, bool):
+            return node.value
+        self.file.mistake(node, describe(node), "true or false")
+        return False
+
+    def choice(self, key: str, choices: Sequence[str]) -> str | None:
+        """One of the choices."""
+        expected = f"one of {', '.join(choices)}"
+
+        node = self.get(key)
+        if node is None:
+            return None
+        text = self.parse(node, str, expected)
+        if text is None or text in choices:
+            return text
+        self.file.mistake(node, excerpt(text), expected, nearest(text, choices))
+        return None
+
+    def items(self, key: str, expected: str = "a list", *, single: bool = False) -> list[Node]:
+        """The items of a list; nothing there is an empty one. With `single`, a scalar stands for a list of one."""
+        node = self.get(key)
+        if node is None or (isinstance(node, Scalar) and node.value is None):
+            return []
+        if isinstance(node, SequenceNode):
+            return node.items
+        if single and isinstance(node, Scalar):
+            return [node]
+        self.file.mistake(node, describe(node), expected)
+        return []
+
+    def texts(self, key: str, expected: str = "a list of texts") -> tuple[tuple[str, Node], ...]:
+        """Each text of a list (or the one that stands in its place), with where it stands."""
+        found = []
+        for node in self.items(key, expected, single=True):
+            text = self.parse(node, str, "a text")
+            if text is not None:
+                found.append((text, node))
+        return tuple(found)
+
+    def mapping(self, key: str, what: str) -> "Fields | None":
+        """The mapping under the key; nothing there is as good as absent."""
+        node = self.get(key)
+        if node is None or (isinstance(node, Scalar) and node.value is None):
+            return None
+        return self.as_mapping(node, what)
+
+    def as_mapping(self, node: Node, what: str) -> "Fields | None":
+        """The node as a mapping."""
+        if isinstance(node, Mapping):
+            return Fields(self.file, node, what)
+        self.file.mistake(node, describe(node), f"{what} (a mapping)")
+        return None
+
+    def opaque(self, key: str, what: str) -> JsonObject:
+        """A mapping as plain JSON, not looked into."""
+        fields = self.mapping(key, what)
+        return fields.json() if fields else {}
+
+    def json(self) -> JsonObject:
+        """All of it, as plain JSON."""
+        return {key: to_json(value) for key, (_, value) in self.node.entries.items()}
+
+    def rest(self) -> list[tuple[str, Scalar, Node]]:
+        """What has not been asked for: key, where it stands, value. From now on it counts as known."""
+        found = [(key, *entry) for key, entry in self.node.entries.items() if key not in self._known]
+        self._known |= {key for key, _, _ in found}
+        return found
+
+    def close(self, *, also: Iterable[str] = (), tolerant: bool = False) -> None:
+        """Note keys that nobody asked for, and required ones that are absent.
+
+        `also` are keys that are known and not read. A `tolerant` mapping may have keys of its own, unless they look
+        like a misspelt one. Keys that begin with `x-` are the user's own everywhere.
+        """
+        known = self._known | set(also)
+        absent = dict(self._required)
+        for key, (node, _) in self.node.entries.items():
+            if key in known or key.startswith("x-"):
+                continue
+            near = _misspelt(key, known - set(self.node.entries)) if tolerant else nearest(key, known)
+            if tolerant and near is None:
+                continue
+            absent.pop(near or "", None)  # one mistake, not two
+            listed = f"a key of {self._what}"
+            if not near and len(known) <= 12:
+                listed += f" ({', '.join(sorted(known))})"
+            self.file.mistake(node, f"the key {excerpt(key)}", listed, near)
+        for key, expected in absent.items():
+            self.file.mistake(self.node, f"{self._what} without `{key}`", expected)
