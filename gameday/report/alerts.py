@@ -1,0 +1,83 @@
+"""What became of each alert, from what was observed of it."""
+
+from collections.abc import Iterable, Sequence
+
+from gameday.journal.events import AlertInfo, AlertObserved, AlertState
+from gameday.report.views import Alert, AlertOutcome
+
+
+def summarise_alerts(
+    expected: Sequence[AlertInfo], observed: Sequence[AlertObserved], injected_at: float | None
+) -> tuple[Alert, ...]:
+    """One entry a name: those that were expected in their order, then the others in order of appearance."""
+    infos = {info.name: info for info in expected}
+    names = dict.fromkeys([*infos, *(event.name for event in observed)])
+    by_name: dict[str, list[AlertObserved]] = {name: [] for name in names}
+    for event in observed:
+        by_name[event.name].append(event)
+    return tuple(_summarise(name, infos.get(name), events, injected_at) for name, events in by_name.items())
+
+
+def _summarise(
+    name: str, expected: AlertInfo | None, events: Sequence[AlertObserved], injected_at: float | None
+) -> Alert:
+    fresh = [event for event in events if not event.existed_before]
+    firing_at = _first(fresh, AlertState.FIRING, injected_at)
+    existed = any(event.existed_before for event in events)
+    return Alert(
+        name=name,
+        outcome=_outcome(expected, firing_at, injected_at, existed=existed),
+        expected=expected,
+        pending_at=_first(fresh, AlertState.PENDING, injected_at),
+        firing_at=firing_at,
+        notified_at=_first(fresh, AlertState.NOTIFIED, injected_at),
+        resolved_at=_resolved_at(fresh),
+        existed_before=existed,
+        severities=tuple(sorted({event.labels["severity"] for event in fresh if "severity" in event.labels})),
+        sources=tuple(dict.fromkeys(event.source for event in events)),
+        instances=tuple(dict.fromkeys(_say_labels(event) for event in fresh if event.labels)),
+        summary=next((event.summary for event in events if event.summary), ""),
+    )
+
+
+def _outcome(
+    expected: AlertInfo | None, firing_at: float | None, injected_at: float | None, *, existed: bool
+) -> AlertOutcome:
+    if expected is None:
+        return AlertOutcome.UNEXPECTED
+    if injected_at is None:
+        return AlertOutcome.NOT_TESTED
+    if firing_at is not None:
+        return AlertOutcome.IN_TIME if firing_at - injected_at <= expected.within_s else AlertOutcome.LATE
+    return AlertOutcome.BEFORE if existed else AlertOutcome.MISSED
+
+
+def began(event: AlertObserved, injected_at: float | None) -> float:
+    """When the state began, by the source's word where that can be true, else when it was seen.
+
+    Another machine's clock may be wrong: a time before the injection or after the look is not believed.
+    """
+    if event.since is not None and injected_at is not None and injected_at <= event.since <= event.at:
+        return event.since
+    return event.at
+
+
+def _first(events: Iterable[AlertObserved], state: AlertState, injected_at: float | None) -> float | None:
+    return min((began(event, injected_at) for event in events if event.state is state), default=None)
+
+
+def _resolved_at(events: Iterable[AlertObserved]) -> float | None:
+    firing: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    last: float | None = None
+    for event in events:
+        key = (event.source, frozenset(event.labels.items()))
+        if event.state is AlertState.FIRING:
+            firing.add(key)
+        elif event.state is AlertState.RESOLVED:
+            firing.discard(key)
+            last = event.at
+    return None if firing else last
+
+
+def _say_labels(event: AlertObserved) -> str:
+    return ", ".join(f"{key}={text}" for key, text in event.labels.items() if key not in ("alertname", "severity"))

@@ -1,0 +1,370 @@
+"""Builds one experiment's part of the report, event by event."""
+
+from dataclasses import dataclass, field
+
+from gameday.journal.events import (
+    ActivityEnded,
+    ActivityStarted,
+    AlertObserved,
+    ExperimentEnded,
+    ExperimentInfo,
+    ExperimentStarted,
+    FaultInjected,
+    FaultPlanned,
+    FaultRefused,
+    FindingRaised,
+    GuardTripped,
+    HypothesisJudged,
+    Outcome,
+    Phase,
+    PhaseEntered,
+    RecoveryMeasured,
+    RollbacksArmed,
+    RollbacksEnded,
+    SignalsSampled,
+    StageEnded,
+    StageStarted,
+    UndoEnded,
+    UndoStarted,
+)
+from gameday.report.alerts import summarise_alerts
+from gameday.report.format import duration, unit_of, usual_unit
+from gameday.report.format import value as format_value
+from gameday.report.hypothesis import tabulate
+from gameday.report.series import SeriesRecorder
+from gameday.report.views import (
+    Activity,
+    Entry,
+    ExperimentReport,
+    Fault,
+    Finding,
+    Note,
+    PhaseSpan,
+    Recovery,
+    Series,
+    Stage,
+    Status,
+    Window,
+)
+from gameday.spec.model import Unit
+
+_MAX_KEPT = 1000
+_RECORDED = (Phase.BASELINE, Phase.UNDO, Phase.RECOVERY)  # the others say nothing that the next line does not
+
+
+@dataclass(slots=True)
+class _Fault:
+    planned: FaultPlanned
+    injected: FaultInjected | None = None
+    refused: FaultRefused | None = None
+    undo_started: UndoStarted | None = None
+    undo_ended: UndoEnded | None = None
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class ExperimentBuilder:
+    """Grows by one event at a time."""
+
+    index: int
+    info: ExperimentInfo
+    baseline: dict[str, float] = field(default_factory=dict)
+    _start: float | None = None
+    _end: ExperimentEnded | None = None
+    _series: dict[str, SeriesRecorder] = field(default_factory=dict)
+    _window: Window = Window.BEFORE
+    _judged: list[HypothesisJudged] = field(default_factory=list)
+    _phases: list[PhaseEntered] = field(default_factory=list)
+    _stages: dict[tuple[int, int], tuple[StageStarted, StageEnded | None]] = field(default_factory=dict)
+    _faults: dict[str, _Fault] = field(default_factory=dict)
+    _activities: dict[int, tuple[ActivityStarted, ActivityEnded | None]] = field(default_factory=dict)
+    _observed: list[AlertObserved] = field(default_factory=list)
+    _notes: list[Note] = field(default_factory=list)
+    _recovery: Recovery | None = None
+    _findings: list[Finding] = field(default_factory=list)
+    _guards: list[GuardTripped] = field(default_factory=list)
+    _timeline: list[Entry] = field(default_factory=list)
+    _left_out: int = 0
+    _rollbacks_open: tuple[str, ...] = ()
+    _rollbacks_failed: tuple[str, ...] = ()
+
+    def say(self, at: float, kind: str, text: str, tone: str = "plain") -> None:
+        """Add a line to the timeline."""
+        if len(self._timeline) < _MAX_KEPT:
+            self._timeline.append(Entry(at, kind, text, tone))
+        else:
+            self._left_out += 1
+
+    def started(self, event: ExperimentStarted) -> None:
+        """It began."""
+        self._start = event.at
+        self.say(event.at, "Start", self.info.title)
+
+    def entered(self, event: PhaseEntered) -> None:
+        """A phase began."""
+        self._phases.append(event)
+        if event.phase is Phase.UNDO:
+            self._enter(Window.AFTER)
+        if event.phase in _RECORDED:
+            self.say(event.at, "Phase", event.phase.value)
+
+    def _enter(self, window: Window) -> None:
+        if window is not self._window:
+            self._window = window
+            for series in self._series.values():
+                series.enter(window)
+
+    def sampled(self, event: SignalsSampled) -> None:
+        """All signals of one tick."""
+        at = event.at
+        known = self._series
+        for reading in event.readings:
+            series = known.get(reading.signal)
+            if series is None:
+                series = known[reading.signal] = SeriesRecorder(at, max(self.info.interval_s, 1e-3))
+                series.enter(self._window)
+            series.add(at, reading)
+
+    def judged(self, event: HypothesisJudged) -> None:
+        """The hypothesis was judged."""
+        self._judged.append(event)
+        where = f"in stage {event.stage + 1}" if event.stage is not None else event.when
+        if event.held:
+            self.say(event.at, "Judged", f"the steady state held {where}", "good")
+            return
+        units = {condition.signal: condition for condition in self.info.conditions if condition.role == "hypothesis"}
+        wrong = []
+        for judgement in event.judgements:
+            if judgement.outcome is Outcome.HELD:
+                continue
+            condition = units.get(judgement.subject)
+            unit = None if condition is None else Unit.RATIO if condition.relative else unit_of(condition.unit)
+            reached = f" (reached {format_value(judgement.worst, unit)})" if judgement.worst is not None else ""
+            wrong.append(f"{judgement.subject} {judgement.condition} {judgement.outcome}{reached}")
+        self.say(event.at, "Judged", f"the steady state did not hold {where}: {'; '.join(wrong)}", "bad")
+
+    def staged(self, event: StageStarted | StageEnded) -> None:
+        """A stage began or ended."""
+        key = (event.step, event.stage)
+        if isinstance(event, StageStarted):
+            self._stages[key] = (event, None)
+            text = f"{event.stage + 1} of {event.stages}, blast radius {event.radius}"
+            self.say(event.at, "Stage", text)
+        elif key in self._stages:
+            self._stages[key] = (self._stages[key][0], event)
+
+    def planned(self, event: FaultPlanned) -> None:
+        """A fault may be in place from here on."""
+        self._enter(Window.DURING)
+        self._faults[event.fault_id] = _Fault(event)
+
+    def fault_event(self, event: FaultInjected | FaultRefused | UndoStarted | UndoEnded) -> None:
+        """Something became of a planned fault."""
+        fault = self._faults[event.fault_id]
+        plan = fault.planned
+        match event:
+            case FaultInjected():
+                fault.injected = event
+                what = plan.description or f"{plan.fault} on {', '.join(plan.targets)}"
+                self.say(event.at - event.took_s, "Injected", what, "fault")
+            case FaultRefused():
+                fault.refused = event
+                self.say(event.at, "Refused", f"{plan.fault}: {event.reason}", "bad")
+            case UndoStarted():
+                fault.undo_started = event
+            case UndoEnded():
+                fault.undo_ended = event
+                fault.attempts += event.attempts
+                name = f"{plan.fault} on {', '.join(plan.targets)}"
+                if event.undone:
+                    self.say(event.at, "Undone", f"{name}, verified", "good")
+                else:
+                    self.say(event.at, "Undo failed", f"{name}: {'; '.join(event.left)}", "bad")
+
+    def activity(self, event: ActivityStarted | ActivityEnded) -> None:
+        """A Chaos Toolkit activity began or ended."""
+        if isinstance(event, ActivityStarted):
+            self._activities[event.activity] = (event, None)
+            if event.section == "method" and event.kind == "action":
+                self._enter(Window.DURING)
+            if event.section != "hypothesis":
+                self.say(event.at, event.kind.capitalize(), event.name, "fault" if event.kind == "action" else "plain")
+        elif event.activity in self._activities:
+            started = self._activities[event.activity][0]
+            self._activities[event.activity] = (started, event)
+            if event.status != "succeeded":
+                self.say(event.at, event.status.capitalize(), f"{started.name}: {event.error}", "bad")
+
+    def rollbacks(self, event: RollbacksArmed | RollbacksEnded) -> None:
+        """The experiment's rollbacks were put on disk, or have run."""
+        if isinstance(event, RollbacksArmed):
+            self._rollbacks_open = event.activities
+            return
+        self._rollbacks_open, self._rollbacks_failed = (), event.failed
+        if event.failed:
+            self.say(event.at, "Rollbacks failed", ", ".join(event.failed), "bad")
+
+    def alerted(self, event: AlertObserved) -> None:
+        """An alert was seen in a new state."""
+        if len(self._observed) < 10 * _MAX_KEPT:
+            self._observed.append(event)
+        notes = [event.source, "" if event.expected else "not expected"]
+        notes.append("was there before" if event.existed_before else "")
+        self.say(event.at, "Alert", f"{event.name} {event.state} ({', '.join(filter(None, notes))})", "alert")
+
+    def noted(self, note: Note) -> None:
+        """Somebody said something."""
+        self._notes.append(note)
+        self.say(note.at, "Note", f"{note.author}: {note.text}", "note")
+
+    def recovered(self, event: RecoveryMeasured) -> None:
+        """It was measured how long the steady state took to come back."""
+        self._recovery = Recovery(event.recovered, event.seconds, event.within_s)
+        if event.seconds is not None:
+            self.say(event.at, "Recovered", f"steady again {duration(event.seconds)} after the undo", "good")
+        else:
+            self.say(event.at, "Not recovered", "the steady state did not come back in time", "bad")
+
+    def found(self, event: FindingRaised) -> None:
+        """A finding."""
+        self._findings.append(
+            Finding(self.index, event.kind, event.title, event.detail, event.weakness, event.suggested_owner)
+        )
+
+    def tripped(self, event: GuardTripped) -> None:
+        """The guard ended the run."""
+        self._guards.append(event)
+        self.say(event.at, "Guard", event.detail, "bad")
+
+    def ended(self, event: ExperimentEnded) -> None:
+        """It ended."""
+        self._end = event
+        self.say(event.at, "End", event.verdict.value.replace("-", " "))
+
+    # -- the view
+
+    def frozen(self, journal_end: float) -> ExperimentReport:
+        """What is known when the journal ends, at `journal_end`."""
+        injected_at = self._injected_at()
+        faults = tuple(_freeze_fault(fault) for fault in self._faults.values())
+        return ExperimentReport(
+            index=self.index,
+            info=self.info,
+            status=self._status(faults),
+            reason=self._end.reason if self._end else "",
+            start=self._start,
+            end=self._end.at if self._end else None,
+            injected_at=injected_at,
+            rows=tabulate(self.info, self._judged),
+            series=self._freeze_series(),
+            phases=self._freeze_phases(self._end.at if self._end else journal_end),
+            stages=tuple(_freeze_stage(*pair) for pair in self._stages.values()),
+            faults=faults,
+            activities=tuple(_freeze_activity(*pair) for pair in self._activities.values()),
+            alerts=summarise_alerts(self.info.alerts, self._observed, injected_at),
+            notes=tuple(self._notes),
+            recovery=self._recovery,
+            findings=tuple(self._findings),
+            guards=tuple(self._guards),
+            timeline=tuple(sorted(self._timeline, key=lambda entry: entry.at)),
+            timeline_left_out=self._left_out,
+            rollbacks_failed=self._rollbacks_failed,
+            rollbacks_open=self._rollbacks_open,
+        )
+
+    def _injected_at(self) -> float | None:
+        """When the first fault's injection, or the method's first action, began."""
+        moments = [_freeze_fault(fault).start for fault in self._faults.values()]
+        moments += [
+            started.at
+            for started, _ in self._activities.values()
+            if started.section == "method" and started.kind == "action"
+        ]
+        return min(moments, default=None)
+
+    def _status(self, faults: tuple[Fault, ...]) -> Status:
+        if self._end:
+            status = Status.of(self._end.verdict)
+            # What a later recover has undone is no longer in place.
+            if status is Status.UNDO_FAILED and faults and all(fault.undone_at is not None for fault in faults):
+                return Status.UNDO_FAILED if self._rollbacks_failed else Status.ABORTED
+            return status
+        return Status.NOT_RUN if self._start is None else Status.INTERRUPTED
+
+    def _freeze_series(self) -> tuple[Series, ...]:
+        order = [condition.signal for condition in self.info.conditions]
+        names = sorted(self._series, key=lambda name: order.index(name) if name in order else len(order))
+        frozen = []
+        for name in names:
+            recorder = self._series[name]
+            conditions = tuple(condition for condition in self.info.conditions if condition.signal == name)
+            units = [unit_of(condition.unit) for condition in conditions if not condition.relative]
+            frozen.append(
+                Series(
+                    signal=name,
+                    unit=units[0] if units else usual_unit(name),
+                    width_s=recorder.width_s,
+                    buckets=recorder.frozen(),
+                    baseline=self.baseline.get(name),
+                    conditions=conditions,
+                    windows=recorder.windows(),
+                )
+            )
+        return tuple(frozen)
+
+    def _freeze_phases(self, end: float) -> tuple[PhaseSpan, ...]:
+        ends = [*(event.at for event in self._phases[1:]), end]
+        return tuple(
+            PhaseSpan(event.phase.value, event.at, max(event.at, until))
+            for event, until in zip(self._phases, ends, strict=False)
+        )
+
+
+def _freeze_stage(started: StageStarted, ended: StageEnded | None) -> Stage:
+    return Stage(
+        step=started.step,
+        stage=started.stage,
+        stages=started.stages,
+        radius=started.radius,
+        start=started.at,
+        end=ended.at if ended else None,
+        held=ended.held if ended else None,
+    )
+
+
+def _freeze_activity(started: ActivityStarted, ended: ActivityEnded | None) -> Activity:
+    return Activity(
+        name=started.name,
+        kind=started.kind,
+        section=started.section,
+        start=started.at,
+        took_s=ended.took_s if ended else None,
+        status=ended.status if ended else "unfinished",
+        error=ended.error if ended else "",
+    )
+
+
+def _freeze_fault(fault: _Fault) -> Fault:
+    plan, injected, ended = fault.planned, fault.injected, fault.undo_ended
+    return Fault(
+        fault_id=plan.fault_id,
+        experiment=plan.experiment,
+        fault=plan.fault,
+        description=plan.description,
+        targets=plan.targets,
+        affected=plan.affected,
+        total=plan.total,
+        by_hand=plan.by_hand,
+        step=plan.step,
+        stage=plan.stage,
+        planned_at=plan.at,
+        injected_at=injected.at - injected.took_s if injected else None,
+        took_s=injected.took_s if injected else None,
+        refused=fault.refused.reason if fault.refused else None,
+        undo_started_at=fault.undo_started.at if fault.undo_started else None,
+        undone_at=ended.at if ended and ended.undone else None,
+        attempts=fault.attempts,
+        undo_took_s=ended.took_s if ended else None,
+        undone_by=ended.by if ended else None,
+        left=ended.left if ended and not ended.undone else (),
+    )

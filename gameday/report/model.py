@@ -1,0 +1,212 @@
+"""Reads a run's journal once, in bounded memory, into the report's view of it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gameday.common.processes import ProcessRef
+from gameday.journal.events import (
+    FORMAT,
+    AbortRequested,
+    ActivityEnded,
+    ActivityStarted,
+    AlertObserved,
+    AnyEvent,
+    BaselineRecorded,
+    CheckOutcome,
+    ExperimentEnded,
+    ExperimentInfo,
+    ExperimentStarted,
+    FaultInjected,
+    FaultPlanned,
+    FaultRefused,
+    FindingRaised,
+    GuardianStarted,
+    GuardTripped,
+    HypothesisJudged,
+    NoteAdded,
+    PhaseEntered,
+    PreflightChecked,
+    RecoveryMeasured,
+    RollbacksArmed,
+    RollbacksEnded,
+    SessionEnded,
+    SessionStarted,
+    SignalsSampled,
+    SinkFailed,
+    StageEnded,
+    StageStarted,
+    UndoEnded,
+    UndoStarted,
+)
+from gameday.journal.log import Unread, read_journal
+from gameday.report.experiment import ExperimentBuilder
+from gameday.report.views import AbortInfo, Check, Note, Report, Status, Takeover
+
+_MAX_KEPT = 1000  # of each kind of thing that a run could write without end
+
+
+@dataclass(slots=True)
+class _Session:
+    """Grows by one event at a time."""
+
+    session: SessionStarted | None = None
+    ended: SessionEnded | None = None
+    start: float | None = None
+    end: float = 0.0
+    experiments: dict[int, ExperimentBuilder] = field(default_factory=dict)
+    current: ExperimentBuilder | None = None
+    faults: dict[str, ExperimentBuilder] = field(default_factory=dict)
+    aborts: list[AbortInfo] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    checks_left_out: int = 0
+    notes: list[Note] = field(default_factory=list)
+    takeovers: list[Takeover] = field(default_factory=list)
+    sinks: dict[str, str] = field(default_factory=dict)
+    sink_failures: Counter[str] = field(default_factory=Counter)
+    unread: list[Unread] = field(default_factory=list)
+    unread_count: int = 0
+
+    def damaged(self, line: Unread) -> None:
+        """Note a line that cannot be read."""
+        self.unread_count += 1
+        if len(self.unread) < 20:
+            self.unread.append(line)
+
+    def of(self, index: int) -> ExperimentBuilder:
+        """The experiment with this index, also where the session's own line is lost."""
+        if index not in self.experiments:
+            self.experiments[index] = ExperimentBuilder(index, ExperimentInfo(title=f"Experiment {index + 1}", path=""))
+        return self.experiments[index]
+
+    def apply(self, event: AnyEvent) -> None:  # noqa: PLR0912, PLR0915 - one flat match reads best
+        """Take one event in."""
+        self.start = event.at if self.start is None else self.start
+        self.end = max(self.end, event.at)
+        match event:
+            case SignalsSampled():
+                self.of(event.experiment).sampled(event)
+            case SessionStarted():
+                self.session = event
+                for index, info in enumerate(event.experiments):
+                    self.of(index).info = info
+            case ExperimentStarted():
+                self.current = self.of(event.experiment)
+                self.current.started(event)
+            case PhaseEntered():
+                builder = self.current if event.experiment is None else self.of(event.experiment)
+                if builder:
+                    builder.entered(event)
+            case PreflightChecked():
+                self._checked(event)
+            case BaselineRecorded():
+                self.of(event.experiment).baseline = event.values
+            case HypothesisJudged():
+                self.of(event.experiment).judged(event)
+            case StageStarted() | StageEnded():
+                self.of(event.experiment).staged(event)
+            case FaultPlanned():
+                self.faults[event.fault_id] = self.of(event.experiment)
+                self.of(event.experiment).planned(event)
+            case FaultInjected() | FaultRefused() | UndoStarted() | UndoEnded():
+                if builder := self.faults.get(event.fault_id):
+                    builder.fault_event(event)
+            case ActivityStarted() | ActivityEnded():
+                self.of(event.experiment).activity(event)
+            case RollbacksArmed() | RollbacksEnded():
+                self.of(event.experiment).rollbacks(event)
+            case AlertObserved():
+                self.of(event.experiment).alerted(event)
+            case NoteAdded():
+                self._noted(event)
+            case RecoveryMeasured():
+                self.of(event.experiment).recovered(event)
+            case FindingRaised():
+                self.of(event.experiment).found(event)
+            case GuardTripped():
+                self.of(event.experiment).tripped(event)
+            case AbortRequested():
+                self._abort(event)
+            case GuardianStarted():
+                self.takeovers.append(Takeover(event.at, event.by, event.reason))
+                if self.current:
+                    self.current.say(event.at, f"{event.by}", f"takes over: {event.reason}", "bad")
+            case SinkFailed():
+                self.sinks[event.sink] = event.detail
+                self.sink_failures[event.sink] += 1
+            case ExperimentEnded():
+                self.of(event.experiment).ended(event)
+                self.current = None
+            case SessionEnded():
+                self.ended = event
+            case _:
+                pass
+
+    def _checked(self, event: PreflightChecked) -> None:
+        if len(self.checks) >= _MAX_KEPT and event.outcome is CheckOutcome.OK:
+            self.checks_left_out += 1
+            return
+        self.checks.append(Check(event.check, event.outcome, event.detail, event.experiment))
+
+    def _noted(self, event: NoteAdded) -> None:
+        note = Note(event.at, event.author, event.text, event.experiment)
+        self.notes.append(note)
+        if event.experiment is not None:
+            self.of(event.experiment).noted(note)
+
+    def _abort(self, event: AbortRequested) -> None:
+        self.aborts.append(AbortInfo(event.at, event.source, event.reason, event.by, event.experiment))
+        builder = self.current if event.experiment is None else self.of(event.experiment)
+        if builder:
+            by = f" (by {event.by})" if event.by else ""
+            builder.say(event.at, "Abort", f"{event.reason}{by}", "bad")
+
+    def report(self, name: str) -> Report:
+        """All of it, frozen."""
+        known = self.session
+        session = known or SessionStarted(
+            at=self.start or 0.0, format=FORMAT, gameday="", session=name, kind="experiment", title=name, path="",
+            environment="unknown", host="", runner=ProcessRef(0, ""), experiments=(),
+        )  # fmt: skip
+        experiments = tuple(self.experiments[index].frozen(self.end) for index in sorted(self.experiments))
+        ended = self.ended
+        return Report(
+            session=session.session,
+            kind=session.kind,
+            title=session.title,
+            path=session.path,
+            environment=session.environment,
+            host=session.host,
+            gameday=session.gameday,
+            by=session.by,
+            people=session.people,
+            status=Status.of(ended.verdict) if ended else Status.INTERRUPTED,
+            exit_code=ended.exit_code if ended else None,
+            reason=ended.reason if ended else "",
+            ended_by=ended.by if ended else None,
+            start=session.at,
+            end=self.end,
+            experiments=experiments,
+            aborts=tuple(self.aborts),
+            checks=tuple(self.checks),
+            checks_left_out=self.checks_left_out,
+            notes=tuple(self.notes),
+            takeovers=tuple(self.takeovers),
+            sink_failures=tuple((sink, detail, self.sink_failures[sink]) for sink, detail in self.sinks.items()),
+            unread=tuple(self.unread),
+            unread_count=self.unread_count,
+        )
+
+
+def load_report(run_directory: Path) -> Report:
+    """The report's view of the run in this directory (or of this journal file).
+
+    A journal may end anywhere; lines that cannot be read are counted. Raises JournalError.
+    """
+    session = _Session()
+    for item in read_journal(run_directory):
+        if isinstance(item, Unread):
+            session.damaged(item)
+        else:
+            session.apply(item)
+    return session.report(run_directory.name if run_directory.is_dir() else run_directory.parent.name)

@@ -1,0 +1,364 @@
+"""What a report shows, as frozen values: everything in it comes from the journal.
+
+Times (`at`, `start`, `end`, ...) are seconds since the Unix epoch; fields that end in `_s` are durations in seconds;
+values of signals are in their base unit (see gameday.spec.model.Unit).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gameday.journal.events import (
+    AlertInfo,
+    By,
+    CheckOutcome,
+    ConditionInfo,
+    ExperimentInfo,
+    FindingKind,
+    GuardTripped,
+    Outcome,
+    PeopleInfo,
+    Verdict,
+)
+from gameday.journal.log import Unread
+from gameday.spec.model import Unit
+
+
+class Window(StrEnum):
+    """The three times at which a hypothesis is looked at."""
+
+    BEFORE = "before"
+    DURING = "during"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What one stretch of a chart's time axis holds: its lowest and highest readable value, each with its moment, and
+    the first and last moment at which the signal could not be read (`unread`: how often, `why`: the latest reason)."""
+
+    start: float
+    end: float  # the last reading's time
+    readable: int
+    low: float = 0.0
+    low_at: float = 0.0
+    high: float = 0.0
+    high_at: float = 0.0
+    unread: int = 0
+    unread_from: float = 0.0
+    unread_to: float = 0.0
+    readable_to: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The raw readings of one window, before any downsampling."""
+
+    readable: int
+    unread: int
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One signal of one experiment, downsampled by lowest and highest value a bucket, so that spikes stay."""
+
+    signal: str
+    unit: Unit
+    width_s: float  # of a bucket
+    buckets: tuple[Bucket, ...]
+    baseline: float | None
+    conditions: tuple[ConditionInfo, ...]  # the ones on this signal
+    windows: tuple[tuple[Window, Extent], ...]
+
+    def extent(self, window: Window) -> Extent | None:
+        """Of that window, or None when no reading was taken in it."""
+        return dict(self.windows).get(window)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One judgement, as a table shows it. `outcome` is None when nothing was judged."""
+
+    outcome: Outcome | None = None
+    worst: float | None = None
+    breached_for_s: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One condition or probe of the hypothesis. `stages` are its judgements stage by stage, in order."""
+
+    subject: str
+    condition: str
+    unit: Unit | None  # None for a probe
+    before: Cell
+    during: Cell
+    after: Cell
+    stages: tuple[Cell, ...] = ()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it was not known to hold, at any time that it was judged."""
+        return any(
+            cell.outcome in (Outcome.BROKEN, Outcome.UNREADABLE) for cell in (self.before, self.during, self.after)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One rung of a fault's ladder. `end` and `held` are None when it was cut short."""
+
+    step: int
+    stage: int
+    stages: int
+    radius: str
+    start: float
+    end: float | None
+    held: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One injection. `refused` says why it was not (wholly) injected."""
+
+    fault_id: str
+    experiment: int
+    fault: str
+    description: str
+    targets: tuple[str, ...]
+    affected: int
+    total: int
+    by_hand: str
+    step: int
+    stage: int
+    planned_at: float
+    injected_at: float | None  # when the injection began, if it succeeded
+    took_s: float | None
+    refused: str | None
+    undo_started_at: float | None
+    undone_at: float | None  # None while it is not known to be undone
+    attempts: int
+    undo_took_s: float | None
+    undone_by: By | None
+    left: tuple[str, ...]
+
+    @property
+    def start(self) -> float:
+        """From when on it may have been in place."""
+        return self.planned_at if self.injected_at is None else self.injected_at
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One Chaos Toolkit activity. `status` is "succeeded", "failed", "killed", or "unfinished"."""
+
+    name: str
+    kind: str
+    section: str
+    start: float
+    took_s: float | None
+    status: str
+    error: str = ""
+
+
+class AlertOutcome(StrEnum):
+    """What became of one alert."""
+
+    IN_TIME = "in time"
+    LATE = "late"
+    MISSED = "missed"
+    BEFORE = "fired before the fault"
+    UNEXPECTED = "not expected"
+    NOT_TESTED = "not tested"  # nothing was injected
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert by name: the first time it reached each state after the injection, by whichever source said so.
+
+    `resolved_at` is when the last of its instances was seen to be gone at every source; None when it was not.
+    """
+
+    name: str
+    outcome: AlertOutcome
+    expected: AlertInfo | None
+    pending_at: float | None
+    firing_at: float | None
+    notified_at: float | None
+    resolved_at: float | None
+    existed_before: bool
+    severities: tuple[str, ...]
+    sources: tuple[str, ...]
+    instances: tuple[str, ...]  # label sets, as text
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    at: float
+    author: str
+    text: str
+    experiment: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    recovered: bool
+    seconds: float | None
+    within_s: float | None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it recovered, but not as soon as was expected."""
+        return self.seconds is not None and self.within_s is not None and self.seconds > self.within_s
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    experiment: int
+    kind: FindingKind
+    title: str
+    detail: str
+    weakness: bool
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at before the session."""
+
+    check: str
+    outcome: CheckOutcome
+    detail: str
+    experiment: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpan:
+    """From when to when one phase of an experiment lasted."""
+
+    phase: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a timeline. `tone` is "plain", "bad", "good", "fault", "alert" or "note"."""
+
+    at: float
+    kind: str
+    text: str
+    tone: str = "plain"
+
+
+class Status(StrEnum):
+    """How an experiment or a session ended: the journal's verdicts, and what the journal cannot say itself."""
+
+    HELD = "held"
+    WEAKNESS = "weakness"
+    NOT_STARTED = "not-started"
+    ABORTED = "aborted"
+    UNDO_FAILED = "undo-failed"
+    INTERRUPTED = "interrupted"  # the journal ends before the session does
+    NOT_RUN = "not-run"  # an experiment whose turn never came
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Status":
+        """The same, by its name."""
+        return cls(verdict.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentReport:
+    """One experiment. `start` and `end` are None when its turn never came or never ended."""
+
+    index: int
+    info: ExperimentInfo
+    status: Status
+    reason: str
+    start: float | None
+    end: float | None
+    injected_at: float | None  # the first injection: what alerts are measured from
+    rows: tuple[Row, ...]
+    series: tuple[Series, ...]
+    phases: tuple[PhaseSpan, ...]
+    stages: tuple[Stage, ...]
+    faults: tuple[Fault, ...]
+    activities: tuple[Activity, ...]
+    alerts: tuple[Alert, ...]
+    notes: tuple[Note, ...]
+    recovery: Recovery | None
+    findings: tuple[Finding, ...]
+    guards: tuple[GuardTripped, ...]
+    timeline: tuple[Entry, ...]
+    timeline_left_out: int
+    rollbacks_failed: tuple[str, ...]
+    rollbacks_open: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """Somebody other than the runner went to work on the run."""
+
+    at: float
+    by: By
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbortInfo:
+    at: float
+    source: str
+    reason: str
+    by: str
+    experiment: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One session."""
+
+    session: str
+    kind: str
+    title: str
+    path: str
+    environment: str
+    host: str
+    gameday: str
+    by: str
+    people: PeopleInfo
+    status: Status
+    exit_code: int | None  # None when the journal does not say that the session ended
+    reason: str
+    ended_by: By | None
+    start: float
+    end: float  # of the journal
+    experiments: tuple[ExperimentReport, ...]
+    aborts: tuple[AbortInfo, ...]
+    checks: tuple[Check, ...]
+    checks_left_out: int
+    notes: tuple[Note, ...]
+    takeovers: tuple[Takeover, ...]
+    sink_failures: tuple[tuple[str, str, int], ...]  # sink, latest detail, how often
+    unread: tuple[Unread, ...]
+    unread_count: int
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of all experiments, weaknesses first."""
+        found = [finding for experiment in self.experiments for finding in experiment.findings]
+        return tuple(sorted(found, key=lambda finding: not finding.weakness))
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Of all experiments, in the order of injection."""
+        return tuple(fault for experiment in self.experiments for fault in experiment.faults)
+
+    @property
+    def open_faults(self) -> tuple[Fault, ...]:
+        """Those that are not known to be undone, the last injected first: the order in which to undo them."""
+        return tuple(fault for fault in reversed(self.faults) if fault.undone_at is None)
