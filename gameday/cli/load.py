@@ -27,7 +27,7 @@ from gameday.spec.model import (
     SignalsConfig,
 )
 from gameday.spec.nodes import Mapping
-from gameday.spec.project import load_environment, load_project, locate
+from gameday.spec.project import load_environment, locate, read_project
 from gameday.spec.reader import nearest, read_document, read_text
 from gameday.spec.units import excerpt
 
@@ -68,30 +68,29 @@ class Mistakes:
         self._found |= dict.fromkeys(mistakes)
 
     def check(self) -> None:
-        """Raise SpecError when there are any."""
+        """Raise SpecError when there are any: file by file as they were read, each in its order."""
         if self._found:
-            raise SpecError(tuple(self._found))
+            paths = list(dict.fromkeys(mistake.location.path for mistake in self._found))
+            order = {path: number for number, path in enumerate(paths)}
+            ordered = sorted(self._found, key=lambda mistake: (order[mistake.location.path], mistake.location))
+            raise SpecError(tuple(ordered))
 
 
 def load_session(path: Path, environment_override: str | None = None) -> SessionSpec:
     """Read the experiment or game day at `path`, its project and its environment: the one that is asked for, else the
     game day's, else the lab. Raises SpecError with all mistakes of all files."""
     mistakes = Mistakes()
-    project = mistakes.of(lambda: load_project(project_start(path)))
+    project, wrong = read_project(project_start(path))
+    mistakes.add(wrong)
     loaded = mistakes.of(lambda: load_path(path, project))
     game_day, experiments = loaded or (None, ())
-    environment = None
-    if project:
-        name = environment_override or (game_day.environment if game_day else None) or _DEFAULT_ENVIRONMENT
-        environment = mistakes.of(lambda: load_environment(project, name))
-    for experiment in experiments:
-        mistakes.add(check_steps(experiment))
-        if environment:
-            mistakes.add(check_signals(experiment, environment))
-    if project and environment:
+    name = environment_override or (game_day.environment if game_day else None) or _DEFAULT_ENVIRONMENT
+    environment = mistakes.of(lambda: load_environment(project, name))
+    if environment:
         mistakes.add(check_sources(project, [environment]))
+        for experiment in experiments:
+            mistakes.add(check_signals(experiment, environment))
     mistakes.check()
-    assert project is not None
     assert environment is not None
     return SessionSpec(path, project, environment, game_day, experiments)
 
@@ -110,10 +109,10 @@ def load_path(path: Path, project: Project | None) -> tuple[GameDay | None, tupl
 def parse_path(path: Path, document: Mapping, project: Project | None) -> tuple[GameDay | None, tuple[Experiment, ...]]:
     """The same, from a document that has been read already. Raises SpecError."""
     if is_game_day(document):
-        game_day = parse_game_day(path, document, project)
+        game_day = parse_game_day(path, document, project, check_step)
         return game_day, game_day.experiments
     if is_experiment(document):
-        return None, (parse_experiment(path, document, project),)
+        return None, (parse_experiment(path, document, project, check_step),)
     near = next(filter(None, (nearest(key, ("experiments", "method")) for key in document.entries)), None)
     expected = "an experiment (it has a `method`) or a game day (it has `experiments`)"
     raise SpecError(
@@ -131,14 +130,9 @@ def is_experiment(document: Mapping) -> bool:
     return not document.entries.keys().isdisjoint({"method", "steady-state-hypothesis"})
 
 
-def check_steps(experiment: Experiment) -> tuple[Mistake, ...]:
-    """What is wrong with the faults and activities of an experiment that has been read."""
-    mistakes: list[Mistake] = []
-    for step in (*experiment.method, *experiment.rollbacks):
-        mistakes += _check_fault(step) if isinstance(step, FaultStep) else _check_activity(step, "method")
-    for probe in experiment.hypothesis.probes:
-        mistakes += _check_activity(probe, "steady-state-hypothesis")
-    return tuple(mistakes)
+def check_step(step: FaultStep | Activity) -> tuple[Mistake, ...]:
+    """What is wrong with a fault or an activity that has been read."""
+    return _check_fault(step) if isinstance(step, FaultStep) else _check_activity(step)
 
 
 def _check_fault(step: FaultStep) -> tuple[Mistake, ...]:
@@ -156,13 +150,16 @@ def _check_fault(step: FaultStep) -> tuple[Mistake, ...]:
     return ()
 
 
-def _check_activity(activity: Activity, section: str) -> tuple[Mistake, ...]:
+def _check_activity(activity: Activity) -> tuple[Mistake, ...]:
     """What the Chaos Toolkit says about an activity whose shape is right: a module that is not there, and the like."""
     from gameday.chaostoolkit.adapter import validate_experiment
 
     steps: list[Json] = [activity.definition]
     document: JsonObject = {"title": "-", "description": "-", "method": []}
-    document[section] = {"title": "-", "probes": steps} if section != "method" else steps
+    if "tolerance" in activity.definition:
+        document["steady-state-hypothesis"] = {"title": "-", "probes": steps}
+    else:
+        document["method"] = steps
     return tuple(
         Mistake(activity.location, f"the {activity.kind} {excerpt(activity.name)}", f"one that can run ({complaint})")
         for complaint in validate_experiment(document)

@@ -8,17 +8,15 @@ from gameday.cli.load import (
     Mistakes,
     check_signals,
     check_sources,
-    check_steps,
     is_experiment,
     is_game_day,
     parse_path,
     project_start,
 )
 from gameday.common.project import PROJECT_FILE
-from gameday.spec.location import SpecError
-from gameday.spec.model import Environment, Experiment, Project
+from gameday.spec.model import Project
 from gameday.spec.nodes import Mapping
-from gameday.spec.project import RUNBOOKS, list_files, load_project
+from gameday.spec.project import RUNBOOKS, list_files, read_project
 from gameday.spec.reader import read_document
 from gameday.spec.runbook import load_runbook
 
@@ -42,9 +40,8 @@ class _Validation:
     def __init__(self) -> None:
         self.mistakes = Mistakes()
         self.checked: Counter[str] = Counter()
-        self._projects: dict[Path, Project | None] = {}
+        self._projects: dict[Path, Project] = {}
         self._seen: set[Path] = set()
-        self._pairs: set[tuple[Path, str]] = set()  # experiments checked against an environment
 
     def path(self, path: Path) -> None:
         """A file, or everything in a directory that may be ours."""
@@ -65,12 +62,13 @@ class _Validation:
         for file in list_files(runbooks, (".md",)) if runbooks.name == RUNBOOKS else ():
             self._file(file, named=True)
 
-    def _project(self, path: Path) -> Project | None:
+    def _project(self, path: Path) -> Project:
         start = project_start(path)
         if start not in self._projects:
-            project = self.mistakes.of(lambda: load_project(start))
+            project, mistakes = read_project(start)
+            self.mistakes.add(mistakes)
             self._projects[start] = project
-            if project and project.path.is_file() and project.path.resolve() not in self._seen:
+            if project.path.is_file() and project.path.resolve() not in self._seen:
                 self._seen.add(project.path.resolve())
                 self.checked["project"] += 1
                 self.mistakes.add(check_sources(project, project.environments))
@@ -94,24 +92,13 @@ class _Validation:
             if document and (named or is_game_day(document) or is_experiment(document)):
                 self._session(path, document, project)
 
-    def _session(self, path: Path, document: Mapping, project: Project | None) -> None:
+    def _session(self, path: Path, document: Mapping, project: Project) -> None:
         loaded = self.mistakes.of(lambda: parse_path(path, document, project))
         if loaded is None:
             return
         game_day, experiments = loaded
         self.checked["game day" if game_day else "experiment"] += 1
-        environment = (
-            project.environment(game_day.environment) if project and game_day and game_day.environment else None
-        )
-        for experiment in experiments:
-            self._experiment(experiment, environment)
-
-    def _experiment(self, experiment: Experiment, environment: Environment | None) -> None:
-        where = experiment.path.resolve()
-        name = environment.name if environment else ""
-        if (where, "") not in self._pairs:
-            self._pairs.add((where, ""))
-            self.mistakes.add(check_steps(experiment))
-        if environment and (where, name) not in self._pairs:
-            self._pairs.add((where, name))
-            self.mistakes.add(check_signals(experiment, environment))
+        environment = project.environment(game_day.environment) if game_day and game_day.environment else None
+        if environment:
+            for experiment in experiments:
+                self.mistakes.add(check_signals(experiment, environment))

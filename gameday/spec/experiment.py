@@ -1,9 +1,11 @@
 """Reads an experiment: the Chaos Toolkit's own, or one with our keys."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gameday.spec.activities import Activities
 from gameday.spec.conditions import ABORT_FOR_S, HYPOTHESIS_FOR_S, read_conditions
+from gameday.spec.location import Mistake, SpecError
 from gameday.spec.model import (
     Activity,
     Argument,
@@ -29,24 +31,35 @@ STEP_KEYS = ("fault", "name", "target", "blast-radius", "hold")
 _SHORTEST_INTERVAL_S = 0.01
 
 
-def load_experiment(path: Path, project: Project | None = None) -> Experiment:
-    """Read an experiment. With `project`, what it refers to must be there. Raises SpecError with all its mistakes."""
-    return parse_experiment(path, read_document(path), project)
+# Says what is wrong with a step (or a hypothesis' probe) beyond what can be seen here: faults and modules are not known
+# on this floor.
+type StepCheck = Callable[[FaultStep | Activity], Iterable[Mistake]]
 
 
-def parse_experiment(path: Path, document: Mapping, project: Project | None = None) -> Experiment:
+def load_experiment(path: Path, project: Project | None = None, check_step: StepCheck | None = None) -> Experiment:
+    """Read an experiment. Raises SpecError with all its mistakes.
+
+    With `project`, what it refers to must be there; `check_step` is asked about every step that can be read.
+    """
+    return parse_experiment(path, read_document(path), project, check_step)
+
+
+def parse_experiment(
+    path: Path, document: Mapping, project: Project | None = None, check_step: StepCheck | None = None
+) -> Experiment:
     """An experiment from a document that has been read already. Raises SpecError with all its mistakes."""
     file = File(path)
-    experiment = _Reader(file, Fields(file, document, "an experiment"), project).read()
+    experiment = _Reader(file, Fields(file, document, "an experiment"), project, check_step).read()
     file.check()
     return experiment
 
 
 class _Reader:
-    def __init__(self, file: File, root: Fields, project: Project | None) -> None:
+    def __init__(self, file: File, root: Fields, project: Project | None, check_step: StepCheck | None) -> None:
         self._file = file
         self._root = root
         self._project = project
+        self._check_step = check_step
         self._configuration = root.opaque("configuration", "configuration")
         self._activities = Activities(root, self._configuration)
 
@@ -105,8 +118,7 @@ class _Reader:
         probes: list[Activity] = []
         for node in fields.items("probes", "a list of probes"):
             probe = fields.as_mapping(node, "a probe")
-            read = self._activities.read(probe, probe=True) if probe else None
-            probes += [read] if read else []
+            probes += self._activity(probe, probe=True) if probe else ()
         fields.close(also=("controls",), tolerant=signals is None)
         return Hypothesis(own or title, conditions, tuple(probes))
 
@@ -114,25 +126,35 @@ class _Reader:
         root = self._root
         steps: list[FaultStep | Activity] = []
         node = root.get("method")
-        if isinstance(node, Scalar) and node.value is None:
+        if isinstance(node, Scalar) and node.value is None:  # most likely forgotten
             self._file.mistake(node, "nothing", "a list of faults and activities; `[]` for none")
         for item in root.items("method", "a list of faults and activities"):
             fields = root.as_mapping(item, "a fault or an activity")
             if fields is None:
                 continue
-            step: FaultStep | Activity | None
             if fields.has("fault"):
-                step = self._fault(fields)
+                steps.append(self._fault(fields))
             elif any(map(fields.has, ("type", "ref", "provider"))):
-                step = self._activities.read(fields)
+                steps += self._activity(fields)
             else:
-                step = None
                 near = next(filter(None, (nearest(key, ("fault", "type", "ref")) for key in fields.node.entries)), None)
                 self._file.mistake(item, "a step of neither kind", "`fault:`, or `type: action` or `probe`", near)
-            steps += [step] if step else []
         return tuple(steps)
 
-    def _fault(self, fields: Fields) -> FaultStep | None:
+    def _activity(self, fields: Fields, *, probe: bool = False) -> tuple[Activity, ...]:
+        """The activity; none when it cannot be read, which is noted."""
+        activity = self._activities.read(fields, probe=probe)
+        if activity is None:
+            return ()
+        self._check(activity)
+        return (activity,)
+
+    def _check(self, step: FaultStep | Activity) -> None:
+        if self._check_step:
+            self._file.include(SpecError(tuple(self._check_step(step))))
+
+    def _fault(self, fields: Fields) -> FaultStep:
+        """The step; what is wrong is noted, and something stands in its place, so that the rest can be checked too."""
         fault = fields.text("fault", "the name of a fault, such as process/kill")
         at = fields.get("fault") or fields.node
         name = fields.text("name")
@@ -153,33 +175,33 @@ class _Reader:
             else:
                 arguments.append(Argument(key, node.text, self._file.location(where)))
         fields.close()
-        if fault is None or target is None or not ladder or hold_s is None:
-            return None
-        return FaultStep(
-            fault=fault,
+        step = FaultStep(
+            fault=fault or "",
             target=target,
             ladder=ladder,
-            hold_s=hold_s,
+            hold_s=hold_s or 0.0,
             arguments=tuple(arguments),
             location=self._file.location(at),
             name=name or f"{fault} on {target.service}",
         )
+        if fault:
+            self._check(step)
+        return step
 
-    def _target(self, fields: Fields) -> Target | None:
+    def _target(self, fields: Fields) -> Target:
         target = fields.mapping("target", "a target, such as {service: payments}")
         if target is None:
-            return None
+            return Target("", self._file.location(fields.node))
         service, caller = self._service("service", target), self._service("from", target)
         target.require("service", "the service that is hit")
         target.close()
-        return Target(service, self._file.location(target.node), caller) if service else None
+        return Target(service or "", self._file.location(target.node), caller)
 
     def _rollbacks(self) -> tuple[Activity, ...]:
         rollbacks: list[Activity] = []
         for node in self._root.items("rollbacks", "a list of activities"):
             fields = self._root.as_mapping(node, "an activity")
-            read = self._activities.read(fields) if fields else None
-            rollbacks += [read] if read else []
+            rollbacks += self._activity(fields) if fields else ()
         return tuple(rollbacks)
 
     def _abort_when(self, service: str | None) -> tuple[Condition, ...]:

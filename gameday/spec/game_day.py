@@ -4,7 +4,7 @@ import os.path
 import re
 from pathlib import Path
 
-from gameday.spec.experiment import load_experiment
+from gameday.spec.experiment import StepCheck, load_experiment
 from gameday.spec.location import SpecError
 from gameday.spec.model import Experiment, GameDay, People, Project, Schedule
 from gameday.spec.nodes import Mapping, Node
@@ -25,15 +25,17 @@ _CRON = (
 _CRON_ITEM = re.compile(r"(?:\*|([0-9]{1,2}|[A-Z]{3})(?:-([0-9]{1,2}|[A-Z]{3}))?)(?:/([1-9][0-9]?))?")
 
 
-def load_game_day(path: Path, project: Project | None = None) -> GameDay:
+def load_game_day(path: Path, project: Project | None = None, check_step: StepCheck | None = None) -> GameDay:
     """Read a game day and its experiments. Raises SpecError with all mistakes of all these files.
 
-    With `project`, what they refer to must be there.
+    With `project`, what they refer to must be there; `check_step` is as for `load_experiment`.
     """
-    return parse_game_day(path, read_document(path), project)
+    return parse_game_day(path, read_document(path), project, check_step)
 
 
-def parse_game_day(path: Path, document: Mapping, project: Project | None = None) -> GameDay:
+def parse_game_day(
+    path: Path, document: Mapping, project: Project | None = None, check_step: StepCheck | None = None
+) -> GameDay:
     """A game day from a document that has been read already. Raises SpecError as `load_game_day` does."""
     file = File(path)
     root = Fields(file, document, "a game day")
@@ -46,7 +48,7 @@ def parse_game_day(path: Path, document: Mapping, project: Project | None = None
         environment=_environment(root, project),
         people=_people(root),
         schedule=_schedule(root),
-        experiments=_experiments(root, path, project),
+        experiments=_experiments(root, path, project, check_step),
         location=file.location(root.node),
     )
     root.close()
@@ -105,7 +107,7 @@ def parse_cron(text: str) -> str:
             match = _CRON_ITEM.fullmatch(item)
             bounds = [_cron_number(part, names) for part in match.groups()[:2] if part] if match else [-1]
             if not all(low <= number <= high for number in bounds) or bounds != sorted(bounds):
-                raise UnitError(excerpt(item), f"a {name} from {low} to {high}, a range such as {low}-{high}, or *")
+                raise UnitError(excerpt(item), f"for the {name}: {low} to {high}, a range such as {low}-{high}, or *")
     return " ".join(fields)
 
 
@@ -115,7 +117,9 @@ def _cron_number(text: str, names: tuple[str, ...]) -> int:
     return names.index(text) if text in names else -1
 
 
-def _experiments(root: Fields, path: Path, project: Project | None) -> tuple[Experiment, ...]:
+def _experiments(
+    root: Fields, path: Path, project: Project | None, check_step: StepCheck | None
+) -> tuple[Experiment, ...]:
     experiments = []
     nodes = root.items("experiments", "a list of experiment files")
     if not nodes and root.has("experiments"):
@@ -125,7 +129,7 @@ def _experiments(root: Fields, path: Path, project: Project | None) -> tuple[Exp
         found = _find(root, path, node, name) if name else None
         if found:
             try:
-                experiments.append(load_experiment(found, project))
+                experiments.append(load_experiment(found, project, check_step))
             except SpecError as error:
                 root.file.include(error)
     return tuple(experiments)
@@ -133,12 +137,13 @@ def _experiments(root: Fields, path: Path, project: Project | None) -> tuple[Exp
 
 def _find(root: Fields, path: Path, node: Node, name: str) -> Path | None:
     """The experiment's file: beside the game day, in the directory above, or in `experiments/` beside the latter."""
-    directories = (path.parent, path.parent / "..", path.parent / ".." / "experiments")
+    directories = [path.parent, path.parent / "..", path.parent / ".." / "experiments"]
     try:
         for directory in directories:
             if (candidate := directory / name).is_file():
                 return _tidy(candidate)
-        names = [entry.name for directory in directories if directory.is_dir() for entry in directory.iterdir()]
+        directories = [directory for directory in directories if directory.is_dir()]
+        names = [entry.name for directory in directories for entry in directory.iterdir()]
     except (OSError, ValueError):  # a name that no file can have
         names = []
     files = [entry for entry in names if entry.endswith((".yaml", ".yml", ".json"))]

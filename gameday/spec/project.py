@@ -26,6 +26,14 @@ def load_project(start: Path) -> Project:
     `${VARIABLES}` stay as they are written: `load_environment` fills in those of the one that is used. Raises SpecError
     with all mistakes of gameday.yaml and of the runbooks.
     """
+    project, mistakes = read_project(start)
+    if mistakes:
+        raise SpecError(mistakes)
+    return project
+
+
+def read_project(start: Path) -> tuple[Project, tuple[Mistake, ...]]:
+    """The same without raising: what can be read, with all mistakes. What refers to the project can then be checked."""
     root = find_root(start)
     path = root / PROJECT_FILE
     file = File(path)
@@ -37,8 +45,7 @@ def load_project(start: Path) -> Project:
             file.include(error)
         else:
             project = _read(Fields(file, document, "gameday.yaml"), project)
-    file.check()
-    return project
+    return project, file.mistakes()
 
 
 def load_environment(project: Project, name: str) -> Environment:

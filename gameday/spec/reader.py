@@ -44,14 +44,18 @@ class File:
         listed = f"one of {', '.join(names)}" if 0 < len(names) <= 12 else f"the name of a known {what}"
         self.mistake(node, f"the {what} {excerpt(text)}", listed, nearest(text, names))
 
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """All mistakes so far: this file's in their order, then those of the files it names."""
+        own = [mistake for mistake in self._mistakes if mistake.location.path == self.path]
+        others = [mistake for mistake in self._mistakes if mistake.location.path != self.path]
+        own.sort(key=lambda mistake: mistake.location)
+        # What stands under an anchor, or is referred to, is read more than once.
+        return tuple(dict.fromkeys([*own, *others]))
+
     def check(self) -> None:
-        """Raise SpecError when there is any mistake: this file's in their order, then those of the files it names."""
+        """Raise SpecError when there is any mistake."""
         if self._mistakes:
-            own = [mistake for mistake in self._mistakes if mistake.location.path == self.path]
-            others = [mistake for mistake in self._mistakes if mistake.location.path != self.path]
-            own.sort(key=lambda mistake: mistake.location)
-            # What stands under an anchor, or is referred to, is read more than once.
-            raise SpecError(tuple(dict.fromkeys([*own, *others])))
+            raise SpecError(self.mistakes())
 
 
 def nearest(text: str, known: Iterable[str]) -> str | None:
@@ -134,10 +138,10 @@ class Fields:
     """
 
     def __init__(self, file: File, node: Mapping, what: str) -> None:
-        """`what` names the mapping in messages: "an experiment"."""
+        """`what` names the mapping in messages: "an experiment"; an example after ", such as" is left out there."""
         self.file = file
         self.node = node
-        self._what = what
+        self._what = what.partition(", such as")[0]
         self._known: set[str] = set()
         self._required: list[tuple[str, str]] = []
         for key in node.repeated:

@@ -132,24 +132,24 @@ def parse_number(text: str) -> float:
 
 
 _PARSERS = {
-    Unit.SECONDS: (parse_duration, '"< 300ms"'),
-    Unit.RATIO: (parse_ratio, '"< 1%"'),
-    Unit.PER_SECOND: (parse_rate, '"> 20/s"'),
-    Unit.BYTES: (parse_bytes, '"< 512MiB"'),
-    Unit.NUMBER: (parse_number, '"< 100"'),
+    Unit.SECONDS: (parse_duration, "a duration", '"< 300ms"'),
+    Unit.RATIO: (parse_ratio, "a percentage or ratio", '"< 1%"'),
+    Unit.PER_SECOND: (parse_rate, "a rate", '"> 20/s"'),
+    Unit.BYTES: (parse_bytes, "a size", '"< 512MiB"'),
+    Unit.NUMBER: (parse_number, "a number", '"< 100"'),
 }
 
 
 def parse_comparison(text: str, unit: Unit) -> tuple[Comparator, float]:
     """How and with what to compare, the threshold in the base unit: "< 300ms" is (LESS, 0.3). Raises UnitError."""
-    parse, example = _PARSERS[unit]
+    parse, what, example = _PARSERS[unit]
     match = _COMPARISON.fullmatch(text.strip())
     if match is None:
-        raise UnitError(excerpt(text), f"a comparison such as {example}")
+        raise UnitError(excerpt(text), f"a comparison with {what}, such as {example}")
     try:
         return Comparator(match[1]), parse(match[2])
-    except UnitError as error:
-        raise UnitError(excerpt(text), f"a comparison with {error.expected}, such as {example}") from None
+    except UnitError:
+        raise UnitError(excerpt(text), f"a comparison with {what}, such as {example}") from None
 
 
 def parse_blast_radius(text: str) -> BlastRadius:

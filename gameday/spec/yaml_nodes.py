@@ -59,7 +59,7 @@ def compose_yaml(text: str) -> Node | None:
 def _explain(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
-    problem = error.problem or error.context or "unknown"
+    problem = (error.problem or error.context or "unknown").removeprefix("found ")
     lines = text.split("\n")
     source = lines[line] if line < len(lines) else ""
     if "\t" in source[: len(source) - len(source.lstrip())]:
