@@ -1,0 +1,190 @@
+"""The report's sentences: each is made from evidence in the journal, and says nothing that is not there."""
+
+from collections.abc import Iterable
+
+from gameday.journal.events import FindingKind, Outcome
+from gameday.report.format import clean, duration, listing, plural, value
+from gameday.report.views import Alert, AlertOutcome, ExperimentReport, Fault, Report, Row, Status
+
+STATUS = {
+    Status.HELD: "Everything held",
+    Status.WEAKNESS: "A weakness was found",
+    Status.NOT_STARTED: "Not started",
+    Status.ABORTED: "Aborted, everything undone",
+    Status.UNDO_FAILED: "An undo failed",
+    Status.INTERRUPTED: "Interrupted",
+    Status.NOT_RUN: "Not run",
+}
+
+KINDS = {
+    FindingKind.HYPOTHESIS_BROKEN: "Steady state broken",
+    FindingKind.NOT_RECOVERED: "Not recovered",
+    FindingKind.RECOVERED_LATE: "Recovered late",
+    FindingKind.ACTIVITY_FAILED: "Activity failed",
+    FindingKind.ALERT_MISSED: "Alert missed",
+    FindingKind.ALERT_LATE: "Alert late",
+    FindingKind.ALERT_UNEXPECTED: "Alert not expected",
+    FindingKind.ALERT_NOT_RESOLVED: "Alert not resolved",
+    FindingKind.ALERT_FIRED_BEFORE: "Alert fired before",
+    FindingKind.ALERT_SEVERITY: "Wrong severity",
+    FindingKind.RULE_MISSING: "Rule missing",
+    FindingKind.RULE_WITHOUT_RUNBOOK: "Rule without runbook",
+    FindingKind.RULE_WITHOUT_DASHBOARD: "Rule without dashboard",
+    FindingKind.RUNBOOK_MISSING: "Runbook missing",
+    FindingKind.RUNBOOK_INCOMPLETE: "Runbook incomplete",
+    FindingKind.NOT_STARTED: "Not started",
+}
+
+
+def statement(report: Report) -> str:
+    """The verdict, as one plain sentence."""
+    weaknesses = sum(finding.weakness for finding in report.findings)
+    match report.status:
+        case Status.HELD:
+            return "Everything held."
+        case Status.WEAKNESS:
+            return f"{plural(weaknesses, 'weakness', 'weaknesses')} found." if weaknesses else "A weakness was found."
+        case Status.NOT_STARTED:
+            return "Not started. Nothing was injected."
+        case Status.ABORTED:
+            return "Aborted. Everything was undone."
+        case Status.UNDO_FAILED:
+            return "An undo failed. Something may still be broken."
+        case _:
+            left = len(report.open_faults)
+            if left:
+                return f"Interrupted, with {plural(left, 'fault')} not known to be undone."
+            return "Interrupted. The journal ends before the session does."
+
+
+def sentences(report: Report) -> tuple[str, str, str]:
+    """What was broken; whether it survived; whether anyone would have noticed, and how soon."""
+    return _broken(report), _survived(report), _noticed(report)
+
+
+def final_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """The last stage of each step: stages grow from one another, so it names all that was hit."""
+    last = {(fault.experiment, fault.step): fault for fault in faults}
+    return tuple(last.values())
+
+
+def reach(fault: Fault) -> str:
+    """ "2 of 4"."""
+    return f"{fault.affected} of {fault.total}"
+
+
+def _broken(report: Report) -> str:
+    faults = final_faults(report.faults)
+    said = [f"{clean(fault.fault, 60)} on {_targets(fault)} ({reach(fault)})" for fault in faults if not fault.refused]
+    refused = sum(1 for fault in report.faults if fault.refused)
+    actions = sum(
+        1
+        for experiment in report.experiments
+        for activity in experiment.activities
+        if activity.kind == "action" and activity.section == "method"
+    )
+    if actions:
+        said.append(plural(actions, "Chaos Toolkit action"))
+    if not said:
+        return "Nothing was injected." if not refused else f"{plural(refused, 'injection')} was tried and refused."
+    return f"We broke: {listing(said)}."
+
+
+def _targets(fault: Fault) -> str:
+    return listing([clean(target, 60) for target in fault.targets], 3) or "nothing by name"
+
+
+def _survived(report: Report) -> str:
+    injected = [experiment for experiment in report.experiments if experiment.injected_at is not None]
+    if report.status is Status.NOT_STARTED:
+        return (
+            f"The reason: {clean(report.reason, 300).rstrip('.')}." if report.reason else "No experiment could start."
+        )
+    if not injected:
+        return "So nothing can be said about whether the service survives."
+    broken = [(experiment, row) for experiment in injected for row in experiment.rows if _broke(row)]
+    parts = []
+    if report.status is Status.ABORTED and report.aborts:
+        parts.append(f"The run was aborted: {clean(report.aborts[0].reason, 200).rstrip('.')}")
+    if broken:
+        count = len({experiment.index for experiment, _ in broken})
+        where = f" in {count} of {len(injected)} experiments" if len(injected) > 1 else ""
+        parts.append(f"The steady state did not hold{where}: {listing([_say_row(row) for _, row in broken], 3)}")
+    elif judged := [e for e in injected if any(row.during.outcome is not None for row in e.rows)]:
+        everywhere = "" if len(judged) == len(injected) else f" in {len(judged)} of {len(injected)} experiments"
+        parts.append(f"The steady state held under fault{everywhere}")
+    elif not parts:
+        parts.append("The steady state was never judged under fault")
+    if recovery := _recovery(injected):
+        parts.append(recovery)
+    return "; ".join(parts) + "."
+
+
+def _broke(row: Row) -> bool:
+    return row.during.outcome in (Outcome.BROKEN, Outcome.UNREADABLE)
+
+
+def _say_row(row: Row) -> str:
+    subject = clean(row.subject, 60)
+    if row.during.outcome is Outcome.UNREADABLE:
+        return f"{subject} could not be read"
+    if row.during.worst is None:
+        return f"{subject} was outside its tolerance"
+    change = "changed by" if row.condition.startswith("change ") else "reached"
+    return f"{subject} {change} {value(row.during.worst, row.unit)} (wanted {clean(row.condition, 40)})"
+
+
+def _recovery(injected: list[ExperimentReport]) -> str:
+    measured = [experiment.recovery for experiment in injected if experiment.recovery]
+    if not measured:
+        return ""
+    lost = sum(1 for recovery in measured if not recovery.recovered)
+    if lost:
+        return f"after the undo it did not come back in {lost} of {len(measured)} experiments"
+    slowest = max((recovery.seconds or 0.0 for recovery in measured), default=0.0)
+    return f"steady again within {duration(slowest)} of the undo" if slowest else "steady again at once after the undo"
+
+
+def _noticed(report: Report) -> str:
+    tested = [
+        (alert, experiment.injected_at or 0.0)
+        for experiment in report.experiments
+        if experiment.injected_at is not None
+        for alert in experiment.alerts
+    ]
+    expected = [(alert, began) for alert, began in tested if alert.expected]
+    fired = [(alert, began) for alert, began in expected if alert.firing_at is not None]
+    others = [alert for alert, _ in tested if alert.expected is None and alert.firing_at is not None]
+    if not any(experiment.injected_at is not None for experiment in report.experiments):
+        return "No alert was put to the test."
+    if not expected:
+        if others:
+            return f"No alert was expected; {listing([clean(alert.name, 60) for alert in others])} fired all the same."
+        return "No alert was expected, and none fired: nobody would have been told."
+    if not fired:
+        return f"Nobody would have noticed: of {plural(len(expected), 'expected alert')} none fired."
+    times = sorted((alert.firing_at or 0.0) - began for alert, began in fired)
+    notified = [alert for alert, _ in fired if alert.notified_at is not None]
+    count = (
+        "The expected alert" if len(expected) == len(fired) == 1 else f"{len(fired)} of {len(expected)} expected alerts"
+    )
+    span = f"{duration(times[0])}" if len(times) == 1 else f"{duration(times[0])} to {duration(times[-1])}"
+    told = "somebody was notified of each" if len(notified) == len(fired) else _told(len(notified), len(fired))
+    return f"{count} fired, {span} after injection; {told}."
+
+
+def _told(notified: int, fired: int) -> str:
+    return f"{notified} of {fired} were seen to notify somebody" if notified else "nobody was seen to be notified"
+
+
+def alert_outcome(alert: Alert) -> tuple[str, str]:
+    """Its tone ("good", "bad", "warn", "plain") and its word."""
+    tones = {
+        AlertOutcome.IN_TIME: "good",
+        AlertOutcome.LATE: "bad",
+        AlertOutcome.MISSED: "bad",
+        AlertOutcome.BEFORE: "warn",
+        AlertOutcome.UNEXPECTED: "plain",
+        AlertOutcome.NOT_TESTED: "plain",
+    }
+    return tones[alert.outcome], alert.outcome.value
