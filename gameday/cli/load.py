@@ -32,6 +32,8 @@ from gameday.spec.reader import nearest, read_document, read_text
 from gameday.spec.units import excerpt
 
 _DEFAULT_ENVIRONMENT = "lab"
+# A plain Chaos Toolkit experiment brings all that it needs to know.
+_NOWHERE = Environment("no environment", EnvironmentKind.DECLARED)
 _LAB_SIGNALS = SignalsConfig("prometheus", "", "envoy")  # as the lab will be declared once it is up
 _SIGNALS, _ALERTS = "gameday.signals", "gameday.alerts"  # groups of entry points
 _SECRET_LINE = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
@@ -78,14 +80,17 @@ class Mistakes:
 
 def load_session(path: Path, environment_override: str | None = None) -> SessionSpec:
     """Read the experiment or game day at `path`, its project and its environment: the one that is asked for, else the
-    game day's, else the lab. Raises SpecError with all mistakes of all files."""
+    game day's, else the lab, or none for a plain experiment. Raises SpecError with all mistakes of all files."""
     mistakes = Mistakes()
     project, wrong = read_project(project_start(path))
     mistakes.add(wrong)
     loaded = mistakes.of(lambda: load_path(path, project))
     game_day, experiments = loaded or (None, ())
-    name = environment_override or (game_day.environment if game_day else None) or _DEFAULT_ENVIRONMENT
-    environment = mistakes.of(lambda: load_environment(project, name))
+    name = environment_override or (game_day.environment if game_day else None)
+    if name is None and experiments and all(experiment.plain for experiment in experiments):
+        environment: Environment | None = _NOWHERE
+    else:
+        environment = mistakes.of(lambda: load_environment(project, name or _DEFAULT_ENVIRONMENT))
     if environment:
         mistakes.add(check_sources(project, [environment]))
         for experiment in experiments:

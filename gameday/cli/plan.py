@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--env", "environment", help="Environment of gameday.yaml; default: the game day's, else the lab.")
+@click.option(
+    "--env",
+    "environment",
+    help="Environment of gameday.yaml; default: the game day's, the lab, or none for a plain file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(path: Path, environment: str | None, as_json: bool) -> None:
     """Show what PATH would hit, by name, and what preflight finds. Exit 0 when it could start, else 3."""
@@ -66,11 +70,16 @@ def _print(session: "SessionInput", plan: "SessionPlan") -> None:
                 click.echo(f"   {step.kind}: {step.name}")
                 continue
             click.echo(f"   {step.fault} on {step.target.service}, each stage held {format_duration(step.hold_s)}")
-            for planned in plan.stages:
-                if (planned.experiment, planned.step) == (item.index, number) and not planned.result.error:
-                    reach, names = planned.result.reach, ", ".join(planned.result.targets)
-                    click.echo(f"     {planned.radius:>5}: {reach.affected} of {reach.total}: {names}")
-                    click.echo(f"            undo by hand: {planned.result.by_hand}")
+            stages = [
+                planned
+                for planned in plan.stages
+                if (planned.experiment, planned.step) == (item.index, number) and not planned.result.error
+            ]
+            for planned in stages:
+                names = ", ".join(planned.result.targets)
+                click.echo(f"     {planned.radius:>5}: {planned.result.reach}: {names}")
+            for by_hand in dict.fromkeys(planned.result.by_hand for planned in stages):
+                click.echo(f"            undo by hand: {by_hand}")
         for condition in item.experiment.abort_when:
             click.echo(
                 f"   aborts when {condition.signal} {condition.text} for {format_duration(condition.for_s)}, "
@@ -100,6 +109,7 @@ def _as_json(session: "SessionInput", plan: "SessionPlan") -> "JsonObject":
                 "targets": list(planned.result.targets),
                 "affected": planned.result.reach.affected,
                 "total": planned.result.reach.total,
+                "unit": planned.result.reach.unit,
                 "description": planned.result.description,
                 "by_hand": planned.result.by_hand,
                 "error": planned.result.error or None,

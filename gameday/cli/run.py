@@ -12,7 +12,7 @@ from gameday.cli.session import make_input, read_session
 
 @click.command("run")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--env", "environment", help="Environment of gameday.yaml; default: the game day's, else the lab.")
+@click.option("--env", "environment", help="Environment; default: the game day's, the lab, or none for a plain file.")
 @click.option("--yes", is_flag=True, help="Ask nothing before the first injection.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document on stdout.")
 @click.option(
@@ -31,6 +31,7 @@ def command(
     from gameday.notify.terminal import Terminal
     from gameday.signals import SignalError
     from gameday.spec.location import SpecError
+    from gameday.spec.model import EnvironmentKind
 
     spec = read_session(path, environment)
     session = make_input(spec, start_lab=True)
@@ -50,6 +51,8 @@ def command(
         fail(str(error), 2)
     except (JournalError, OSError) as error:
         fail(f"not started, nothing was injected: {error}", 3)
+    if spec.environment.kind is EnvironmentKind.LAB:
+        say("The lab stays up; `gameday lab down` ends it.")
     _finish(result.run.directory, reports or spec.project.root / "reports", as_json=as_json)
     sys.exit(result.verdict.exit_code)
 

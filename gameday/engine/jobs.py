@@ -88,8 +88,7 @@ def _inject(job: Job) -> JobResult:
     reach = fault.reach(plan, job.system)
     if exceeds(reach, job.ceiling):
         return JobResult(
-            error=f"refused: {reach.affected} of {reach.total} would be affected now, and the policy's ceiling is "
-            f"{(job.ceiling or 0) * 100:g}%",
+            error=f"refused: {reach} would be affected now, and the policy's ceiling is {(job.ceiling or 0) * 100:g}%",
             reach=reach,
         )
     fault.inject(plan)

@@ -124,8 +124,8 @@ class Method:
             raise InjectionRefusedError(f"{step.name}: {planned.error}")
         if exceeds(planned.reach, tools.ceiling):
             raise InjectionRefusedError(
-                f"{step.name}: {planned.reach.affected} of {planned.reach.total} would be affected, and the policy's "
-                f"ceiling is {(tools.ceiling or 0) * 100:g}%"
+                f"{step.name}: {planned.reach} would be affected, and the policy's ceiling is "
+                f"{(tools.ceiling or 0) * 100:g}%"
             )
         fault_id = f"{context.index}.{number}.{stage}"
         self._write_ahead(fault_id, number, stage, step, planned)
@@ -162,6 +162,7 @@ class Method:
             step=number,
             stage=stage,
             description=planned.description,
+            unit=planned.reach.unit,
         )
         try:
             context.tools.recorder.record_or_raise(event, sync=True)

@@ -121,10 +121,7 @@ def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], p
             outcome, detail = CheckOutcome.FAILURE, planned.result.error
         elif exceeds(reach, policy.max_blast_radius):
             outcome = CheckOutcome.FAILURE
-            detail = (
-                f"{reach.affected} of {reach.total} would be affected; the policy's ceiling is "
-                f"{(policy.max_blast_radius or 0) * 100:g}%"
-            )
+            detail = f"{reach} would be affected; the policy's ceiling is {(policy.max_blast_radius or 0) * 100:g}%"
         else:
             outcome, detail = CheckOutcome.OK, planned.result.description
         checks.append(Check(name, outcome, detail, prepared.index))

@@ -70,10 +70,16 @@ class FaultRequest(msgspec.Struct, frozen=True):
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """How much would be affected, of how much, as the system says now."""
+    """How much would be affected, of how much, as the system says now. `unit`: of what, "instances" or "calls"."""
 
     affected: int
     total: int
+    unit: str = "instances"
+
+    def __str__(self) -> str:
+        if self.unit == "calls":
+            return f"{self.share * 100:g}% of the calls"
+        return f"{self.affected} of {self.total} {self.unit}"
 
     @property
     def share(self) -> float:

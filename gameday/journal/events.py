@@ -314,6 +314,7 @@ class FaultPlanned(Event, frozen=True, kw_only=True, tag="fault-planned"):
     step: int
     stage: int
     description: str = ""
+    unit: str = "instances"  # what `affected` and `total` count: instances or calls
 
 
 class FaultInjected(Event, frozen=True, kw_only=True, tag="fault-injected"):

@@ -166,7 +166,7 @@ class Terminal:
                 return f"activity {event.status}: {event.error}", "yellow"
             case HypothesisJudged():
                 return self._judged(event)
-            case AlertObserved():
+            case AlertObserved() if not event.existed_before:
                 expected = "" if event.expected else " (not expected)"
                 return f"alert {event.name} {event.state}{expected}", "cyan"
             case NoteAdded():
@@ -232,7 +232,7 @@ class Terminal:
                 view.in_place[event.fault_id] = event
             case UndoEnded(undone=True):
                 view.in_place.pop(event.fault_id, None)
-            case AlertObserved():
+            case AlertObserved() if not event.existed_before:
                 view.alerts[event.name] = event.state
             case SignalsSampled():
                 for reading in event.readings:

@@ -222,7 +222,7 @@ def test_the_ceiling_refuses_a_stage_before_anything_is_touched(system: PretendS
     failures = [
         event for event in events_of(result.run.directory, PreflightChecked) if event.outcome is CheckOutcome.FAILURE
     ]
-    assert "2 of 4 would be affected" in failures[0].detail
+    assert "2 of 4 instances would be affected" in failures[0].detail
     assert system.calls == []
 
 

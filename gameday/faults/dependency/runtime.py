@@ -181,7 +181,7 @@ class RuntimeFault(Fault[RuntimePlan]):
             current[self.kind] = ours.get(link.runtime, current[self.kind])
             percents.append(min(sum(current.values()), 100))
         affected, total = sum(percents), 100 * len(percents)
-        return Reach(affected // gcd(affected, total), total // gcd(affected, total))
+        return Reach(affected // gcd(affected, total), total // gcd(affected, total), "calls")
 
     def inject(self, plan: RuntimePlan) -> None:
         _refuse_strangers(plan, read_runtime(plan.admin))
