@@ -143,17 +143,20 @@ def _read_setup(pipe: int) -> Setup:
 async def _guard(run: Run) -> int:
     setup = _read_setup(0)
     workers = Workers(run.directory, setup.faults, chaos_toolkit=setup.chaos_toolkit)
-    await workers.start()
     os.write(1, b"watching\n")
+    # The run need not wait until the children's process is warm, only until somebody watches.
+    warm = asyncio.create_task(workers.start())
     try:
         reason = await asyncio.to_thread(_watch, 0)
         if reason is None:
             return 0
+        await warm
         if is_alive(setup.runner) and "no sign of life" in reason:
             send_signal(setup.runner, signal.SIGKILL)
         state = await recover(run, By.GUARDIAN, reason, workers=workers, secrets=setup.secrets)
         return 0 if state.is_clean else 5
     finally:
+        warm.cancel()
         workers.close()
 
 
