@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from gameday.common.json import Json, JsonObject
 from gameday.spec.model import Activity, ActivityKind
-from gameday.spec.nodes import Mapping, Node, Scalar, to_json
+from gameday.spec.nodes import MAX_WEIGHT, Mapping, Node, Scalar, to_json
 from gameday.spec.reader import Fields, describe
 
 _KEYS = ("type", "name", "provider", "ref", "tolerance", "background", "pauses", "controls", "dry", "timeout")
@@ -25,6 +25,7 @@ class Activities:
     def __init__(self, root: Fields, configuration: JsonObject) -> None:
         self._configuration = configuration
         self._dry = _dry(root)
+        self._weight = 0  # of what was referred to
         self._by_name = dict(_named(root.node))
 
     def read(self, fields: Fields, *, probe: bool = False) -> Activity | None:
@@ -37,6 +38,10 @@ class Activities:
             target = self._by_name.get(reference)
             if target is None:
                 fields.file.unknown(fields.key("ref"), "activity", reference, self._by_name)
+                return None
+            self._weight += target.weight
+            if self._weight > MAX_WEIGHT:
+                fields.file.mistake(fields.key("ref"), "more than can be held once every `ref` is filled in", "less")
                 return None
             node = Fields(fields.file, target, "an activity")
             node.boolean("background")

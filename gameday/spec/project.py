@@ -40,11 +40,9 @@ def read_project(start: Path) -> tuple[Project, tuple[Mistake, ...]]:
     project = Project(path, root.name or "project", (LAB,), (), _HISTORY, _runbooks(file, root / RUNBOOKS))
     if path.is_file():
         try:
-            document = read_document(path)
-        except SpecError as error:
+            project = _read(Fields(file, read_document(path), "gameday.yaml"), project)
+        except SpecError as error:  # nothing in it can be read, or too much of it is wrong
             file.include(error)
-        else:
-            project = _read(Fields(file, document, "gameday.yaml"), project)
     return project, file.mistakes()
 
 
@@ -145,7 +143,7 @@ def _services(fields: Fields, project: Project) -> tuple[Service, ...]:
     services = fields.mapping("services", "services by name")
     if services is None:
         return ()
-    names = list(services.node.entries)
+    names = set(services.node.entries)
     read = []
     for name, _, node in services.rest():
         if getattr(node, "value", node) is None:  # `payments:` with nothing to say about it
@@ -155,14 +153,14 @@ def _services(fields: Fields, project: Project) -> tuple[Service, ...]:
     return tuple(read)
 
 
-def _service(fields: Fields, name: str, names: list[str], project: Project) -> Service:
+def _service(fields: Fields, name: str, names: set[str], project: Project) -> Service:
     owner = fields.text("owner", "who owns it")
     runbooks, needs = fields.texts("runbooks", "a list of runbooks"), fields.texts("depends-on", "a list of services")
     for runbook, node in runbooks:
         check_runbook(fields.file, project, node, runbook)
     for service, node in needs:
         if service not in names or service == name:
-            fields.file.unknown(node, "service", service, set(names) - {name})
+            fields.file.unknown(node, "service", service, names - {name})
     fields.close()
     return Service(name, owner, tuple(text for text, _ in runbooks), tuple(text for text, _ in needs))
 

@@ -4,6 +4,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from gameday.common.json import JsonObject
@@ -16,7 +17,10 @@ from gameday.spec.yaml_nodes import compose_yaml
 
 # What YAML forbids anywhere (YAML 1.1, c-printable).
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SIMILAR = 0.8  # of difflib's ratio: from here a key that we do not know is taken for a misspelt one
+_MOST_MISTAKES = 200
+_MOST_ITEMS = 1000  # of a list of ours
+_MOST_NAMES, _LONGEST_NAME = 1000, 100  # among which a near one is looked for: the search is slow
+_SIMILAR = 0.8  # difflib's ratio from which a key that may be the user's own is taken for a misspelt one of ours
 
 
 class File:
@@ -31,8 +35,12 @@ class File:
         return Location(self.path, node.line, node.column) if node else Location(self.path)
 
     def mistake(self, node: Node | None, found: str, expected: str, nearest: str | None = None) -> None:
-        """Note a mistake at the node."""
+        """Note a mistake at the node. Raises SpecError, with all of them, when there are too many for a person."""
         self._mistakes.append(Mistake(self.location(node), found, expected, nearest))
+        if len(self._mistakes) == _MOST_MISTAKES:
+            found, expected = f"{_MOST_MISTAKES} mistakes so far", "fewer; the rest has not been read"
+            self._mistakes.append(Mistake(self.location(node), found, expected))
+            self.check()
 
     def include(self, error: SpecError) -> None:
         """Note the mistakes of another file that this one names."""
@@ -58,18 +66,18 @@ class File:
             raise SpecError(self.mistakes())
 
 
-def nearest(text: str, known: Iterable[str]) -> str | None:
-    """The known spelling that is meant, if any is near."""
-    normal = {name.lower().replace("_", "-"): name for name in known}
-    found = get_close_matches(text[:100].lower().replace("_", "-"), normal, 1, 0.6)
+def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known spelling that is meant, if any is as similar as `cutoff`, which is difflib's ratio."""
+    if len(text) > _LONGEST_NAME:
+        return None
+    candidates = islice((name for name in known if len(name) <= _LONGEST_NAME), _MOST_NAMES)
+    normal = {_normal(name): name for name in candidates}
+    found = get_close_matches(_normal(text), normal, 1, cutoff)
     return normal[found[0]] if found else None
 
 
-def _misspelt(text: str, known: Iterable[str]) -> str | None:
-    """The known key that this one is too similar to, to be one of its own."""
-    normal = {name.lower().replace("_", "-"): name for name in known}
-    found = get_close_matches(text[:100].lower().replace("_", "-"), normal, 1, _SIMILAR)
-    return normal[found[0]] if found else None
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def describe(node: Node) -> str:
@@ -226,7 +234,9 @@ class Fields:
         if node is None or (isinstance(node, Scalar) and node.value is None):
             return []
         if isinstance(node, SequenceNode):
-            return node.items
+            if len(node.items) > _MOST_ITEMS:
+                self.file.mistake(node, f"a list of {len(node.items)}", f"at most {_MOST_ITEMS}")
+            return node.items[:_MOST_ITEMS]
         if single and isinstance(node, Scalar):
             return [node]
         self.file.mistake(node, describe(node), expected)
@@ -278,10 +288,10 @@ class Fields:
         """
         known = self._known | set(also)
         absent = dict(self._required)
-        for key, (node, _) in self.node.entries.items():
-            if key in known or key.startswith("x-"):
-                continue
-            near = _misspelt(key, known - set(self.node.entries)) if tolerant else nearest(key, known)
+        unknown = [key for key in self.node.entries if key not in known and not key.startswith("x-")]
+        for key in unknown[:_MOST_MISTAKES]:
+            node = self.node.entries[key][0]
+            near = nearest(key, known - self.node.entries.keys(), _SIMILAR if tolerant else 0.6)
             if tolerant and near is None:
                 continue
             absent.pop(near or "", None)  # one mistake, not two
