@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gameday.common.texts import one_line
 from gameday.journal.events import (
     AbortRequested,
     ActivityEnded,
@@ -14,6 +15,7 @@ from gameday.journal.events import (
     AlertState,
     AnyEvent,
     CheckOutcome,
+    ConditionInfo,
     ExperimentEnded,
     ExperimentInfo,
     ExperimentStarted,
@@ -41,6 +43,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.notify.sparkline import sparkline
+from gameday.spec.model import Unit
 from gameday.spec.units import format_value
 
 if TYPE_CHECKING:
@@ -78,12 +81,19 @@ class _View:
     states: dict[str, str] = field(default_factory=dict)
     alerts: dict[str, AlertState] = field(default_factory=dict)
     in_place: dict[str, FaultPlanned] = field(default_factory=dict)
+    injected_at: float | None = None  # the experiment's first injection
 
     @property
     def info(self) -> ExperimentInfo | None:
         if self.session is None or self.experiment is None:
             return None
         return self.session.experiments[self.experiment]
+
+
+def _say_condition(condition: ConditionInfo) -> str:
+    if condition.role == "abort-when":
+        return f"aborts when {condition.text}"
+    return f"change {condition.text}" if condition.relative else condition.text
 
 
 class Terminal:
@@ -128,7 +138,7 @@ class Terminal:
 
         with self._mutex:
             try:
-                self._console.print(Text(text, style=style))
+                self._console.print(Text(one_line(text), style=style))
             except OSError:
                 return
 
@@ -167,8 +177,10 @@ class Terminal:
             case HypothesisJudged():
                 return self._judged(event)
             case AlertObserved() if not event.existed_before:
-                expected = "" if event.expected else " (not expected)"
-                return f"alert {event.name} {event.state}{expected}", "cyan"
+                expected = "" if event.expected else ", not expected"
+                began = self._view.injected_at
+                after = f" {event.at - began:.1f} s after the injection" if began else ""
+                return f"alert {event.name} {event.state}{after}{expected}", "cyan"
             case NoteAdded():
                 return f"note by {event.author}: {event.text}", "blue"
             case AbortRequested():
@@ -220,6 +232,7 @@ class Terminal:
                 view.session = event
             case ExperimentStarted():
                 view.experiment, view.stage = event.experiment, ""
+                view.injected_at = None
                 view.values.clear()
                 view.alerts.clear()
             case PhaseEntered():
@@ -230,6 +243,7 @@ class Terminal:
                 view.stage = ""
             case FaultPlanned():
                 view.in_place[event.fault_id] = event
+                view.injected_at = view.injected_at or event.at
             case UndoEnded(undone=True):
                 view.in_place.pop(event.fault_id, None)
             case AlertObserved() if not event.existed_before:
@@ -266,14 +280,14 @@ class Terminal:
         head = f"{self._clock(view.now)}  {view.phase}  {view.stage}"
         if view.in_place:
             head += f"  {len(view.in_place)} in place"
-        units = {condition.signal: condition for condition in info.conditions if not condition.relative}
+        conditions = {condition.signal: condition for condition in reversed(info.conditions)}
         table = Table.grid(padding=(0, 2))
         for signal, series in list(view.values.items()):
-            condition = units.get(signal)
+            condition = conditions[signal]
+            # A change is a ratio of rates; what is sampled is the rate.
+            unit = Unit.PER_SECOND if condition.relative else condition.unit
             last = series[-1] if series else None
-            shown = (
-                format_value(last, condition.unit if condition else "/s") if last is not None else view.states[signal]
-            )
-            table.add_row(signal, sparkline(list(series)), shown, condition.text if condition else "")
+            shown = format_value(last, unit) if last is not None else view.states[signal]
+            table.add_row(signal, sparkline(list(series)), shown, _say_condition(condition))
         alerts = "  ".join(f"{name} {state}" for name, state in view.alerts.items())
         return Group(Text(head, style="bold"), table, Text(alerts, style="cyan"))
