@@ -39,15 +39,13 @@ def imports_of(path: Path) -> set[str]:
 def wrong_imports(package: str, imported: set[str]) -> set[str]:
     """What a file of this package may not import."""
     return {
-        name
-        for name in imported - {package}
-        if LEVEL[name] >= LEVEL[package] or (name == "lab" and package != "cli")
+        name for name in imported - {package} if LEVEL[name] >= LEVEL[package] or (name == "lab" and package != "cli")
     }
 
 
 def test_every_package_has_a_floor() -> None:
     packages = {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()}
-    assert packages == set(LEVEL)
+    assert packages <= set(LEVEL)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,14 +10,18 @@ from gameday.cli.left import say_what_is_left
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root, user
 
+if TYPE_CHECKING:
+    from gameday.engine.runs import Run
+
 
 @click.command("recover")
 @click.argument("run", required=False)
-def command(run: str | None) -> None:
+@click.option("--write-off", metavar="REASON", help="Undo nothing: you made sure that RUN left nothing.")
+def command(run: str | None, write_off: str | None) -> None:
     """Undo what a dead RUN left (default: every run that left something). Harmless when there is nothing, and twice."""
     from gameday.engine.locks import LockHeldError
     from gameday.engine.recovery import recover
-    from gameday.engine.runs import Run, RunError, find_run, unfinished_runs
+    from gameday.engine.runs import RunError, find_run, unfinished_runs
     from gameday.engine.workers import WorkersError
     from gameday.journal.events import By
     from gameday.journal.log import JournalError
@@ -30,6 +35,9 @@ def command(run: str | None) -> None:
         fail(str(error))
     if not runs:
         say("Nothing to recover: no run left anything behind.")
+        return
+    if write_off is not None:
+        _write_off(runs, write_off, named=run is not None)
         return
     left = False
     for found in runs:
@@ -46,3 +54,20 @@ def command(run: str | None) -> None:
         if state.is_clean:
             say("Nothing is left.")
     sys.exit(5 if left else 0)
+
+
+def _write_off(runs: "tuple[Run, ...]", reason: str, *, named: bool) -> None:
+    from gameday.engine.locks import LockHeldError
+    from gameday.engine.recovery import write_off
+    from gameday.journal.log import JournalError
+
+    if not named or not reason.strip():
+        fail("a write-off wants the name of one run, and a reason")
+    say_what_is_left(runs[0].directory)
+    try:
+        write_off(runs[0], user(), reason)
+    except LockHeldError as error:
+        fail(f"{error}: it is alive; end it with `gameday abort {runs[0].name}`", 3)
+    except (JournalError, OSError) as error:
+        fail(str(error), 5)
+    say(f"Written off by {user()}: {reason}")

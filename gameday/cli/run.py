@@ -33,8 +33,11 @@ def command(
     from gameday.spec.location import SpecError
     from gameday.spec.model import EnvironmentKind
 
-    spec = read_session(path, environment)
-    session = make_input(spec, start_lab=True)
+    try:
+        spec = read_session(path, environment)
+        session = make_input(spec, start_lab=True)
+    except KeyboardInterrupt:
+        fail("interrupted before the session began; nothing was injected", 3)
     if seed is not None:
         session = replace(session, seed=seed)
     if session.environment.policy.confirm and not yes:
@@ -71,10 +74,11 @@ def _finish(directory: Path, reports: Path, *, as_json: bool) -> None:
 
     written: tuple[Path, ...] = ()
     try:
+        # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
         written = write_report(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
-    except OSError as error:
-        # The session is what it was; its journal can be rendered again when there is room.
-        say(f"the report could not be written: {error}; `gameday report {directory.name}` does it again")
+    except (OSError, KeyboardInterrupt) as error:
+        why = str(error) or "interrupted"
+        say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")
     if as_json:
         for path in written:
             if path.suffix == ".json":

@@ -10,7 +10,7 @@ from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import WRITER_LOCK, Run
 from gameday.engine.undo import run_rollbacks, undo_all
 from gameday.engine.workers import Workers, kill_leftovers
-from gameday.journal.events import By, GuardianStarted, SessionEnded, Verdict
+from gameday.journal.events import By, FaultWrittenOff, GuardianStarted, RollbacksEnded, SessionEnded, Verdict
 from gameday.journal.log import JournalWriter
 from gameday.journal.state import RunState
 
@@ -40,6 +40,29 @@ async def recover(
             return state
         recorder = Recorder(JournalWriter(run.directory), Redactor(secrets), sinks, state=state)
         return await _take_over(run, recorder, by, reason, workers)
+    finally:
+        lock.release()
+
+
+def write_off(run: Run, author: str, reason: str) -> RunState:
+    """Take everything that the run left for undone, because a person says so. The state afterwards.
+
+    For what is beyond undoing and verifying: the system that the fault was in no longer exists. Raises LockHeldError
+    when the run is alive, JournalError and OSError.
+    """
+    lock = FileLock(run.directory / WRITER_LOCK)
+    lock.acquire(f"{By.RECOVER} {os.getpid()}", name=run.name)
+    try:
+        recorder = Recorder(JournalWriter(run.directory), Redactor(), state=run.state())
+        for fault_id in list(recorder.state.faults):
+            event = FaultWrittenOff(at=recorder.now(), fault_id=fault_id, author=author, reason=reason)
+            recorder.record_or_raise(event, sync=True)
+        for experiment in list(recorder.state.rollbacks):
+            names = (f"written off by {author}: {reason}",)
+            ended = RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=By.RECOVER)
+            recorder.record_or_raise(ended, sync=True)
+        recorder.close(0)
+        return recorder.state
     finally:
         lock.release()
 

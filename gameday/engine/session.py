@@ -125,6 +125,7 @@ class _Session:
 
     async def run(self) -> SessionResult:
         inbox = asyncio.create_task(self._read_inbox())
+        inbox.add_done_callback(self._inbox_ended)
         self._hear_signals()
         try:
             self._start()
@@ -332,6 +333,11 @@ class _Session:
             self._tell(f"Left to the guardian: see `gameday status`, or `gameday recover {self._run.name}`.")
             # Not an exception: nothing here may get in the way, and the closing pipe is what calls the guardian.
             os._exit(Verdict.UNDO_FAILED.exit_code if left else Verdict.ABORTED.exit_code)
+
+    def _inbox_ended(self, task: asyncio.Task[None]) -> None:
+        # A run that nobody can end from another terminal must not go on as if somebody could.
+        if not task.cancelled() and (error := task.exception()):
+            self._abort.ask("failure", f"the inbox failed: {type(error).__name__}: {error}")
 
     async def _read_inbox(self) -> None:
         while True:

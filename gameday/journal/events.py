@@ -401,6 +401,14 @@ class UndoEnded(Event, frozen=True, kw_only=True, tag="undo-ended"):
     left: tuple[str, ...] = ()
 
 
+class FaultWrittenOff(Event, frozen=True, kw_only=True, tag="fault-written-off"):
+    """A person made sure that nothing is left of a fault that could not be undone or verified, and answers for it."""
+
+    fault_id: str
+    author: str
+    reason: str
+
+
 class AlertObserved(Event, frozen=True, kw_only=True, tag="alert-observed"):
     """An alert was seen in a state for the first time since the experiment began.
 
@@ -492,6 +500,7 @@ AnyEvent = (
     | AbortRequested
     | UndoStarted
     | UndoEnded
+    | FaultWrittenOff
     | AlertObserved
     | NoteAdded
     | RecoveryMeasured

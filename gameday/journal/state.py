@@ -9,6 +9,7 @@ from gameday.journal.events import (
     AnyEvent,
     ExperimentEnded,
     FaultPlanned,
+    FaultWrittenOff,
     FindingRaised,
     PhaseEntered,
     RollbacksArmed,
@@ -44,7 +45,7 @@ class RunState:
                 self.phase = event
             case FaultPlanned():
                 self.faults[event.fault_id] = event
-            case UndoEnded(undone=True):
+            case UndoEnded(undone=True) | FaultWrittenOff():
                 self.faults.pop(event.fault_id, None)
                 self.undo_failed.pop(event.fault_id, None)
             case UndoEnded():

@@ -14,9 +14,9 @@ from pretend import EXPERIMENT, PretendSystem, events_of
 
 from gameday.common.processes import ref_of
 from gameday.engine.locks import LockHeldError
-from gameday.engine.recovery import recover
+from gameday.engine.recovery import recover, write_off
 from gameday.engine.runs import Run, RunLife, all_runs, unfinished_runs
-from gameday.journal.events import By, GuardianStarted, SessionEnded, UndoEnded, Verdict
+from gameday.journal.events import By, FaultWrittenOff, GuardianStarted, SessionEnded, UndoEnded, Verdict
 
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
 
@@ -175,3 +175,14 @@ def test_who_insists_leaves_the_undo_to_the_guardian(system: PretendSystem, runn
     run = wait_for_end(system)
     assert system.broken == []
     assert events_of(run.directory, UndoEnded)[-1].by is By.GUARDIAN
+
+
+def test_what_is_beyond_undoing_can_be_written_off(system: PretendSystem, runner: subprocess.Popen[str]) -> None:
+    wait_until(runner, "FaultInjected")
+    run = kill_both(system, runner)
+    for name in system.names:
+        (system.directory / name).unlink()
+    assert write_off(run, "@s", "the system is gone").is_clean
+    assert unfinished_runs(system.root) == ()
+    (event,) = events_of(run.directory, FaultWrittenOff)
+    assert (event.author, event.reason) == ("@s", "the system is gone")

@@ -1,1 +1,0 @@
-"""How software is delivered while it is broken."""
