@@ -111,6 +111,10 @@ def new_run(root: Path, title: str) -> Run:
     name = "-".join(filter(None, (time.strftime("%Y%m%d-%H%M%S", time.gmtime()), words, secrets.token_hex(2))))
     directory = runs_directory(root) / name
     (directory / "inbox").mkdir(parents=True)
+    # Nobody wants runs under version control; what ignores itself cannot be forgotten.
+    ignore = root / ".gameday" / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
     return Run(directory)
 
 
