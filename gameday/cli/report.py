@@ -1,0 +1,49 @@
+"""`gameday report`: render a run's report again, from its journal."""
+
+from pathlib import Path
+
+import click
+
+from gameday.cli.output import fail
+from gameday.cli.session import project_root
+
+_FORMATS = ("html", "json", "junit", "markdown")
+
+
+def _parse_formats(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    wrong = [name for name in names if name not in _FORMATS]
+    if wrong or not names:
+        raise click.BadParameter(f"found `{', '.join(wrong) or text}`, expected one or more of {', '.join(_FORMATS)}")
+    return names
+
+
+@click.command("report")
+@click.argument("run", required=False)
+@click.option(
+    "--format",
+    "formats",
+    default="html",
+    show_default=True,
+    callback=_parse_formats,
+    help="One or more of html, json, junit, markdown, separated by commas.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), help="Where the files go; default: reports/."
+)
+def command(run: str | None, formats: tuple[str, ...], output: Path | None) -> None:
+    """Render the report of RUN (default: the latest) again, and print the paths of its files."""
+    from gameday.engine.runs import RunError, find_run
+    from gameday.journal.log import JournalError
+    from gameday.report.render import Format, write_report
+
+    root = project_root()
+    try:
+        found = find_run(root, run)
+        written = write_report(found.directory, [Format(name) for name in formats], output or root / "reports")
+    except (RunError, JournalError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"the report cannot be written: {error.filename}: {error.strerror}")
+    for path in written:
+        click.echo(path)

@@ -1,0 +1,288 @@
+"""The page: one HTML file that needs nothing else, from Jinja2 templates that escape everything."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from gameday import __version__
+from gameday.journal.events import FORMAT, CheckOutcome, Outcome
+from gameday.report import format as fmt
+from gameday.report import words
+from gameday.report.axis import Tick, TimeAxis
+from gameday.report.chart import Band, Chart, Lane, Mark, charts_of, lanes_of, marks_of, stage_bands, time_axis
+from gameday.report.views import Activity, ExperimentReport, Report, Stage, Status
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+# status: (tone, icon). The word stands beside them always.
+_LOOKS = {
+    Status.HELD: ("good", "good"),
+    Status.WEAKNESS: ("warn", "warn"),
+    Status.NOT_STARTED: ("plain", "plain"),
+    Status.ABORTED: ("bad", "bad"),
+    Status.UNDO_FAILED: ("bad", "bad"),
+    Status.INTERRUPTED: ("bad", "unknown"),
+    Status.NOT_RUN: ("plain", "plain"),
+}
+_WORDS = {
+    Status.HELD: "Held",
+    Status.WEAKNESS: "Weakness",
+    Status.NOT_STARTED: "Not started",
+    Status.ABORTED: "Aborted",
+    Status.UNDO_FAILED: "Undo failed",
+    Status.INTERRUPTED: "Interrupted",
+    Status.NOT_RUN: "Not run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the template needs of one experiment besides its view."""
+
+    experiment: ExperimentReport
+    tone: str
+    icon: str
+    word: str
+    brief: str
+    numbers: tuple[tuple[str, str, str], ...]  # name, figure, remark
+    axis: TimeAxis | None
+    ticks: tuple[Tick, ...]
+    bands: tuple[Band, ...]
+    marks: tuple[Mark, ...]
+    lanes: tuple[Lane, ...]
+    charts: tuple[Chart, ...]
+    keys: tuple[tuple[str, str], ...]
+    stages: Mapping[tuple[int, int], Stage]
+    actions: tuple[Activity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the template needs besides the report."""
+
+    statement: str
+    sentences: tuple[str, str, str]
+    why: str
+    tone: str
+    icon: str
+    parts: tuple[Part, ...]
+    people: tuple[tuple[str, str], ...]
+    signers: tuple[tuple[str, str], ...]  # role, name
+    style: Markup
+    script: Markup
+    style_hash: str
+    script_hash: str
+    version: str = __version__
+    format: int = FORMAT
+
+
+def render_html(report: Report) -> str:
+    """The whole page. The same report always gives the same text."""
+    template = _environment().get_template("report.html.j2")
+    return template.render(report=report, page=_page(report))
+
+
+def _page(report: Report) -> Page:
+    tone, icon = _LOOKS[report.status]
+    style, script = (_TEMPLATES / "style.css").read_text(), (_TEMPLATES / "report.js").read_text()
+    # The first sentence of the aborted and of those not started says why; a verdict on faults needs no reason.
+    why = report.reason if report.status is Status.UNDO_FAILED else ""
+    return Page(
+        statement=words.statement(report),
+        sentences=words.sentences(report),
+        why=why,
+        tone=tone,
+        icon=icon,
+        parts=tuple(map(_part, report.experiments)),
+        people=_people(report),
+        signers=_signers(report),
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        style_hash=_source_hash(style),
+        script_hash=_source_hash(script),
+    )
+
+
+def _source_hash(text: str) -> str:
+    """As a Content-Security-Policy names an inline source (CSP Level 3, §2.3.1), without the quotes."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _people(report: Report) -> tuple[tuple[str, str], ...]:
+    people = report.people
+    rows = [
+        ("Facilitator", people.facilitator or ""),
+        ("Builders", ", ".join(people.builders)),
+        ("SREs", ", ".join(people.sres)),
+        ("Scribe", people.scribe or ""),
+        ("Observers", ", ".join(people.observers)),
+        ("Run by", report.by),
+    ]
+    return tuple((role, names) for role, names in rows if names)
+
+
+def _signers(report: Report) -> tuple[tuple[str, str], ...]:
+    people = report.people
+    signers = [("Facilitator", people.facilitator)] if people.facilitator else []
+    signers += [("Builder", name) for name in people.builders]
+    signers += [("SRE", name) for name in people.sres]
+    return tuple((role, name) for role, name in signers if name)[:24]
+
+
+def _part(experiment: ExperimentReport) -> Part:
+    tone, icon = _LOOKS[experiment.status]
+    axis = time_axis(experiment)
+    numbers = _numbers(experiment)
+    charts = tuple(charts_of(experiment, axis)) if axis else ()
+    lanes = tuple(lanes_of(experiment, axis)) if axis else ()
+    marks = marks_of(experiment, axis) if axis else ()
+    return Part(
+        experiment=experiment,
+        tone=tone,
+        icon=icon,
+        word=_WORDS[experiment.status],
+        brief=" · ".join(f"{name.lower()} {figure}" for name, figure, _ in numbers),
+        numbers=numbers,
+        axis=axis,
+        ticks=axis.ticks() if axis else (),
+        bands=stage_bands(experiment, axis) if axis else (),
+        marks=marks,
+        lanes=lanes,
+        charts=charts,
+        keys=_keys(charts, lanes, marks),
+        stages={(stage.step, stage.stage): stage for stage in experiment.stages},
+        actions=tuple(activity for activity in experiment.activities if activity.section != "hypothesis"),
+    )
+
+
+def _numbers(experiment: ExperimentReport) -> tuple[tuple[str, str, str], ...]:
+    """The few figures that people ask for first."""
+    numbers = []
+    if experiment.faults:
+        widest = max(experiment.faults, key=lambda fault: fault.affected / max(fault.total, 1))
+        numbers.append(("Blast radius", words.reach(widest), "at its widest"))
+    began = experiment.injected_at
+    expected = [alert for alert in experiment.alerts if alert.expected]
+    if began is not None and expected:
+        fired = [alert.firing_at - began for alert in expected if alert.firing_at is not None]
+        told = [alert.notified_at - began for alert in expected if alert.notified_at is not None]
+        of = f"{len(fired)} of {len(expected)} alerts" if len(expected) > 1 else ""
+        numbers.append(("Time to detect", fmt.duration(min(fired)) if fired else "never", of or "first expected alert"))
+        numbers.append(("Time to notify", fmt.duration(min(told)) if told else "never", "first notification seen"))
+    if recovery := experiment.recovery:
+        remark = (
+            f"wanted within {fmt.duration(recovery.within_s)}" if recovery.within_s is not None else "after the undo"
+        )
+        figure = fmt.duration(recovery.seconds) if recovery.seconds is not None else "did not recover"
+        numbers.append(("Recovery", figure, remark))
+    return tuple(numbers)
+
+
+def _keys(charts: Sequence[Chart], lanes: Sequence[Lane], marks: Sequence[Mark]) -> tuple[tuple[str, str], ...]:
+    """The legend: only what is drawn."""
+    drawn = {mark.kind for mark in marks} | {mark.kind for lane in lanes for mark in lane.marks}
+    drawn |= {band.kind for lane in lanes for band in lane.bands}
+    if charts:
+        drawn.add("line")
+    if any(chart.limits for chart in charts):
+        drawn.add("limit")
+    if any(chart.baseline is not None for chart in charts):
+        drawn.add("base")
+    if any(chart.gaps for chart in charts):
+        drawn.add("gap")
+    legend = {
+        "line": "measured",
+        "base": "baseline",
+        "limit": "limit",
+        "gap": "could not be read",
+        "stage": "stage",
+        "inject": "injected",
+        "undo": "undone",
+        "pending": "alert pending",
+        "firing": "alert firing",
+        "alert": "alert fires",
+        "notified": "notified",
+        "abort": "guard tripped",
+        "note": "note",
+    }
+    return tuple((kind, word) for kind, word in legend.items() if kind in drawn)
+
+
+# -- filters
+
+
+def _plain(text: object, limit: int = 200) -> str:
+    """For attributes, titles and SVG text, which hold no markup."""
+    return fmt.clean(str(text), limit)
+
+
+def _text(text: object, limit: int = 2000) -> Markup:
+    """Text of unknown origin: escaped, and isolated from the direction of what stands around it."""
+    return Markup("<bdi>{}</bdi>").format(escape(fmt.clean(str(text), limit))) if text else Markup("")
+
+
+def _names(items: Sequence[str], limit: int = 6) -> Markup:
+    shown = [_text(item, 200) for item in items[:limit]]
+    more = [Markup("{} more").format(len(items) - limit)] if len(items) > limit else []
+    return Markup(", ").join([*shown, *more]) or Markup("—")
+
+
+_MEASURES = {"rate": "requests per second", "ratio": "share of failed requests"}
+
+
+def _signal(signal: str) -> Markup:
+    """ "checkout.latency.p99" as people say it: "checkout: latency p99"."""
+    parts = signal.rsplit(".", 2)
+    if len(parts) != 3 or parts[1] not in ("latency", "traffic", "errors", "saturation"):
+        parts = signal.split(".", 2)
+    if len(parts) == 3 and parts[1] in ("latency", "traffic", "errors", "saturation"):
+        service, kind, measure = parts
+        return Markup('{} {} <span class="soft">{}</span>').format(
+            _text(service, 80), kind, _text(_MEASURES.get(measure, measure), 80)
+        )
+    return _text(signal, 160)
+
+
+def _outcome_tone(outcome: Outcome | None) -> str:
+    return {Outcome.HELD: "good", Outcome.BROKEN: "bad", Outcome.UNREADABLE: "warn", None: "plain"}[outcome]
+
+
+def _outcome_icon(outcome: Outcome | None) -> str:
+    return {Outcome.HELD: "good", Outcome.BROKEN: "bad", Outcome.UNREADABLE: "unknown", None: "plain"}[outcome]
+
+
+def _check_tone(outcome: CheckOutcome) -> str:
+    return {CheckOutcome.OK: "good", CheckOutcome.WARNING: "warn", CheckOutcome.FAILURE: "bad"}[outcome]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        text=_text,
+        plain=_plain,
+        names=_names,
+        signal=_signal,
+        duration=lambda seconds: "—" if seconds is None else fmt.duration(seconds),
+        value=fmt.value,
+        clock=fmt.clock,
+        date=fmt.date,
+        iso=fmt.iso,
+        kind=lambda kind: words.KINDS.get(kind, str(kind)),
+        alert_outcome=words.alert_outcome,
+        outcome_tone=_outcome_tone,
+        outcome_icon=_outcome_icon,
+        check_tone=_check_tone,
+    )
+    return environment

@@ -1,0 +1,219 @@
+"""The report as one JSON document; docs/report.md describes its schema, and SCHEMA counts up when it changes."""
+
+import msgspec
+
+from gameday.common.json import Json, JsonObject
+from gameday.report import words
+from gameday.report.format import iso
+from gameday.report.views import (
+    Alert,
+    Cell,
+    ExperimentReport,
+    Fault,
+    Finding,
+    Report,
+    Row,
+    Series,
+)
+
+SCHEMA = 1
+
+
+def render_json(report: Report) -> str:
+    """The document, indented, ending with a line feed."""
+    return msgspec.json.format(msgspec.json.encode(document(report)), indent=2).decode() + "\n"
+
+
+def document(report: Report) -> JsonObject:
+    """The document as plain JSON. Times are RFC 3339 in UTC; durations are seconds; values are in base units."""
+    broken, survived, noticed = words.sentences(report)
+    return {
+        "schema": SCHEMA,
+        "session": report.session,
+        "kind": report.kind,
+        "title": report.title,
+        "path": report.path,
+        "environment": report.environment,
+        "gameday": report.gameday,
+        "by": report.by,
+        "verdict": report.status.value,
+        "exit_code": report.exit_code,
+        "reason": report.reason,
+        "statement": words.statement(report),
+        "broken": broken,
+        "survived": survived,
+        "noticed": noticed,
+        "started": iso(report.start),
+        "ended": iso(report.end),
+        "duration_s": round(report.end - report.start, 3),
+        "people": msgspec.to_builtins(report.people),
+        "left_behind": [fault.fault_id for fault in report.open_faults],
+        "aborts": [
+            {"at": iso(abort.at), "source": abort.source, "reason": abort.reason, "by": abort.by}
+            for abort in report.aborts
+        ],
+        "takeovers": [
+            {"at": iso(takeover.at), "by": takeover.by.value, "reason": takeover.reason}
+            for takeover in report.takeovers
+        ],
+        "experiments": [_experiment(experiment) for experiment in report.experiments],
+        "preflight": [
+            {
+                "check": check.check,
+                "outcome": check.outcome.value,
+                "detail": check.detail,
+                "experiment": check.experiment,
+            }
+            for check in report.checks
+        ],
+        "notes": [
+            {"at": iso(note.at), "author": note.author, "text": note.text, "experiment": note.experiment}
+            for note in report.notes
+        ],
+        "sink_failures": [
+            {"sink": sink, "detail": detail, "count": count} for sink, detail, count in report.sink_failures
+        ],
+        "unread_lines": report.unread_count,
+    }
+
+
+def _experiment(experiment: ExperimentReport) -> Json:
+    info, began = experiment.info, experiment.injected_at
+    return {
+        "index": experiment.index,
+        "title": info.title,
+        "path": info.path,
+        "service": info.service,
+        "verdict": experiment.status.value,
+        "reason": experiment.reason,
+        "started": _moment(experiment.start),
+        "ended": _moment(experiment.end),
+        "injected": _moment(began),
+        "builder": info.builder,
+        "sre": info.sre,
+        "hypothesis": {"title": info.hypothesis, "conditions": [_row(row) for row in experiment.rows]},
+        "signals": [_series(series) for series in experiment.series],
+        "stages": [
+            {"step": stage.step, "stage": stage.stage, "radius": stage.radius, "held": stage.held}
+            for stage in experiment.stages
+        ],
+        "faults": [_fault(fault) for fault in experiment.faults],
+        "activities": [
+            {
+                "name": activity.name,
+                "kind": activity.kind,
+                "section": activity.section,
+                "status": activity.status,
+                "took_s": activity.took_s,
+                "error": activity.error,
+            }
+            for activity in experiment.activities
+        ],
+        "rollbacks": {"failed": list(experiment.rollbacks_failed), "open": list(experiment.rollbacks_open)},
+        "alerts": [_alert(alert, began) for alert in experiment.alerts],
+        "runbooks": [msgspec.to_builtins(book) for book in info.runbooks],
+        "recovery": None
+        if experiment.recovery is None
+        else {
+            "recovered": experiment.recovery.recovered,
+            "seconds": experiment.recovery.seconds,
+            "within_s": experiment.recovery.within_s,
+        },
+        "findings": [_finding(finding) for finding in experiment.findings],
+        "guards": [{"at": iso(guard.at), "cause": guard.cause, "detail": guard.detail} for guard in experiment.guards],
+    }
+
+
+def _moment(at: float | None) -> str | None:
+    return None if at is None else iso(at)
+
+
+def _after(at: float | None, began: float | None) -> float | None:
+    return None if at is None or began is None else round(at - began, 3)
+
+
+def _row(row: Row) -> Json:
+    return {
+        "subject": row.subject,
+        "condition": row.condition,
+        "unit": row.unit.value if row.unit else None,
+        "before": _cell(row.before),
+        "during": _cell(row.during),
+        "after": _cell(row.after),
+        "stages": [_cell(cell) for cell in row.stages],
+    }
+
+
+def _cell(cell: Cell) -> Json:
+    return {
+        "outcome": cell.outcome.value if cell.outcome else None,
+        "worst": cell.worst,
+        "breached_for_s": cell.breached_for_s,
+        "detail": cell.detail,
+    }
+
+
+def _series(series: Series) -> Json:
+    return {
+        "signal": series.signal,
+        "unit": series.unit.value,
+        "baseline": series.baseline,
+        "windows": {
+            window.value: {
+                "lowest": extent.low,
+                "highest": extent.high,
+                "readable": extent.readable,
+                "unreadable": extent.unread,
+            }
+            for window, extent in series.windows
+        },
+    }
+
+
+def _fault(fault: Fault) -> Json:
+    return {
+        "id": fault.fault_id,
+        "fault": fault.fault,
+        "description": fault.description,
+        "step": fault.step,
+        "stage": fault.stage,
+        "targets": list(fault.targets),
+        "affected": fault.affected,
+        "total": fault.total,
+        "injected": _moment(fault.injected_at),
+        "refused": fault.refused,
+        "undone": fault.undone_at is not None,
+        "undo": {
+            "ended": _moment(fault.undone_at),
+            "attempts": fault.attempts,
+            "took_s": fault.undo_took_s,
+            "by": fault.undone_by.value if fault.undone_by else None,
+            "left": list(fault.left),
+        },
+        "by_hand": fault.by_hand,
+    }
+
+
+def _alert(alert: Alert, began: float | None) -> Json:
+    return {
+        "name": alert.name,
+        "expected": alert.expected is not None,
+        "within_s": alert.expected.within_s if alert.expected else None,
+        "outcome": alert.outcome.value,
+        "existed_before": alert.existed_before,
+        "severities": list(alert.severities),
+        "pending_after_s": _after(alert.pending_at, began),
+        "firing_after_s": _after(alert.firing_at, began),
+        "notified_after_s": _after(alert.notified_at, began),
+        "resolved_after_s": _after(alert.resolved_at, began),
+    }
+
+
+def _finding(finding: Finding) -> Json:
+    return {
+        "kind": finding.kind.value,
+        "title": finding.title,
+        "detail": finding.detail,
+        "weakness": finding.weakness,
+        "suggested_owner": finding.owner,
+    }

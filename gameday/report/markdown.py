@@ -1,0 +1,103 @@
+"""The report as GitHub-flavoured Markdown, short enough for a pull request; nothing in it can become markup."""
+
+import re
+from collections.abc import Iterator
+
+from gameday.report import format as fmt
+from gameday.report import words
+from gameday.report.views import Cell, ExperimentReport, Report, Row, Status
+
+_ICONS = {
+    Status.HELD: "✅",
+    Status.WEAKNESS: "⚠️",
+    Status.NOT_STARTED: "⏸️",
+    Status.ABORTED: "🛑",
+    Status.UNDO_FAILED: "🛑",
+    Status.INTERRUPTED: "🛑",
+    Status.NOT_RUN: "⏸️",
+}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$])")
+_INVISIBLE = "\N{ZERO WIDTH SPACE}"
+_MOST = 50
+
+
+def render_markdown(report: Report) -> str:
+    """The document."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def escape(text: str, limit: int = 400) -> str:
+    """Text of unknown origin on one line: it mentions nobody, links nowhere and formats nothing."""
+    line = " ".join(fmt.clean(text, limit).split())
+    line = line.replace("&", "&amp;").replace(":", "&#58;")
+    # A backslash keeps neither a mention nor a reference from becoming a link; a space that nobody sees does.
+    return _SPECIAL.sub(r"\\\1", line).replace("@", f"@{_INVISIBLE}").replace(r"\#", rf"\#{_INVISIBLE}")
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"## {_ICONS[report.status]} {escape(report.title)}: {escape(words.statement(report))}"
+    yield ""
+    for sentence in words.sentences(report):
+        yield f"- {escape(sentence, 1000)}"
+    yield ""
+    when = f"{fmt.date(report.start)}, {fmt.clock(report.start)} UTC".replace(":", "&#58;")
+    yield f"{when}, {fmt.duration(report.end - report.start)}, on {escape(report.environment)}."
+    if report.open_faults:
+        yield ""
+        yield "### What may still be broken"
+        yield ""
+        for fault in report.open_faults:
+            targets = ", ".join(escape(target) for target in fault.targets)
+            yield f"- {escape(fault.fault)} on {targets}. By hand: {escape(fault.by_hand)}"
+    findings = report.findings
+    if findings:
+        yield ""
+        yield "### What was found"
+        yield ""
+        for finding in findings[:_MOST]:
+            owner = f" ({escape(finding.owner)})" if finding.owner else ""
+            detail = f" — {escape(finding.detail)}" if finding.detail else ""
+            yield f"- {'[ ] ' if finding.weakness else ''}{escape(finding.title)}{detail}{owner}"
+        if len(findings) > _MOST:
+            yield f"- and {len(findings) - _MOST} more"
+    for experiment in report.experiments:
+        yield from _experiment(experiment)
+
+
+def _experiment(experiment: ExperimentReport) -> Iterator[str]:
+    yield ""
+    status = words.STATUS[experiment.status]
+    yield f"### {_ICONS[experiment.status]} {escape(experiment.info.title)}: {status.lower()}"
+    yield ""
+    if experiment.reason:
+        yield escape(experiment.reason)
+        yield ""
+    if experiment.rows:
+        yield "| Condition | Before | During | After |"
+        yield "|---|---|---|---|"
+        for row in experiment.rows[:_MOST]:
+            cells = " | ".join(_cell(cell, row) for cell in (row.before, row.during, row.after))
+            yield f"| {escape(row.subject)} {escape(row.condition)} | {cells} |"
+        yield ""
+    if experiment.alerts:
+        yield "| Alert | Outcome | Firing | Notified |"
+        yield "|---|---|---|---|"
+        for alert in experiment.alerts[:_MOST]:
+            firing, notified = (_after(at, experiment.injected_at) for at in (alert.firing_at, alert.notified_at))
+            yield f"| {escape(alert.name)} | {alert.outcome.value} | {firing} | {notified} |"
+        yield ""
+    for fault in experiment.faults:
+        undone = "undone" if fault.undone_at is not None else "**NOT undone**"
+        targets = escape(", ".join(fault.targets))
+        yield f"- {escape(fault.fault)} on {targets} ({words.reach(fault)}), {undone}"
+
+
+def _after(at: float | None, began: float | None) -> str:
+    return "—" if at is None or began is None else fmt.duration(at - began)
+
+
+def _cell(cell: Cell, row: Row) -> str:
+    if cell.outcome is None:
+        return "—"
+    value = f"{fmt.value(cell.worst, row.unit)} " if cell.worst is not None else ""
+    return f"{value}{'**' + cell.outcome.value + '**' if cell.outcome.value != 'held' else 'held'}"
