@@ -40,7 +40,7 @@ def command(directory: Path) -> None:
 
 def _starter(directory: Traversable, prefix: str = "") -> dict[str, str]:
     """Every file of the starter project by its path in it, gameday.yaml first."""
-    found = {}
+    found: dict[str, str] = {}
     for entry in sorted(directory.iterdir(), key=lambda entry: (entry.is_dir(), entry.name)):
         if entry.is_dir():
             found |= _starter(entry, f"{prefix}{entry.name}/")

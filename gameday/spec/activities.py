@@ -56,7 +56,7 @@ class Activities:
         fields.require("type", "`type: probe`" if probe else "`type: action` or `type: probe`")
         fields.require("name", "the activity's name")
         fields.require("provider", "a provider of type python, process or http")
-        provider = fields.mapping("provider", "a provider of type python, process or http")
+        provider = fields.mapping("provider", "a provider, such as {type: process, path: /bin/true}")
         if provider:
             _check_provider(provider)
         elif fields.has("provider") and not isinstance(fields.get("provider"), Mapping):

@@ -132,6 +132,7 @@ class _Reader:
             fields = root.as_mapping(item, "a fault or an activity")
             if fields is None:
                 continue
+            fields.what = "a fault" if fields.has("fault") else "an activity"
             if fields.has("fault"):
                 steps.append(self._fault(fields))
             elif any(map(fields.has, ("type", "ref", "provider"))):

@@ -149,7 +149,7 @@ class Fields:
         """`what` names the mapping in messages: "an experiment"; an example after ", such as" is left out there."""
         self.file = file
         self.node = node
-        self._what = what.partition(", such as")[0]
+        self.what = what.partition(", such as")[0]
         self._known: set[str] = set()
         self._required: list[tuple[str, str]] = []
         for key in node.repeated:
@@ -295,9 +295,9 @@ class Fields:
             if tolerant and near is None:
                 continue
             absent.pop(near or "", None)  # one mistake, not two
-            listed = f"a key of {self._what}"
+            listed = f"a key of {self.what}"
             if not near and len(known) <= 12:
                 listed += f" ({', '.join(sorted(known))})"
             self.file.mistake(node, f"the key {excerpt(key)}", listed, near)
         for key, expected in absent.items():
-            self.file.mistake(self.node, f"{self._what} without `{key}`", expected)
+            self.file.mistake(self.node, f"{self.what} without `{key}`", expected)

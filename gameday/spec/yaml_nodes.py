@@ -33,6 +33,10 @@ _PLAIN_TAGS = {
     "!",
     *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "seq", "map")),
 }
+_KINDS = {
+    f"tag:yaml.org,2002:{name}": kind
+    for name, kind in (("int", "whole number"), ("float", "number"), ("timestamp", "date"))
+}
 _RESOLVER: Any = yaml.resolver.Resolver()
 _SAFE = yaml.SafeLoader("")
 # The C parser's words for what people most often get wrong, and what to do about it.
@@ -184,7 +188,7 @@ def _resolve(event: Any, line: int, column: int) -> JsonScalar:
     try:
         value = _SAFE.yaml_constructors[tag](_SAFE, yaml.ScalarNode(tag, text))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, yaml.YAMLError):
-        raise DocumentError(line, column, excerpt(text), f"a YAML {tag.rpartition(':')[2]}, or quotes") from None
+        raise DocumentError(line, column, excerpt(text), f"a {_KINDS.get(tag, 'value')}, or quotes") from None
     if isinstance(value, datetime.date):  # a datetime too; JSON has no dates
         return value.isoformat()
     if abs(value) >= 2**63 if isinstance(value, int) else isinstance(value, float) and not math.isfinite(value):

@@ -35,9 +35,9 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a.yaml", "a: &b [*b]\n", "1:8: found the alias `*b` inside what it stands for, expected no circle"),
         ("a.yaml", "? [a]\n: b\n", "1:3: found a list or mapping as a key, expected a text as a key"),
         ("a.yaml", "<<: 3\n", "1:1: found `<<` with something else, expected `<<: *name` of a mapping"),
-        ("a.yaml", "a: 2001-99-99\n", "1:4: found `2001-99-99`, expected a YAML timestamp, or quotes"),
+        ("a.yaml", "a: 2001-99-99\n", "1:4: found `2001-99-99`, expected a date, or quotes"),
         ("a.yaml", "a: .inf\n", "1:4: found `.inf`, expected a number of at most 64 bits, or quotes"),
-        ("a.yaml", "a: !!int x\n", "1:4: found `x`, expected a YAML int, or quotes"),
+        ("a.yaml", "a: !!int x\n", "1:4: found `x`, expected a whole number, or quotes"),
         (
             "a.yaml",
             "a: !!python/object/apply:os.system [ls]\n",

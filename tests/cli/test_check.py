@@ -1,0 +1,244 @@
+"""`gameday check`, and what it shares with `run` and `plan`: all mistakes of all files, shown where they are."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gameday.cli.check import command
+from gameday.cli.load import load_session, print_mistakes
+from gameday.faults.arguments import read_arguments
+from gameday.faults.base import Fault, Parameter, ParameterKind, Value
+from gameday.spec.experiment import load_experiment
+from gameday.spec.location import Location, Mistake, SpecError
+from gameday.spec.model import FaultStep
+
+EXPERIMENT = """\
+title: T
+service: a
+steady-state-hypothesis:
+  signals:
+    errors: {ratio: "< 1%"}
+method:
+  - fault: dependency/delay
+    target: {service: b}
+    delay: 300ms
+    blast-radius: 50%
+    hold: 5s
+"""
+PLAIN = """{"title": "P", "description": "d", "method": [
+\t{"type": "action", "name": "n", "provider": {"type": "python", "module": "os", "func": "getcwd"}}
+]}"""
+PROJECT = """\
+environments:
+  staging:
+    signals: {source: prometheus, url: "http://localhost:9090", platform: envoy}
+services: {a: {depends-on: [b]}, b: {}}
+"""
+GAME_DAY = "title: G\nenvironment: staging\nexperiments: [a.yaml, p.json]\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "experiments" / "gamedays").mkdir(parents=True)
+    (tmp_path / "gameday.yaml").write_text(PROJECT)
+    (tmp_path / "experiments" / "a.yaml").write_text(EXPERIMENT)
+    (tmp_path / "experiments" / "p.json").write_text(PLAIN)
+    (tmp_path / "experiments" / "gamedays" / "g.yaml").write_text(GAME_DAY)
+    (tmp_path / "experiments" / "values.yaml").write_text("nobody: knows\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def found(*arguments: str) -> list[str]:
+    """What `check` says, without source lines and the count."""
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return [line for line in result.output.splitlines() if ": found " in line]
+
+
+def test_all_is_well(shop: Path) -> None:
+    for arguments in ((), (str(shop),), ("experiments",), ("gameday.yaml", "experiments")):
+        result = CliRunner().invoke(command, arguments)
+        assert result.exit_code == 0, result.output
+        assert result.output.startswith("All is well: 1 project, 2 experiments, 1 game day (")
+
+
+def test_all_mistakes_of_all_files_each_once(shop: Path) -> None:
+    edit(shop / "gameday.yaml", "platform: envoy", "platform: envoi")
+    edit(shop / "gameday.yaml", "[b]", "[bb]")
+    edit(shop / "experiments/a.yaml", "dependency/delay", "dependency/dely")
+    edit(shop / "experiments/a.yaml", "hold: 5s", "hold: 5")
+    edit(shop / "experiments/p.json", '"os"', '"no_such_module"')
+    edit(shop / "experiments/gamedays/g.yaml", "staging", "stagin")
+    assert found() == [
+        "gameday.yaml:3:75: found the platform `envoi`, expected one of custom, envoy; did you mean `envoy`?",
+        "gameday.yaml:4:29: found the service `bb`, expected one of b; did you mean `b`?",
+        "experiments/a.yaml:7:12: found the fault `dependency/dely`, expected one of "
+        "dependency/abort, dependency/blackhole, dependency/delay, process/kill, process/pause, testkit/mark; "
+        "did you mean `dependency/delay`?",
+        "experiments/a.yaml:11:11: found `5`, expected a duration such as 300ms, 90s or 1h30m",
+        "experiments/p.json:2:2: found the action `n`, expected one that can run "
+        "(could not find Python module 'no_such_module' in activity 'n')",
+        "experiments/gamedays/g.yaml:2:14: found the environment `stagin`, expected one of lab, staging; "
+        "did you mean `staging`?",
+    ]
+
+
+def test_signals_are_checked_against_the_platform(shop: Path) -> None:
+    edit(shop / "experiments/a.yaml", 'errors: {ratio: "< 1%"}', 'saturation: {disk: "< 1%"}')
+    (mistake,) = found()
+    assert mistake.startswith(
+        "experiments/a.yaml:5:24: found the measure `saturation.disk`, expected one that `staging` has"
+    )
+    for environment in ("lab", "staging"):
+        with pytest.raises(SpecError, match=r"saturation\.disk"):
+            load_session(Path("experiments/a.yaml"), environment)
+
+
+@pytest.mark.parametrize(
+    ("argument", "mistake"),
+    [
+        (
+            "nowhere.yaml",
+            "nowhere.yaml:1:1: found a file that cannot be read (No such file or directory), expected a readable file",
+        ),
+        (
+            "experiments/values.yaml",
+            "experiments/values.yaml:1:1: found a file that is neither, "
+            "expected an experiment (it has a `method`) or a game day (it has `experiments`)",
+        ),
+    ],
+)
+def test_what_was_named_must_be_ours(shop: Path, argument: str, mistake: str) -> None:
+    assert found(argument) == [mistake]
+
+
+def test_an_empty_directory_is_no_success(tmp_path: Path) -> None:
+    (mistake,) = found(str(tmp_path))
+    assert "gameday.yaml:1:1: found a file that cannot be read" in mistake
+
+
+def test_a_session(shop: Path) -> None:
+    session = load_session(Path("experiments/gamedays/g.yaml"))
+    assert session.game_day
+    assert (session.game_day.title, session.environment.name, len(session.experiments)) == ("G", "staging", 2)
+    assert session.project.root == shop
+    single = load_session(Path("experiments/a.yaml"))
+    assert (single.game_day, single.environment.name, len(single.experiments)) == (None, "lab", 1)
+    assert load_session(Path("experiments/gamedays/g.yaml"), "lab").environment.name == "lab"
+    with pytest.raises(SpecError, match="no environment `stagin`"):
+        load_session(Path("experiments/a.yaml"), "stagin")
+    with pytest.raises(SpecError, match="found a file that is neither"):
+        load_session(Path("gameday.yaml"))
+    with pytest.raises(SpecError, match="found a directory"):
+        load_session(Path("experiments"))
+
+
+def test_mistakes_are_shown_where_they_are(shop: Path) -> None:
+    edit(shop / "gameday.yaml", "platform: envoy", "platfrom: envoy, token: abc")
+    edit(shop / "experiments/a.yaml", "hold: 5s", "hold: 5")
+    result = CliRunner().invoke(command)
+    assert result.output.splitlines()[-4:] == [
+        "experiments/a.yaml:11:11: found `5`, expected a duration such as 300ms, 90s or 1h30m",
+        "11 |     hold: 5",
+        "   |           ^",
+        "3 mistakes in 2 files.",
+    ]
+    assert "abc" not in result.output  # a line that may hold a secret is not shown
+
+
+def test_what_a_terminal_must_not_get(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text('title: "\x85"\nmethod: 3\n')
+    (tmp_path / "b.yaml").write_bytes(b"title: \x1b[31m\n")
+    out = io.StringIO()
+    places = [Location(path, 2, 9), Location(path, 99, 1), Location(tmp_path / "b.yaml"), Location(tmp_path / "none")]
+    print_mistakes(SpecError(tuple(Mistake(place, "x", "y") for place in places)), out)
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue().endswith("4 mistakes in 3 files.\n")
+
+
+def test_no_traceback_from_the_real_program(shop: Path) -> None:
+    (shop / "experiments" / "broken.yaml").write_bytes(b"\x00\xff{")
+    done = subprocess.run(
+        [sys.executable, "-m", "gameday.cli.main", "check"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert "broken.yaml:1:2: found the byte 0xff" in done.stderr
+
+
+class Everything(Fault):  # type: ignore[type-arg]
+    """A fault with a parameter of each kind; never planned."""
+
+    name = "test/everything"
+    parameters = {
+        "delay": Parameter(ParameterKind.DURATION, "how long", minimum=0.001, maximum=60),
+        "status": Parameter(ParameterKind.INTEGER, "which", default="503", minimum=200, maximum=599),
+        "signal": Parameter(ParameterKind.CHOICE, "which", default="KILL", choices=("KILL", "TERM")),
+        "note": Parameter(ParameterKind.TEXT, "what", default=""),
+    }
+    plan = targets = reach = inject = undo = verify = by_hand = None  # type: ignore[assignment]
+
+
+STEP = "title: T\nmethod:\n  - {fault: test/everything, target: {service: a}, blast-radius: 1, hold: 5s%s}\n"
+
+
+def read(tmp_path: Path, arguments: str) -> dict[str, Value]:
+    path = tmp_path / "a.yaml"
+    path.write_text(STEP % (arguments and f", {arguments}"))
+    (step,) = load_experiment(path).method
+    assert isinstance(step, FaultStep)
+    return read_arguments(step, Everything())
+
+
+def test_arguments(tmp_path: Path) -> None:
+    assert read(tmp_path, "delay: 300ms") == {"delay": 0.3, "status": 503, "signal": "KILL", "note": ""}
+    assert read(tmp_path, "delay: 1m, status: 200, signal: TERM, note: 12") == {
+        "delay": 60.0,
+        "status": 200,
+        "signal": "TERM",
+        "note": "12",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mistakes"),
+    [
+        ("", ["3:13: found test/everything without `delay`, expected how long"]),
+        (
+            "dealy: 3s",
+            [
+                "3:79: found the key `dealy`, expected a setting of test/everything (delay, status, signal, note) "
+                "or a key of a fault; did you mean `delay`?"
+            ],
+        ),
+        ("delay: 3", ["3:79: found `delay: 3`, expected a duration such as 300ms, 90s or 1h30m"]),
+        ("delay: 0s", ["3:79: found `delay: 0s`, expected at least 1ms and at most 1m"]),
+        ("delay: 2m", ["3:79: found `delay: 2m`, expected at least 1ms and at most 1m"]),
+        (
+            "delay: 1s, status: 700, signal: KIL",
+            [
+                "3:90: found `status: 700`, expected at least 200 and at most 599",
+                "3:103: found `signal: KIL`, expected one of KILL, TERM; did you mean `KILL`?",
+            ],
+        ),
+        ("delay: 1s, status: 2e2", ["3:90: found `status: 2e2`, expected a whole number"]),
+        ("delay: 1s, status: ²", ["3:90: found `status: ²`, expected a whole number"]),
+    ],
+)
+def test_wrong_arguments(tmp_path: Path, arguments: str, mistakes: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, arguments)
+    assert [str(mistake).partition("a.yaml:")[2] for mistake in caught.value.mistakes] == mistakes
