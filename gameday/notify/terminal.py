@@ -80,7 +80,8 @@ class _View:
     values: dict[str, deque[float | None]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     alerts: dict[str, AlertState] = field(default_factory=dict)
-    in_place: dict[str, FaultPlanned] = field(default_factory=dict)
+    faults: dict[str, FaultPlanned] = field(default_factory=dict)  # all of the session
+    in_place: set[str] = field(default_factory=set)  # those of them that are not undone
     injected_at: float | None = None  # the experiment's first injection
 
     @property
@@ -111,6 +112,7 @@ class Terminal:
         self._wants_live = live
         self._brief = brief
         self._view = _View()
+        self._last: tuple[str, str] | None = None
         self._mutex = threading.Lock()
 
     def tell(self, text: str) -> None:
@@ -124,7 +126,9 @@ class Terminal:
             self._start_live()
         self._note(event)
         line = self._line(event)
-        if line:
+        # The same alert on several instances, say: once is enough.
+        if line and line != self._last:
+            self._last = line
             text, style = line
             self._print(f"{self._clock(event.at)}  {text}", style)
 
@@ -166,8 +170,7 @@ class Terminal:
             case StageStarted():
                 return f"stage {event.stage + 1} of {event.stages}: blast radius {event.radius}", ""
             case FaultInjected():
-                fault = self._view.in_place.get(event.fault_id)
-                return f"injected {fault.description or fault.fault if fault else event.fault_id}", "magenta"
+                return f"injected: {self._fault(event.fault_id)}", "magenta"
             case FaultRefused():
                 return f"not injected: {event.reason}", "red"
             case ActivityStarted(section="method" | "rollback"):
@@ -189,8 +192,8 @@ class Terminal:
                 return f"{event.by} takes over: {event.reason}", "bold"
             case UndoEnded():
                 if event.undone:
-                    return f"undone {event.fault_id} in {event.took_s:.2f} s, verified", "green"
-                return f"UNDO FAILED {event.fault_id}: {'; '.join(event.left)}", "bold red"
+                    return f"undone in {event.took_s:.2f} s, verified: {self._fault(event.fault_id)}", "green"
+                return f"UNDO FAILED: {self._fault(event.fault_id)}: {'; '.join(event.left)}", "bold red"
             case RollbacksEnded() if event.failed:
                 return f"ROLLBACKS FAILED: {', '.join(event.failed)}", "bold red"
             case RecoveryMeasured():
@@ -211,6 +214,10 @@ class Terminal:
                 return f"{_WORDS[event.verdict]}{reason}", f"bold {_COLOURS[event.verdict]}"
             case _:
                 return None
+
+    def _fault(self, fault_id: str) -> str:
+        fault = self._view.faults.get(fault_id)
+        return fault.description or fault.fault if fault else fault_id
 
     def _judged(self, event: HypothesisJudged) -> tuple[str, str]:
         where = event.when if event.stage is None else f"during stage {event.stage + 1}"
@@ -242,10 +249,11 @@ class Terminal:
             case StageEnded():
                 view.stage = ""
             case FaultPlanned():
-                view.in_place[event.fault_id] = event
+                view.faults[event.fault_id] = event
+                view.in_place.add(event.fault_id)
                 view.injected_at = view.injected_at or event.at
             case UndoEnded(undone=True):
-                view.in_place.pop(event.fault_id, None)
+                view.in_place.discard(event.fault_id)
             case AlertObserved() if not event.existed_before:
                 view.alerts[event.name] = event.state
             case SignalsSampled():

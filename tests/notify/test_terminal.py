@@ -111,7 +111,7 @@ def test_alerts_are_timed_from_the_injection_and_old_ones_are_no_news(
     printed: tuple[Terminal, Callable[[], list[str]]],
 ) -> None:
     terminal, lines = printed
-    show(terminal, planned(), alert(AlertState.FIRING, before=True), alert(AlertState.FIRING))
+    show(terminal, planned(), alert(AlertState.FIRING, before=True), alert(AlertState.FIRING), alert(AlertState.FIRING))
     assert lines()[2:] == ["00:13.7  alert ShopDown firing 3.7 s after the injection"]
 
 
@@ -126,7 +126,7 @@ def test_what_is_well_is_quiet_and_what_is_not_is_said(printed: tuple[Terminal, 
     )
     assert lines()[2:] == [
         "00:01.0  preflight failure: hours: it is Sunday",
-        "00:02.0  UNDO FAILED 0.0.0: a is broken",
+        "00:02.0  UNDO FAILED: 0.0.0: a is broken",
         "00:03.0  an undo FAILED: a",
     ]
 
