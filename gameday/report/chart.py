@@ -11,11 +11,12 @@ from gameday.journal.events import ConditionInfo
 from gameday.report import format as fmt
 from gameday.report.axis import Tick, TimeAxis, ValueAxis, percent, value_axis
 from gameday.report.hypothesis import condition_text
-from gameday.report.views import Bucket, ExperimentReport, Series, Window
+from gameday.report.views import Bucket, ExperimentReport, Series, Stage, Window
 
 SIDE = 10_000
 _TABLE_ROWS = 40
 _MISSED_TICKS = 3  # so many without a reading are a gap
+_HEADROOM = 1.1
 _FAR_OFF = 1.5  # an abort condition this many times above all else would flatten the line
 
 
@@ -108,7 +109,8 @@ def _chart(identity: str, series: Series, axis: TimeAxis, interval_s: float) -> 
     reach = [*values, *(level.amount for level in levels if level.condition.role == "hypothesis")]
     highest = max(reach, default=0.0)
     shown = [level for level in levels if level.condition.role == "hypothesis" or level.amount <= highest * _FAR_OFF]
-    y = value_axis([*reach, *(level.amount for level in shown)], series.unit)
+    # Room above a limit, so that it does not look like the edge.
+    y = value_axis([*reach, *(level.amount * _HEADROOM for level in shown if level.above)], series.unit)
     path, gaps = _trace(series, axis, y, interval_s)
     off = tuple(dict.fromkeys(f"abort {condition_text(level.condition)}" for level in levels if level not in shown))
     return Chart(
@@ -272,10 +274,16 @@ def stage_bands(experiment: ExperimentReport, axis: TimeAxis) -> tuple[Band, ...
         if phase.phase in ("baseline", "recovery")
     ]
     spans += [
-        (stage.start, stage.end or max(stage.start, end), "stage", f"Stage {stage.stage + 1}: {stage.radius}")
+        (stage.start, stage.end or max(stage.start, end), "stage", _stage_label(stage, experiment))
         for stage in experiment.stages
     ]
     return tuple(_band(axis, start, until, kind, label) for start, until, kind, label in sorted(spans))
+
+
+def _stage_label(stage: Stage, experiment: ExperimentReport) -> str:
+    faults = (fault for fault in experiment.faults if (fault.step, fault.stage) == (stage.step, stage.stage))
+    reach = next((f"{fault.affected} of {fault.total}" for fault in faults), stage.radius)
+    return f"Stage {stage.stage + 1}: {reach}"
 
 
 def marks_of(experiment: ExperimentReport, axis: TimeAxis) -> tuple[Mark, ...]:

@@ -234,7 +234,8 @@ class ExperimentBuilder:
     def tripped(self, event: GuardTripped) -> None:
         """The guard ended the run."""
         self._guards.append(event)
-        self.say(event.at, "Guard", event.detail, "bad")
+        if not self._timeline or event.detail not in self._timeline[-1].text:  # the abort says it already
+            self.say(event.at, "Guard", event.detail, "bad")
 
     def ended(self, event: ExperimentEnded) -> None:
         """It ended."""

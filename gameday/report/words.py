@@ -105,19 +105,20 @@ def _survived(report: Report) -> str:
     broken = [(experiment, row) for experiment in injected for row in experiment.rows if _broke(row)]
     parts = []
     if report.status is Status.ABORTED and report.aborts:
-        parts.append(f"The run was aborted: {clean(report.aborts[0].reason, 200).rstrip('.')}")
+        parts.append(f"the run was aborted: {clean(report.aborts[0].reason, 200).rstrip('.')}")
     if broken:
         count = len({experiment.index for experiment, _ in broken})
         where = f" in {count} of {len(injected)} experiments" if len(injected) > 1 else ""
-        parts.append(f"The steady state did not hold{where}: {listing([_say_row(row) for _, row in broken], 3)}")
+        parts.append(f"the steady state did not hold{where}: {listing([_say_row(row) for _, row in broken], 3)}")
     elif judged := [e for e in injected if any(row.during.outcome is not None for row in e.rows)]:
         everywhere = "" if len(judged) == len(injected) else f" in {len(judged)} of {len(injected)} experiments"
-        parts.append(f"The steady state held under fault{everywhere}")
+        parts.append(f"the steady state held under fault{everywhere}")
     elif not parts:
-        parts.append("The steady state was never judged under fault")
+        parts.append("the steady state was never judged under fault")
     if recovery := _recovery(injected):
         parts.append(recovery)
-    return "; ".join(parts) + "."
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _broke(row: Row) -> bool:

@@ -38,9 +38,11 @@ for (const group of document.querySelectorAll(".charts")) {
     output: canvas.closest("figure").querySelector("output"),
   }));
   const nearest = (points, x) => points.reduce((best, point) => (Math.abs(point[0] - x) < Math.abs(best[0] - x) ? point : best));
-  const read = (x) => {
+  const moment = (x) => {
     const seconds = from + (x / SIDE) * (to - from) - zero;
-    const moment = (seconds < 0 ? "\u2212" : "+") + Math.abs(seconds).toFixed(to - from < 600 ? 1 : 0) + NBSP + "s";
+    return (seconds < 0 ? "\u2212" : "+") + Math.abs(seconds).toFixed(to - from < 600 ? 1 : 0) + NBSP + "s: ";
+  };
+  const read = (x) => {
     for (const chart of charts) {
       chart.canvas.classList.add("on");
       chart.cursor.setAttribute("x1", x / 100 + "%");
@@ -53,7 +55,9 @@ for (const group of document.querySelectorAll(".charts")) {
         chart.dot.setAttribute("cx", point[0] / 100 + "%");
         chart.dot.setAttribute("cy", point[1] / 100 + "%");
       }
-      chart.output.textContent = moment + ": " + (seen ? chart.show(chart.high - (point[1] / SIDE) * (chart.high - chart.low)) : "no reading");
+      chart.output.textContent = seen
+        ? moment(point[0]) + chart.show(chart.high - (point[1] / SIDE) * (chart.high - chart.low))
+        : moment(x) + "no reading";
     }
   };
   const clear = () => charts.forEach((chart) => { chart.canvas.classList.remove("on"); chart.output.textContent = ""; });
@@ -77,4 +81,9 @@ for (const group of document.querySelectorAll(".charts")) {
   }
 }
 // Paper cannot be clicked on.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  opened.forEach((details) => { details.open = true; });
+});
+addEventListener("afterprint", () => opened.forEach((details) => { details.open = false; }));

@@ -1,0 +1,439 @@
+"""Writes journals of sessions that never were, through the real writer and the real events."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.processes import ProcessRef
+from gameday.journal.events import (
+    FORMAT,
+    AbortRequested,
+    AlertInfo,
+    AlertObserved,
+    AlertRuleInfo,
+    AlertRulesRead,
+    AlertState,
+    AnyEvent,
+    BaselineRecorded,
+    By,
+    CheckOutcome,
+    ConditionInfo,
+    ExperimentEnded,
+    ExperimentInfo,
+    ExperimentStarted,
+    FaultInjected,
+    FaultPlanned,
+    FindingKind,
+    FindingRaised,
+    GuardianStarted,
+    GuardTripped,
+    HypothesisJudged,
+    Judgement,
+    NoteAdded,
+    Outcome,
+    PeopleInfo,
+    Phase,
+    PhaseEntered,
+    PreflightChecked,
+    Reading,
+    ReadingState,
+    RecoveryMeasured,
+    RunbookInfo,
+    SessionEnded,
+    SessionStarted,
+    SignalsSampled,
+    SinkFailed,
+    StageEnded,
+    StageStarted,
+    StepInfo,
+    UndoEnded,
+    UndoStarted,
+    Verdict,
+)
+from gameday.journal.log import JournalWriter
+
+T0 = 1_772_791_200.0  # 6 March 2026, 10:00:00 UTC
+LATENCY, TRAFFIC, ERRORS, CPU = (
+    "checkout.latency.p99",
+    "checkout.traffic.rate",
+    "checkout.errors.ratio",
+    "checkout.saturation.cpu",
+)
+
+
+def condition(signal: str, text: str, threshold: float, unit: str, **more: object) -> ConditionInfo:
+    settings = {"comparator": text.split(maxsplit=1)[0], "for_s": 0.0, "role": "hypothesis"} | more
+    return msgspec.convert(
+        {"signal": signal, "text": text, "threshold": threshold, "unit": unit} | settings, ConditionInfo
+    )
+
+
+CONDITIONS = (
+    condition(LATENCY, "< 300ms", 0.3, "s"),
+    condition(TRAFFIC, "< 30%", 0.3, "ratio", relative=True),
+    condition(ERRORS, "< 1%", 0.01, "ratio"),
+    condition(CPU, "< 85%", 0.85, "ratio"),
+    condition(ERRORS, "> 20%", 0.2, "ratio", role="abort-when", for_s=3.0),
+)
+
+
+def experiment(title: str = "Checkout survives the loss of payments replicas", **changes: object) -> ExperimentInfo:
+    info = ExperimentInfo(
+        title=title,
+        path="experiments/checkout-loses-payments.yaml",
+        service="checkout",
+        description="One of the four replicas of payments dies, then half of them at once, as in a bad rollout.",
+        hypothesis="Customers can pay",
+        conditions=CONDITIONS,
+        steps=(
+            StepInfo(
+                kind="fault",
+                name="replicas die",
+                fault="process/kill",
+                target="payments",
+                ladder=("1", "50%"),
+                hold_s=6.0,
+            ),
+        ),
+        alerts=(AlertInfo(name="PaymentsReplicaDown", within_s=10.0, severity="page", runbook="replica-down"),),
+        runbooks=(
+            RunbookInfo(
+                name="replica-down",
+                found=True,
+                path="runbooks/replica-down.md",
+                title="A replica is down",
+                owner="team-payments",
+                reviewed="2026-01-12",
+            ),
+        ),
+        recovers_within_s=15.0,
+        builder="@checkout-dev",
+        sre="@sre-oncall",
+    )
+    return msgspec.structs.replace(info, **changes)
+
+
+@dataclass
+class Journal:
+    """A journal being written; `now` is the time of the next event."""
+
+    directory: Path
+    now: float = T0
+    events: list[AnyEvent] = field(default_factory=list)
+    noise: random.Random = field(default_factory=lambda: random.Random(7))
+
+    def __post_init__(self) -> None:
+        self._writer = JournalWriter(self.directory)
+
+    def add(self, event_type: Callable[..., AnyEvent], /, **values: object) -> None:
+        event = event_type(**({"at": self.now} | values))
+        self.events.append(event)
+        self._writer.append(event)
+
+    def close(self) -> Path:
+        self._writer.close()
+        return self.directory
+
+    # -- parts of a session
+
+    def start(self, infos: Sequence[ExperimentInfo], **values: object) -> None:
+        defaults = {
+            "format": FORMAT,
+            "gameday": "0.1.0",
+            "session": self.directory.name,
+            "kind": "game-day",
+            "title": "Checkout game day",
+            "path": "experiments/gamedays/checkout.yaml",
+            "environment": "staging",
+            "host": "runner-1",
+            "runner": ProcessRef(4242, "17"),
+            "experiments": tuple(infos),
+            "people": PeopleInfo(facilitator="@lead", builders=("@checkout-dev",), sres=("@sre-oncall",)),
+            "by": "sam",
+        }
+        self.add(SessionStarted, **(defaults | values))
+        self.add(PhaseEntered, phase=Phase.BRIEF)
+        self.now += 0.02
+        self.add(PhaseEntered, phase=Phase.PREFLIGHT)
+        self.add(PreflightChecked, check="guardian", outcome=CheckOutcome.OK, detail="watching")
+        self.now += 0.5
+
+    def samples(self, index: int, seconds: float, **values: Callable[[float], float | None] | float | None) -> None:
+        """One tick a second; each signal is a number, a function of the seconds since the first tick, or None."""
+        shapes = {LATENCY: 0.012, TRAFFIC: 52.0, ERRORS: 0.001, CPU: 0.31}
+        named = {"latency": LATENCY, "traffic": TRAFFIC, "errors": ERRORS, "cpu": CPU}
+        shapes |= {named.get(name, name): value for name, value in values.items()}
+        for tick in range(round(seconds)):
+            readings = []
+            for signal, shape in shapes.items():
+                value = shape(float(tick)) if callable(shape) else shape
+                if value is None:
+                    readings.append(Reading(signal, ReadingState.UNREACHABLE, None, "no answer within 3 s"))
+                else:
+                    readings.append(
+                        Reading(signal, ReadingState.OK, max(0.0, value * (1 + self.noise.gauss(0, 0.05))))
+                    )
+            self.add(SignalsSampled, experiment=index, readings=tuple(readings))
+            self.now += 1.0
+
+    def begin(self, index: int) -> None:
+        """Its start and its baseline, which holds."""
+        self.add(ExperimentStarted, experiment=index)
+        self.add(PhaseEntered, phase=Phase.BASELINE, experiment=index)
+        self.samples(index, 10)
+        self.add(BaselineRecorded, experiment=index, values={LATENCY: 0.012, TRAFFIC: 52.0, ERRORS: 0.001, CPU: 0.31})
+        self.judge(index, "before", {LATENCY: 0.013, ERRORS: 0.0012, CPU: 0.33})
+
+    def judge(self, index: int, when: str, worst: dict[str, float | None], **where: int) -> bool:
+        judgements = []
+        for info in CONDITIONS:
+            if info.role != "hypothesis" or info.signal not in worst:
+                continue
+            value = worst[info.signal]
+            outcome = Outcome.UNREADABLE if value is None else Outcome.HELD
+            if value is not None and value >= info.threshold:
+                outcome = Outcome.BROKEN
+            judgements.append(
+                Judgement(
+                    subject=info.signal,
+                    condition=("change " if info.relative else "") + info.text,
+                    outcome=outcome,
+                    worst=value,
+                    breached_for_s=4.0 if outcome is Outcome.BROKEN else 0.0,
+                    readable=6,
+                    samples=6,
+                    detail="unreachable: no answer within 3 s" if value is None else "",
+                )
+            )
+        held = all(judgement.outcome is Outcome.HELD for judgement in judgements)
+        self.add(HypothesisJudged, experiment=index, when=when, held=held, judgements=tuple(judgements), **where)
+        return held
+
+    def inject(self, index: int, stage: int, targets: Sequence[str], **changes: object) -> None:
+        values = {
+            "experiment": index,
+            "fault_id": f"{index}.0.{stage}",
+            "fault": "process/kill",
+            "targets": tuple(targets),
+            "affected": len(targets),
+            "total": 4,
+            "plan": msgspec.Raw(b"{}"),
+            "by_hand": f"have the supervisor start {', '.join(targets)} again",
+            "step": 0,
+            "stage": stage,
+            "description": f"send SIGKILL to {', '.join(targets)}",
+        }
+        self.add(StageStarted, experiment=index, step=0, stage=stage, stages=2, radius="1" if stage == 0 else "50%")
+        self.add(PhaseEntered, phase=Phase.INJECT, experiment=index)
+        self.add(FaultPlanned, **(values | changes))
+        self.now += 0.03
+        self.add(FaultInjected, experiment=index, fault_id=f"{index}.0.{stage}", took_s=0.02)
+        self.add(PhaseEntered, phase=Phase.HOLD, experiment=index)
+
+    def end_stage(self, index: int, stage: int, worst: dict[str, float | None]) -> None:
+        self.add(PhaseEntered, phase=Phase.JUDGE, experiment=index)
+        held = self.judge(index, "during", worst, step=0, stage=stage)
+        self.add(StageEnded, experiment=index, step=0, stage=stage, held=held)
+
+    def alert(self, index: int, name: str, state: AlertState, source: str = "prometheus", **changes: object) -> None:
+        values = {
+            "experiment": index,
+            "name": name,
+            "state": state,
+            "expected": True,
+            "labels": {"service": "payments", "severity": "page"},
+            "source": source,
+        }
+        self.add(AlertObserved, **(values | changes))
+
+    def undo(self, index: int, stages: int, *, undone: bool = True, by: By = By.RUNNER) -> None:
+        self.add(PhaseEntered, phase=Phase.UNDO, experiment=index)
+        for stage in reversed(range(stages)):
+            fault = f"{index}.0.{stage}"
+            self.add(UndoStarted, fault_id=fault, by=by)
+            self.now += 0.4
+            left = () if undone else ("payments-1 is still down",)
+            self.add(
+                UndoEnded, fault_id=fault, undone=undone, attempts=1 if undone else 7, took_s=0.4, by=by, left=left
+            )
+
+    def recover(self, index: int, seconds: float | None) -> None:
+        self.add(PhaseEntered, phase=Phase.RECOVERY, experiment=index)
+        self.samples(index, 8, latency=lambda t: 0.012 + 0.2 * math.exp(-t))
+        self.add(RecoveryMeasured, experiment=index, recovered=seconds is not None, seconds=seconds, within_s=15.0)
+        self.judge(index, "after", {LATENCY: 0.014, TRAFFIC: 0.04, ERRORS: 0.001, CPU: 0.34})
+
+    def end(self, index: int, verdict: Verdict, reason: str = "") -> None:
+        self.add(ExperimentEnded, experiment=index, verdict=verdict, reason=reason)
+        self.now += 0.2
+
+    def close_session(self, verdict: Verdict, reason: str = "", by: By = By.RUNNER) -> Path:
+        self.add(SessionEnded, verdict=verdict, exit_code=verdict.exit_code, reason=reason, by=by)
+        return self.close()
+
+
+def held(journal: Journal, index: int) -> None:
+    """An experiment in which everything is as it should be."""
+    journal.begin(index)
+    began = journal.now
+    for stage, targets in enumerate((["payments-1"], ["payments-1", "payments-3"])):
+        journal.inject(index, stage, targets)
+        journal.samples(index, 3, latency=lambda t: 0.05 - 0.01 * t)
+        if stage == 0:
+            name = "PaymentsReplicaDown"
+            journal.alert(index, name, AlertState.PENDING, since=began + 1.4)
+            journal.alert(index, name, AlertState.FIRING, since=began + 3.7)
+            journal.now += 0.3
+            journal.alert(index, name, AlertState.FIRING, "alertmanager")
+            journal.now += 0.5
+            journal.alert(index, name, AlertState.NOTIFIED, "receiver")
+        journal.samples(index, 3, latency=0.02)
+        worst = {LATENCY: 0.052, TRAFFIC: 0.06, ERRORS: 0.0013, CPU: 0.41}
+        journal.end_stage(index, stage, worst)
+    journal.undo(index, 2)
+    journal.add(NoteAdded, author="sam", text="retries hid it from customers", experiment=index)
+    journal.recover(index, 1.2)
+    for source in ("prometheus", "alertmanager"):
+        journal.alert(index, "PaymentsReplicaDown", AlertState.RESOLVED, source)
+    journal.end(index, Verdict.HELD)
+
+
+def broken(journal: Journal, index: int) -> None:
+    """An experiment whose hypothesis breaks in stage 2, with an alert missed, a late one, and a gap in the readings."""
+    journal.begin(index)
+    began = journal.now
+    journal.inject(index, 0, ["payments-2"])
+    journal.samples(index, 8, latency=lambda t: 0.05 + 0.02 * t, errors=lambda t: 0.002 * t)
+    journal.end_stage(index, 0, {LATENCY: 0.21, TRAFFIC: 0.09, ERRORS: 0.0091, CPU: 0.52})
+    journal.inject(index, 1, ["payments-2", "payments-4"])
+    journal.samples(index, 3, latency=lambda t: 0.3 + 0.06 * t, errors=lambda t: 0.02 + 0.01 * t, traffic=44.0)
+    journal.alert(index, "PaymentsErrorsHigh", AlertState.PENDING, since=began + 9.2)
+    journal.samples(index, 3, latency=None, errors=None, traffic=40.0, cpu=0.6)
+    journal.alert(index, "PaymentsErrorsHigh", AlertState.FIRING, since=began + 12.9)
+    journal.alert(index, "EdgeSlow", AlertState.FIRING, expected=False, labels={"severity": "ticket"})
+    journal.add(NoteAdded, author="@sre-oncall", text="the dashboard shows nothing for payments", experiment=index)
+    journal.samples(index, 6, latency=lambda t: 0.48 - 0.02 * t, errors=0.06, traffic=38.0, cpu=0.7)
+    journal.alert(index, "PaymentsErrorsHigh", AlertState.NOTIFIED, "receiver")
+    journal.end_stage(index, 1, {LATENCY: 0.482, TRAFFIC: 0.27, ERRORS: 0.063, CPU: 0.72})
+    journal.undo(index, 2)
+    journal.recover(index, 6.5)
+    journal.alert(index, "PaymentsErrorsHigh", AlertState.RESOLVED)
+    for kind, title, detail in (
+        (
+            FindingKind.HYPOTHESIS_BROKEN,
+            "The steady state did not hold: “Customers can pay”",
+            f"{LATENCY} was not < 300ms",
+        ),
+        (FindingKind.ALERT_LATE, "PaymentsErrorsHigh fired 2.9 s too late", "it fired 12.9 s after the injection"),
+        (FindingKind.ALERT_MISSED, "CheckoutErrorsHigh did not fire", "expected within 10 s of the injection"),
+        (FindingKind.RUNBOOK_MISSING, "There is no runbook checkout-errors", "whoever is paged has nowhere to start"),
+    ):
+        journal.add(
+            FindingRaised, experiment=index, kind=kind, title=title, detail=detail, suggested_owner="team-checkout"
+        )
+    journal.add(
+        FindingRaised,
+        experiment=index,
+        kind=FindingKind.ALERT_UNEXPECTED,
+        title="EdgeSlow fired, and nobody expected it",
+        weakness=False,
+    )
+    journal.end(index, Verdict.WEAKNESS, "The steady state did not hold: “Customers can pay”")
+
+
+def aborted(journal: Journal, index: int) -> None:
+    """An experiment that the guard ends."""
+    journal.begin(index)
+    journal.inject(index, 0, ["payments-1"])
+    journal.samples(index, 5, latency=lambda t: 0.1 + 0.3 * t, errors=lambda t: 0.1 * t, traffic=21.0)
+    reason = f"{ERRORS} was > 20% for 3.0 s"
+    journal.add(AbortRequested, source="guard", reason=reason, experiment=index)
+    journal.add(GuardTripped, experiment=index, cause="abort-when", subject=ERRORS, detail=reason)
+    journal.now += 0.01
+    journal.undo(index, 1)
+    journal.recover(index, 3.4)
+    journal.end(index, Verdict.ABORTED, reason)
+
+
+BROKEN_ALERTS = (
+    AlertInfo(name="PaymentsErrorsHigh", within_s=10.0, severity="page", runbook="payments-errors"),
+    AlertInfo(name="CheckoutErrorsHigh", within_s=10.0, severity="page", runbook="checkout-errors"),
+)
+BROKEN_RUNBOOKS = (
+    RunbookInfo(
+        name="payments-errors",
+        found=True,
+        path="runbooks/payments-errors.md",
+        title="Payments answers with errors",
+        owner="team-payments",
+        reviewed="2024-02-01",
+        stale=True,
+        missing_sections=("Rollback", "Escalation"),
+    ),
+    RunbookInfo(name="checkout-errors", found=False),
+)
+
+
+def rich(directory: Path) -> Journal:
+    """A whole game day: one experiment held, one broken, one aborted. Closed."""
+    journal = Journal(directory)
+    journal.start(
+        [
+            experiment(),
+            experiment("Checkout refuses politely", alerts=BROKEN_ALERTS, runbooks=BROKEN_RUNBOOKS),
+            experiment("Checkout survives everything at once"),
+        ]
+    )
+    journal.add(
+        PreflightChecked,
+        check="alert CheckoutErrorsHigh",
+        outcome=CheckOutcome.WARNING,
+        detail="its rule has no runbook",
+        experiment=1,
+    )
+    rule = AlertRuleInfo(name="PaymentsReplicaDown", expression="up == 0", for_s=2.0)
+    journal.add(AlertRulesRead, rules=(rule,), experiment=0)
+    held(journal, 0)
+    broken(journal, 1)
+    journal.add(SinkFailed, sink="slack", detail="no answer within 5 s")
+    aborted(journal, 2)
+    journal.close_session(Verdict.ABORTED, f"{ERRORS} was > 20% for 3.0 s")
+    return journal
+
+
+def undo_failed(directory: Path) -> Journal:
+    """The guardian takes over, and cannot undo either."""
+    journal = Journal(directory)
+    journal.start([experiment()], kind="experiment")
+    journal.begin(0)
+    journal.inject(0, 0, ["payments-1"])
+    journal.samples(0, 4)
+    journal.add(GuardianStarted, by=By.GUARDIAN, reason="the runner is gone", process=ProcessRef(1, "1"))
+    journal.undo(0, 1, undone=False, by=By.GUARDIAN)
+    journal.close_session(Verdict.UNDO_FAILED, "the runner is gone", By.GUARDIAN)
+    return journal
+
+
+def not_started(directory: Path) -> Journal:
+    """Preflight fails."""
+    journal = Journal(directory)
+    journal.start([experiment()])
+    reason = "locks: checkout is held by run 20260306-090000-other: one run at a time"
+    journal.add(PreflightChecked, check="locks", outcome=CheckOutcome.FAILURE, detail=reason)
+    journal.close_session(Verdict.NOT_STARTED, reason)
+    return journal
+
+
+def interrupted(directory: Path) -> Journal:
+    """The runner is killed in the middle of a stage, and nobody has recovered it."""
+    journal = Journal(directory)
+    journal.start([experiment(), experiment("Never reached")])
+    journal.begin(0)
+    journal.inject(0, 0, ["payments-1"])
+    journal.samples(0, 4)
+    journal.close()
+    return journal
