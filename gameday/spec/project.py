@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gameday.common.project import PROJECT_FILE, find_root
+from gameday.common.redact import Redactor
 from gameday.spec.environment import LAB, read_environment
 from gameday.spec.experiment import check_runbook
 from gameday.spec.location import Location, Mistake, SpecError
@@ -69,7 +70,9 @@ def load_environment(project: Project, name: str) -> Environment:
     file.check()
     fields = environments.as_mapping(node, "an environment")
     read = read_environment(fields, name, project.root, secrets) if fields else environment
-    file.check()
+    if mistakes := file.mistakes():
+        redact = Redactor(secrets)  # what was found may be what was filled in
+        raise SpecError(tuple(replace(mistake, found=redact(mistake.found)) for mistake in mistakes))
     return read
 
 

@@ -157,6 +157,15 @@ environments:
     }
 
 
+def test_a_mistake_does_not_tell_a_secret(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "s3cr3t-value")
+    text = ENV + "signals: {url: '${API_TOKEN}', platform: envoy}\n"
+    project = load_project(write("gameday.yaml", text).parent)
+    assert mistakes_of(lambda: load_environment(project, "e")) == [
+        "3:20: found `•••`, expected a URL such as http://prometheus:9090"
+    ]
+
+
 def test_without_a_gameday_yaml_there_is_the_lab(tmp_path: Path) -> None:
     project = load_project(tmp_path)
     assert [environment.kind for environment in project.environments] == [EnvironmentKind.LAB]
