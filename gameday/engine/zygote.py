@@ -59,9 +59,9 @@ def _be_child(connection: socket.socket, output: int) -> None:
         data = encode(result)
     except (TypeError, ValueError, NotImplementedError, msgspec.MsgspecError) as error:
         data = encode(JobResult(error=f"the result cannot be written as JSON: {error}"))
-    connection.sendall(framed(data))
     if mark:
         mark.unlink(missing_ok=True)
+    connection.sendall(framed(data))
 
 
 def _leave_mark(job: Job) -> Path | None:
