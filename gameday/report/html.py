@@ -89,7 +89,7 @@ def render_html(report: Report) -> str:
 
 def _page(report: Report) -> Page:
     tone, icon = _LOOKS[report.status]
-    style, script = (_TEMPLATES / "style.css").read_text(), (_TEMPLATES / "report.js").read_text()
+    style, script = (_TEMPLATES / "style.css").read_text("utf-8"), (_TEMPLATES / "report.js").read_text("utf-8")
     # The first sentence of the aborted and of those not started says why; a verdict on faults needs no reason.
     why = report.reason if report.status is Status.UNDO_FAILED else ""
     return Page(

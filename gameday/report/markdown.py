@@ -1,6 +1,5 @@
 """The report as GitHub-flavoured Markdown, short enough for a pull request; nothing in it can become markup."""
 
-import re
 from collections.abc import Iterator
 
 from gameday.report import format as fmt
@@ -16,8 +15,17 @@ _ICONS = {
     Status.INTERRUPTED: "🛑",
     Status.NOT_RUN: "⏸️",
 }
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$])")
 _INVISIBLE = "\N{ZERO WIDTH SPACE}"
+# A backslash keeps neither a mention nor a reference from becoming a link; a space that nobody sees does.
+_ESCAPES = {character: f"\\{character}" for character in "\\`*_{}[]()+-.!|~$"} | {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    ":": "&#58;",
+    "@": f"@{_INVISIBLE}",
+    "#": f"\\#{_INVISIBLE}",
+}
+_ESCAPED = str.maketrans(_ESCAPES)
 _MOST = 50
 
 
@@ -28,10 +36,7 @@ def render_markdown(report: Report) -> str:
 
 def escape(text: str, limit: int = 400) -> str:
     """Text of unknown origin on one line: it mentions nobody, links nowhere and formats nothing."""
-    line = " ".join(fmt.clean(text, limit).split())
-    line = line.replace("&", "&amp;").replace(":", "&#58;")
-    # A backslash keeps neither a mention nor a reference from becoming a link; a space that nobody sees does.
-    return _SPECIAL.sub(r"\\\1", line).replace("@", f"@{_INVISIBLE}").replace(r"\#", rf"\#{_INVISIBLE}")
+    return " ".join(fmt.clean(text, limit).split()).translate(_ESCAPED)
 
 
 def _lines(report: Report) -> Iterator[str]:

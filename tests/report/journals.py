@@ -174,9 +174,7 @@ class Journal:
                 if value is None:
                     readings.append(Reading(signal, ReadingState.UNREACHABLE, None, "no answer within 3 s"))
                 else:
-                    readings.append(
-                        Reading(signal, ReadingState.OK, max(0.0, value * (1 + self.noise.gauss(0, 0.05))))
-                    )
+                    readings.append(Reading(signal, ReadingState.OK, max(0.0, value * (1 + self.noise.gauss(0, 0.05)))))
             self.add(SignalsSampled, experiment=index, readings=tuple(readings))
             self.now += 1.0
 
@@ -436,4 +434,76 @@ def interrupted(directory: Path) -> Journal:
     journal.inject(0, 0, ["payments-1"])
     journal.samples(0, 4)
     journal.close()
+    return journal
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'--></style></script></title></svg><svg onload=alert(1)>",
+    "{{ 7 * 7 }} {% raw %} \\u003cb\\u003e",
+    "https://evil.example/x.js javascript:alert(1) @everyone #1 [a](http://b) ![](http://c) | `code` **b**",
+    "\u202egnp.exe\u2066 \u200fשלום مرحبا",
+    "nul \x00 bell \x07 escape \x1b[31m vertical \x0b \ufffe \U0001f4a5",
+    "a" * 10_000,
+)
+
+
+def hostile(directory: Path, text: str) -> Journal:
+    """A session with this text wherever text may stand."""
+    journal = Journal(directory)
+    info = experiment(
+        text,
+        path=text,
+        service=text,
+        description=text,
+        hypothesis=text,
+        conditions=(
+            condition(text, "< 1", 1.0, text),
+            condition(LATENCY, f"< {text}", 0.3, "s"),
+            condition(LATENCY, f"> {text}", 0.9, "s", role="abort-when"),
+        ),
+        probes=(text,),
+        steps=(),
+        alerts=(AlertInfo(name=text, within_s=1.0, severity=text, runbook=text),),
+        runbooks=(
+            RunbookInfo(
+                name=text, found=True, path=text, title=text, owner=text, reviewed=text, missing_sections=(text,)
+            ),
+        ),
+        builder=text,
+        sre=text,
+    )
+    people = PeopleInfo(facilitator=text, builders=(text,), sres=(text,), scribe=text, observers=(text,))
+    fields = dict.fromkeys(("gameday", "session", "title", "path", "environment", "host", "by", "kind"), text)
+    journal.start([info], people=people, **fields)
+    journal.add(PreflightChecked, check=text, outcome=CheckOutcome.WARNING, detail=text, experiment=0)
+    journal.add(ExperimentStarted, experiment=0)
+    for tick in range(12):
+        bad = Reading(text, ReadingState.UNREACHABLE, None, text)
+        readings = (bad, Reading(LATENCY, ReadingState.OK, tick / 10))
+        journal.add(SignalsSampled, experiment=0, readings=readings)
+        journal.now += 1
+    judgement = Judgement(subject=text, condition=text, outcome=Outcome.BROKEN, worst=2.0, detail=text)
+    changes = {"fault": text, "description": text, "by_hand": text}
+    journal.inject(0, 0, [text], **changes)
+    journal.add(HypothesisJudged, experiment=0, when="during", held=False, judgements=(judgement,), step=0, stage=0)
+    labels = {"severity": text, text: text}
+    journal.alert(0, text, AlertState.FIRING, text, labels=labels, summary=text)
+    journal.add(NoteAdded, author=text, text=text, experiment=0)
+    journal.add(AbortRequested, source=text, reason=text, by=text)
+    journal.add(GuardTripped, experiment=0, cause=text, subject=text, detail=text)
+    journal.add(SinkFailed, sink=text, detail=text)
+    journal.add(GuardianStarted, by=By.GUARDIAN, reason=text, process=ProcessRef(1, text))
+    journal.add(UndoEnded, fault_id="0.0.0", undone=False, attempts=3, took_s=1.0, left=(text,))
+    journal.add(
+        FindingRaised,
+        experiment=0,
+        kind=FindingKind.RUNBOOK_MISSING,
+        title=text,
+        detail=text,
+        suggested_owner=text,
+    )
+    journal.add(ExperimentEnded, experiment=0, verdict=Verdict.UNDO_FAILED, reason=text)
+    journal.close_session(Verdict.UNDO_FAILED, text)
     return journal
