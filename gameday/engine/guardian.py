@@ -11,6 +11,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from gameday.journal.events import By
 BEAT_S = 1.0
 HUNG_AFTER_BEATS = 30
 _START_TIMEOUT_S = 20.0
+_WARM_AFTER_S = 2.0
+_STILL_WATCHING = "still watching"
 _DONE = b"."
 _BEAT = b"b"
 
@@ -108,8 +111,8 @@ async def _beat(pipe: int) -> None:
             await asyncio.sleep(BEAT_S)
 
 
-def _watch(pipe: int) -> str | None:
-    """Wait until the runner is done (None), or say why to take over.
+def _watch(pipe: int, for_s: float = float("inf")) -> str | None:
+    """Wait until the runner is done (None), or say why to take over; or, after `for_s` seconds, that neither has come.
 
     Silence is counted in beats that we waited for ourselves: after a suspended machine wakes up, one beat has passed,
     not an hour.
@@ -117,7 +120,10 @@ def _watch(pipe: int) -> str | None:
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ)
     silent = 0
+    until = time.monotonic() + for_s
     while silent < HUNG_AFTER_BEATS:
+        if time.monotonic() > until:
+            return _STILL_WATCHING
         if not selector.select(BEAT_S):
             silent += 1
             continue
@@ -144,19 +150,23 @@ async def _guard(run: Run) -> int:
     setup = _read_setup(0)
     workers = Workers(run.directory, setup.faults, chaos_toolkit=setup.chaos_toolkit)
     os.write(1, b"watching\n")
-    # The run need not wait until the children's process is warm, only until somebody watches.
-    warm = asyncio.create_task(workers.start())
     try:
-        reason = await asyncio.to_thread(_watch, 0)
+        reason = await asyncio.to_thread(_watch, 0, _WARM_AFTER_S)
+        if reason is _STILL_WATCHING:
+            # Not at once: until then the runner itself is starting, and wants the processors more.
+            await workers.start()
+            reason = await asyncio.to_thread(_watch, 0)
         if reason is None:
-            return 0
-        await warm
+            # Nothing is left to do, and the next run waits for the locks that this process holds.
+            workers.abandon()
+            os._exit(0)
+        if not workers.is_started:
+            await workers.start()
         if is_alive(setup.runner) and "no sign of life" in reason:
             send_signal(setup.runner, signal.SIGKILL)
         state = await recover(run, By.GUARDIAN, reason, workers=workers, secrets=setup.secrets)
         return 0 if state.is_clean else 5
     finally:
-        warm.cancel()
         workers.close()
 
 

@@ -56,6 +56,7 @@ from gameday.signals import SignalSource, open_source
 
 _INBOX_POLL_S = 0.05
 _SINKS_DEADLINE_S = 5.0
+_FAREWELL_S = 0.5  # what sinks get when a person leaves without waiting
 _ABORT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -330,6 +331,7 @@ class _Session:
                 else "The run is ending. Press Ctrl-C again to leave now."
             )
         else:
+            self._recorder.close(_FAREWELL_S)  # the live view gives the terminal back, and its cursor
             self._tell(f"Left to the guardian: see `gameday status`, or `gameday recover {self._run.name}`.")
             # Not an exception: nothing here may get in the way, and the closing pipe is what calls the guardian.
             os._exit(Verdict.UNDO_FAILED.exit_code if left else Verdict.ABORTED.exit_code)

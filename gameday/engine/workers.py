@@ -172,6 +172,16 @@ class Workers:
             kill_group(self._started[pid])
             await asyncio.wait({self._exit_of(pid)}, timeout=_KILL_TIMEOUT_S)
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the zygote has been started."""
+        return self._process is not None
+
+    def abandon(self) -> None:
+        """Let the zygote go by itself: it does when it sees the socket close."""
+        if self._control:
+            self._control.close()
+
     def close(self) -> None:
         """Kill every child's group that is still there, and the zygote. Never raises."""
         for reference in self._started.values():

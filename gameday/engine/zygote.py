@@ -159,6 +159,8 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     _preload(arguments[2:], arguments[1] == "1")
     serve(control)
+    # There is nothing to finalize, and somebody may be waiting for the end.
+    os._exit(0)
 
 
 if __name__ == "__main__":
