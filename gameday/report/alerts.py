@@ -34,9 +34,7 @@ def _summarise(
         resolved_at=_resolved_at(fresh),
         existed_before=existed,
         severities=tuple(sorted({event.labels["severity"] for event in fresh if "severity" in event.labels})),
-        sources=tuple(dict.fromkeys(event.source for event in events)),
         instances=tuple(dict.fromkeys(_say_labels(event) for event in fresh if event.labels)),
-        summary=next((event.summary for event in events if event.summary), ""),
     )
 
 

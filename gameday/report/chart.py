@@ -16,6 +16,7 @@ from gameday.report.views import Bucket, ExperimentReport, Series, Stage, Window
 SIDE = 10_000
 _TABLE_ROWS = 40
 _MISSED_TICKS = 3  # so many without a reading are a gap
+_THINNEST = 0.004  # of the axis: what is shorter would not be seen
 _HEADROOM = 1.1
 _FAR_OFF = 1.5  # an abort condition this many times above all else would flatten the line
 
@@ -32,7 +33,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment. `kind` is "inject", "undo", "undo-failed", "alert", "note" or "abort"."""
+    """A moment. `kind` is "inject", "undo", "notified", "alert", "note" or "abort"."""
 
     left: float
     kind: str
@@ -75,7 +76,6 @@ class Chart:
     baseline: float | None
     limits: tuple[Limit, ...]
     off: tuple[str, ...]
-    is_breached: bool
     rows: tuple[DataRow, ...]
 
 
@@ -127,7 +127,6 @@ def _chart(identity: str, series: Series, axis: TimeAxis, interval_s: float) -> 
         baseline=None if series.baseline is None else y.at(series.baseline),
         limits=tuple(_limit(level, y) for level in shown),
         off=off,
-        is_breached=_is_breached(levels, series),
         rows=tuple(_rows(series.buckets, axis, series)),
     )  # fmt: skip
 
@@ -160,22 +159,10 @@ def _limit(level: _Level, y: ValueAxis) -> Limit:
     return Limit(top, level.condition.role, f"{word} {condition_text(level.condition)}", zone)
 
 
-def _is_breached(levels: Sequence[_Level], series: Series) -> bool:
-    """Whether a reading under fault was on the wrong side; what counts as broken is for the judgement to say."""
-    extent = series.extent(Window.DURING)
-    if extent is None or extent.low is None or extent.high is None:
-        return False
-    return any(
-        extent.high > level.amount if level.above else extent.low < level.amount
-        for level in levels
-        if level.condition.role == "hypothesis"
-    )
-
-
 def _facts(series: Series) -> tuple[tuple[str, str], ...]:
     extents = dict(series.windows)
     facts = [("baseline", fmt.value(series.baseline, series.unit))] if series.baseline is not None else []
-    during = extents.get(Window.DURING)
+    during = series.extent(Window.DURING)
     if during is not None and during.low is not None:
         low, high = fmt.value(during.low, series.unit), fmt.value(during.high, series.unit)
         facts.append(("under fault", low if low == high else f"{low} to {high}"))
@@ -245,7 +232,7 @@ def _segment(points: Sequence[tuple[float, float]], axis: TimeAxis, y: ValueAxis
 
 def _band(axis: TimeAxis, start: float, end: float, kind: str, label: str) -> Band:
     left = axis.share(start)
-    return Band(percent(left), percent(max(axis.share(end) - left, 0.002)), kind, label)
+    return Band(percent(left), percent(max(axis.share(end) - left, _THINNEST)), kind, label)
 
 
 def _rows(buckets: Sequence[Bucket], axis: TimeAxis, series: Series) -> Iterator[DataRow]:

@@ -25,7 +25,6 @@ from gameday.journal.events import (
     StageEnded,
     StageStarted,
     UndoEnded,
-    UndoStarted,
 )
 from gameday.report.alerts import summarise_alerts
 from gameday.report.format import duration, unit_of, usual_unit
@@ -57,7 +56,6 @@ class _Fault:
     planned: FaultPlanned
     injected: FaultInjected | None = None
     refused: FaultRefused | None = None
-    undo_started: UndoStarted | None = None
     undo_ended: UndoEnded | None = None
     attempts: int = 0
 
@@ -158,7 +156,7 @@ class ExperimentBuilder:
         self._enter(Window.DURING)
         self._faults[event.fault_id] = _Fault(event)
 
-    def fault_event(self, event: FaultInjected | FaultRefused | UndoStarted | UndoEnded) -> None:
+    def fault_event(self, event: FaultInjected | FaultRefused | UndoEnded) -> None:
         """Something became of a planned fault."""
         fault = self._faults[event.fault_id]
         plan = fault.planned
@@ -170,8 +168,6 @@ class ExperimentBuilder:
             case FaultRefused():
                 fault.refused = event
                 self.say(event.at, "Refused", f"{plan.fault}: {event.reason}", "bad")
-            case UndoStarted():
-                fault.undo_started = event
             case UndoEnded():
                 fault.undo_ended = event
                 fault.attempts += event.attempts
@@ -362,7 +358,6 @@ def _freeze_fault(fault: _Fault) -> Fault:
         injected_at=injected.at - injected.took_s if injected else None,
         took_s=injected.took_s if injected else None,
         refused=fault.refused.reason if fault.refused else None,
-        undo_started_at=fault.undo_started.at if fault.undo_started else None,
         undone_at=ended.at if ended and ended.undone else None,
         attempts=fault.attempts,
         undo_took_s=ended.took_s if ended else None,

@@ -90,7 +90,7 @@ def render_html(report: Report) -> str:
 def _page(report: Report) -> Page:
     tone, icon = _LOOKS[report.status]
     style, script = (_TEMPLATES / "style.css").read_text("utf-8"), (_TEMPLATES / "report.js").read_text("utf-8")
-    # The first sentence of the aborted and of those not started says why; a verdict on faults needs no reason.
+    # The second sentence says why a run was aborted or not started.
     why = report.reason if report.status is Status.UNDO_FAILED else ""
     return Page(
         statement=words.statement(report),
@@ -165,7 +165,7 @@ def _numbers(experiment: ExperimentReport) -> tuple[tuple[str, str, str], ...]:
     numbers = []
     if experiment.faults:
         widest = max(experiment.faults, key=lambda fault: fault.affected / max(fault.total, 1))
-        numbers.append(("Blast radius", words.reach(widest), "at its widest"))
+        numbers.append(("Blast radius", words.reach(widest), f"{words.share(widest)} at its widest".strip()))
     began = experiment.injected_at
     expected = [alert for alert in experiment.alerts if alert.expected]
     if began is not None and expected:
@@ -227,7 +227,11 @@ def _text(text: object, limit: int = 2000) -> Markup:
 
 
 def _names(items: Sequence[str], limit: int = 6) -> Markup:
-    shown = [_text(item, 200) for item in items[:limit]]
+    # A short name stays on one line; a long one may break anywhere.
+    shown = [
+        Markup('<span class="name">{}</span>').format(_text(item)) if len(item) <= 32 else _text(item, 200)
+        for item in items[:limit]
+    ]
     more = [Markup("{} more").format(len(items) - limit)] if len(items) > limit else []
     return Markup(", ").join([*shown, *more]) or Markup("—")
 
@@ -272,6 +276,8 @@ def _environment() -> Environment:
     environment.filters.update(
         text=_text,
         plain=_plain,
+        share=words.share,
+        sentence=lambda text: text[:1].upper() + text[1:],
         names=_names,
         signal=_signal,
         duration=lambda seconds: "—" if seconds is None else fmt.duration(seconds),

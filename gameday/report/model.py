@@ -37,7 +37,6 @@ from gameday.journal.events import (
     StageEnded,
     StageStarted,
     UndoEnded,
-    UndoStarted,
 )
 from gameday.journal.log import Unread, read_journal
 from gameday.report.experiment import ExperimentBuilder
@@ -108,7 +107,7 @@ class _Session:
             case FaultPlanned():
                 self.faults[event.fault_id] = self.of(event.experiment)
                 self.of(event.experiment).planned(event)
-            case FaultInjected() | FaultRefused() | UndoStarted() | UndoEnded():
+            case FaultInjected() | FaultRefused() | UndoEnded():
                 if builder := self.faults.get(event.fault_id):
                     builder.fault_event(event)
             case ActivityStarted() | ActivityEnded():

@@ -138,7 +138,6 @@ class Fault:
     injected_at: float | None  # when the injection began, if it succeeded
     took_s: float | None
     refused: str | None
-    undo_started_at: float | None
     undone_at: float | None  # None while it is not known to be undone
     attempts: int
     undo_took_s: float | None
@@ -191,9 +190,7 @@ class Alert:
     resolved_at: float | None
     existed_before: bool
     severities: tuple[str, ...]
-    sources: tuple[str, ...]
     instances: tuple[str, ...]  # label sets, as text
-    summary: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from gameday.journal.events import FindingKind, Outcome
 from gameday.report.format import clean, duration, listing, plural, value
 from gameday.report.views import Alert, AlertOutcome, ExperimentReport, Fault, Report, Row, Status
+from gameday.spec.model import Unit
 
 STATUS = {
     Status.HELD: "Everything held",
@@ -71,6 +72,11 @@ def final_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
 def reach(fault: Fault) -> str:
     """ "2 of 4"."""
     return f"{fault.affected} of {fault.total}"
+
+
+def share(fault: Fault) -> str:
+    """ "50 %"; empty where the total is not known."""
+    return value(fault.affected / fault.total, Unit.RATIO) if fault.total else ""
 
 
 def _broken(report: Report) -> str:
@@ -166,9 +172,9 @@ def _noticed(report: Report) -> str:
         return f"Nobody would have noticed: of {plural(len(expected), 'expected alert')} none fired."
     times = sorted((alert.firing_at or 0.0) - began for alert, began in fired)
     notified = [alert for alert, _ in fired if alert.notified_at is not None]
-    count = (
-        "The expected alert" if len(expected) == len(fired) == 1 else f"{len(fired)} of {len(expected)} expected alerts"
-    )
+    count = f"{len(fired)} of {len(expected)} expected alerts"
+    if len(fired) == len(expected):
+        count = "The expected alert" if len(fired) == 1 else f"All {len(fired)} expected alerts"
     span = f"{duration(times[0])}" if len(times) == 1 else f"{duration(times[0])} to {duration(times[-1])}"
     told = "somebody was notified of each" if len(notified) == len(fired) else _told(len(notified), len(fired))
     return f"{count} fired, {span} after injection; {told}."
