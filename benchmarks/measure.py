@@ -14,8 +14,9 @@ from pathlib import Path
 
 PROGRAMS = Path(sys.executable).parent  # not resolved: the programs of this environment, beside its Python
 GAMEDAY = str(PROGRAMS / "gameday")
-# Without the option it asks PyPI for a newer version, and the network would be measured.
-CHAOS = (str(PROGRAMS / "chaos"), "--no-version-check")
+# Another installation of the Chaos Toolkit may be named, one with extensions, say. Without the option it asks PyPI for
+# a newer version, and the network would be measured.
+CHAOS = (os.environ.get("CHAOS") or str(PROGRAMS / "chaos"), "--no-version-check")
 HEADER = ("what", "command", "gameday", "chaos", "ratio", "goal", "met")
 _TIMEOUT_S = 120.0
 _UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPYCACHEPREFIX")  # a developer's, not a user's
