@@ -70,7 +70,8 @@ def judge_condition(
 ) -> Judgement:
     """One condition of a hypothesis over one window of samples.
 
-    Broken when a breach lasted at least `for_s`; unreadable when fewer than half of the samples could be read.
+    Broken when a breach lasted at least `for_s`, or all of a window that is shorter than that; unreadable when fewer
+    than half of the samples could be read.
     """
     streak = Streak(interval_s)
     values: list[float] = []
@@ -80,7 +81,8 @@ def judge_condition(
         if value is not None:
             values.append(value)
     tolerance = interval_s * 0.25  # ticks are not exact to the millisecond
-    if streak.longest_s and streak.longest_s >= condition.for_s - tolerance:
+    window_s = samples[-1].at - samples[0].at + interval_s if samples else 0.0
+    if streak.longest_s and streak.longest_s >= min(condition.for_s, window_s) - tolerance:
         outcome, detail = Outcome.BROKEN, ""
     elif len(values) < max(1, len(samples) * _ENOUGH_READABLE):
         outcome, detail = Outcome.UNREADABLE, _why_unreadable(condition, samples)

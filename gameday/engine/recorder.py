@@ -110,9 +110,12 @@ class Recorder:
         except JournalError as error:
             if len(self._unwritten) < _MAX_UNWRITTEN:
                 self._unwritten.append(event)
-            if self._failure is None:
-                self._failure = str(error)
-                self._on_failure(self._failure)
+            self._fail(str(error))
+
+    def _fail(self, reason: str) -> None:
+        if self._failure is None:
+            self._failure = reason
+            self._on_failure(reason)
 
     def record_or_raise(self, event: AnyEvent, *, sync: bool = False) -> None:
         """Write an event. Raises JournalError when it is not on disk (the state and the sinks know of it all the same),
@@ -123,6 +126,9 @@ class Recorder:
             sink.offer(event)
         self._flush_unwritten()
         self._writer.append(event, sync=sync)
+        if not self._writer.is_spare:
+            # What is written now is on the reserve, which is there for the undo, not for going on.
+            self._fail(f"No space left on device for {self._writer.path}; the run lives on its reserve")
 
     def _without_secrets(self, event: AnyEvent) -> AnyEvent:
         text = msgspec.json.encode(event).decode()

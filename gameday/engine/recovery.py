@@ -38,7 +38,7 @@ async def recover(
         state = run.state()
         if state.is_clean and (state.ended is not None or state.session is None):
             return state
-        recorder = Recorder(JournalWriter(run.directory), Redactor(secrets), sinks, state=state)
+        recorder = Recorder(JournalWriter(run.directory, reserve=False), Redactor(secrets), sinks, state=state)
         return await _take_over(run, recorder, by, reason, workers)
     finally:
         lock.release()

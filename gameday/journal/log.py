@@ -31,16 +31,23 @@ class JournalWriter:
     A reserve file beside the journal is given up when the disk is full, so that the undo can still be recorded.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Open `directory`'s journal, creating both. Raises JournalError."""
+    def __init__(self, directory: Path, *, reserve: bool = True) -> None:
+        """Open `directory`'s journal, creating both. Raises JournalError.
+
+        Without `reserve` it opens on a full disk too, for whoever comes to undo what a dead run left.
+        """
         self.path = directory / JOURNAL_NAME
         self._reserve = directory / _RESERVE_NAME
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            self._end_torn_line()
-            self._reserve.write_bytes(b"\0" * _RESERVE_BYTES)
-            sync_directory(directory)
+            if reserve:
+                self._end_torn_line()
+                self._reserve.write_bytes(b"\0" * _RESERVE_BYTES)
+                sync_directory(directory)
+            else:
+                with contextlib.suppress(OSError):
+                    self._end_torn_line()
         except OSError as error:
             raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
 
