@@ -70,19 +70,20 @@ def _confirm(title: str, environment: str) -> None:
 def _finish(directory: Path, reports: Path, *, as_json: bool) -> None:
     """Write the reports and say, last, what a person must know: what is left, and where the report is."""
     from gameday.cli.left import say_what_is_left
+    from gameday.journal.log import JournalError
     from gameday.report.render import Format, write_report
 
     written: tuple[Path, ...] = ()
     try:
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
         written = write_report(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
-    except (OSError, KeyboardInterrupt) as error:
+    except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")
     if as_json:
         for path in written:
             if path.suffix == ".json":
-                click.echo(path.read_text())
+                click.echo(path.read_text(encoding="utf-8"))
     for path in written:
         if path.suffix == ".html":
             say(f"report: {path}")
