@@ -1,0 +1,412 @@
+"""Hands for the end-to-end tests: the program as a user runs it, and the shop as Envoy and the kernel see it.
+
+Nothing here asks gameday what is so: the overrides come from Envoy's /runtime, the processes from /proc.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROGRAM = str(Path(sys.executable).parent / "gameday")
+
+PROJECT = """
+project: shop
+environments:
+  lab: {kind: lab}
+  capped: {kind: lab, policy: {max-blast-radius: 20%}}
+  asks: {kind: lab, policy: {confirm: true}}
+services:
+  edge: {depends-on: [checkout]}
+  checkout: {depends-on: [payments, inventory]}
+  payments: {}
+  inventory: {}
+  ghost: {}
+"""
+
+# Both kinds of fault in place until somebody ends it: a stopped process, and overrides in Envoy's runtime.
+TWO_FAULTS = """
+title: Two faults in place
+service: checkout
+method:
+  - {fault: process/pause, target: {service: payments}, blast-radius: 1, hold: 100ms}
+  - {fault: dependency/abort, target: {service: payments, from: checkout}, status: 503, blast-radius: 30%, hold: 60s}
+abort-when:
+  errors: {ratio: "> 99%", for: 30s}
+timing: {interval: 500ms, baseline: 500ms, blind-after: 3s}
+"""
+IN_PLACE = "injected: answer 503"  # what `run` says once both are
+
+
+def wait_for[T](look: Callable[[], T], seconds: float, what: str | Callable[[], str]) -> T:
+    """The first true answer of `look` within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
+        time.sleep(0.05)
+    return answer
+
+
+def kernel_state(pid: int | None) -> str | None:
+    """The kernel's one-letter state of a process; None when there is none. A zombie counts as none."""
+    if not pid:
+        return None
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state = stat[stat.rindex(")") + 2]
+    return None if state in "ZX" else state
+
+
+def processes_with(text: str) -> dict[int, str]:
+    """The processes that have this text in their command line, by pid."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if text in line:
+                found[int(path.parent.name)] = line
+    return found
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The lab of the project at `root`."""
+
+    root: Path
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self.root / ".gameday/lab/lab.json").read_text())
+        return state
+
+    def pid(self, part: str) -> int | None:
+        """The process that fills a part now, or None while it is down."""
+        process = next(item for item in self.state["parts"] if item["name"] == part)["process"]
+        return process["pid"] if process else None
+
+    def pids(self) -> dict[str, int | None]:
+        return {part["name"]: part["process"]["pid"] if part["process"] else None for part in self.state["parts"]}
+
+    def url(self, part: str) -> str:
+        return f"http://127.0.0.1:{self.state['layout'][part]}"
+
+    def call(self, runtime: str) -> tuple[int, float]:
+        """One call through Envoy, on the link with this runtime prefix: its status, and how many seconds it took."""
+        port = next(link["port"] for link in self.state["layout"]["links"] if link["runtime"] == runtime)
+        began = time.monotonic()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=8) as response:
+                response.read()
+                status = response.status
+        except urllib.error.HTTPError as error:
+            status = error.code
+        return status, time.monotonic() - began
+
+    def overrides(self) -> dict[str, str]:
+        """What is set in Envoy's runtime over its admin interface."""
+        with urllib.request.urlopen(f"{self.url('admin')}/runtime?format=json", timeout=5) as response:
+            runtime = json.load(response)
+        admin = runtime["layers"].index("admin")
+        values = {key: entry["layer_values"][admin] for key, entry in runtime["entries"].items()}
+        return {key: value for key, value in values.items() if value}
+
+    def override(self, **values: str) -> None:
+        """Set overrides behind gameday's back; an empty value removes one."""
+        request = urllib.request.Request(
+            f"{self.url('admin')}/runtime_modify?{urllib.parse.urlencode(values)}", method="POST", data=b""
+        )
+        urllib.request.urlopen(request, timeout=5).close()
+
+    def stopped(self) -> list[str]:
+        """The parts that a signal has stopped, as the kernel says."""
+        return [name for name, pid in self.pids().items() if kernel_state(pid) in ("T", "t")]
+
+    def down(self) -> list[str]:
+        return [name for name, pid in self.pids().items() if kernel_state(pid) is None]
+
+    def broken(self) -> list[str]:
+        """Everything that is not as it should be; empty when nothing is left of any fault."""
+        try:
+            overrides = [f"{key}={value}" for key, value in self.overrides().items()]
+        except OSError as error:
+            overrides = [f"Envoy does not answer: {error}"]
+        stopped = [f"{name} is stopped" for name in self.stopped()]
+        return [*overrides, *stopped, *(f"{name} is down" for name in self.down())]
+
+    def has_two_faults(self) -> bool:
+        """Whether TWO_FAULTS is in place, all of it."""
+        return [name.split("-")[0] for name in self.stopped()] == ["payments"] and sorted(self.overrides()) == [
+            f"fault.checkout-{number}.payments.abort.{key}" for number in (1, 2) for key in ("percent", "status")
+        ]
+
+    def query(self, expression: str) -> list[float]:
+        """Ask Prometheus itself; no values while it does not answer."""
+        query = urllib.parse.urlencode({"query": expression})
+        try:
+            with urllib.request.urlopen(f"{self.url('prometheus')}/api/v1/query?{query}", timeout=3) as response:
+                return [float(row["value"][1]) for row in json.load(response)["data"]["result"]]
+        except OSError:
+            return []
+
+    def wait_steady(self, seconds: float = 30.0) -> None:
+        """Until Prometheus has a full window of every service, and not an error in it."""
+        errors = "service:request_errors:ratio_rate5s"
+        full = 'count(count_over_time(envoy_http_downstream_rq_completed{service!=""}[5s]) >= 5)'
+
+        def steady() -> bool:
+            return self.query(full) == [4.0] and self.query(errors) == [0.0] * 4
+
+        wait_for(steady, seconds, lambda: f"steady signals; errors are {self.query(errors)}")
+
+    def wait_whole(self, seconds: float = 10.0) -> None:
+        """Until nothing is broken."""
+        wait_for(lambda: not self.broken(), seconds, lambda: f"the shop whole again; left: {self.broken()}")
+
+    def mend(self) -> None:
+        """Whatever a failed test has left, so that the next one starts well."""
+        for pid in self.pids().values():
+            if kernel_state(pid) in ("T", "t"):
+                os.kill(pid, signal.SIGCONT)  # type: ignore[arg-type]
+        self.wait_envoy()
+        if left := self.overrides():
+            self.override(**dict.fromkeys(left, ""))
+        self.wait_whole()
+
+    def wait_envoy(self) -> None:
+        def answers() -> bool:
+            try:
+                self.overrides()
+            except OSError:
+                return False
+            return True
+
+        wait_for(answers, 10, "an answer of Envoy")
+
+
+class Terminal:
+    """The user's end of a pseudo-terminal; what appears on it goes into a file."""
+
+    def __init__(self, descriptor: int, to: Path) -> None:
+        self.descriptor = descriptor
+        self._to = to
+        self._closing = threading.Event()
+        self._reader = threading.Thread(target=self._copy, daemon=True)
+        self._reader.start()
+
+    def _copy(self) -> None:
+        # The only holder of the descriptor: it is closed here, where nobody can be reading from it.
+        with self._to.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while not self._closing.is_set():
+                if select.select([self.descriptor], [], [], 0.05)[0]:
+                    data = os.read(self.descriptor, 65536)
+                    file.write(data)
+        os.close(self.descriptor)
+
+    def drain(self) -> None:
+        """Until the program has let the terminal go, and all of its words are in the file."""
+        self._reader.join(5)
+
+    def close(self) -> None:
+        """Close the window."""
+        self._closing.set()
+        self.drain()
+
+
+@dataclass
+class Program:
+    """`gameday …` as a process of its own. With `terminal`, at a pseudo-terminal, whose other end is `terminal`."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+    terminal: "Terminal | None" = None
+
+    @property
+    def said(self) -> str:
+        return self.err.read_text(errors="replace")
+
+    @property
+    def printed(self) -> str:
+        return self.out.read_text(errors="replace")
+
+    def wait_said(self, text: str, seconds: float = 30.0) -> None:
+        """Until it has said this on stderr."""
+
+        def said() -> bool:
+            if text in self.said:
+                return True
+            assert self.process.poll() is None, f"ended with {self.process.returncode} before “{text}”:\n{self.said}"
+            return False
+
+        wait_for(said, seconds, lambda: f"“{text}” in:\n{self.said}")
+
+    def press(self, keys: bytes) -> None:
+        """Press keys at its terminal."""
+        assert self.terminal
+        os.write(self.terminal.descriptor, keys)
+
+    def hang_up(self) -> None:
+        """Close the terminal's window."""
+        assert self.terminal
+        self.terminal.close()
+
+    def end(self, seconds: float = 30.0) -> int:
+        """Its exit status; what every end has in common is asserted."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"has not ended within {seconds:g} s:\n{self.said}") from None
+        if self.terminal:
+            self.terminal.drain()
+        for text in (self.said, self.printed):
+            assert "Traceback" not in text
+            assert "mistake in gameday" not in text
+        return status
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        if self.terminal:
+            self.terminal.close()
+
+
+class Desk:
+    """Starts programs in a project, as a user would at a shell."""
+
+    def __init__(self, root: Path, scratch: Path) -> None:
+        self.root = root
+        self.scratch = scratch
+        self._programs: list[Program] = []
+
+    def write(self, name: str, text: str) -> str:
+        """A file of the project; its name."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.lstrip())
+        return name
+
+    def start(
+        self, *arguments: str, program: tuple[str, ...] = (PROGRAM,), env: Mapping[str, str] | None = None
+    ) -> Program:
+        """Start `gameday …` and return at once."""
+        out, err = self._files()
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [*program, *arguments],
+                cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        self._programs.append(Program(process, out, err))
+        return self._programs[-1]
+
+    def start_at_terminal(self, *arguments: str) -> Program:
+        """Start it at a pseudo-terminal of its own: Ctrl-C and hanging up are then what they are for a user."""
+        out, err = self._files()
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (50, 200))
+        process = subprocess.Popen(
+            [PROGRAM, *arguments],
+            cwd=self.root,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+        out.touch()
+        err.touch()
+        self._programs.append(Program(process, out, err, Terminal(ours, err)))
+        return self._programs[-1]
+
+    def run(self, *arguments: str, seconds: float = 60.0, env: Mapping[str, str] | None = None) -> Program:
+        """Run `gameday …` to its end."""
+        program = self.start(*arguments, env=env)
+        program.end(seconds)
+        return program
+
+    def status_of(self, *arguments: str) -> int:
+        return self.run(*arguments).process.returncode
+
+    def journal(self, run: Path | None = None) -> list[dict[str, Any]]:
+        """The events of a run (the latest), as they lie on disk."""
+        directory = run or self.runs()[-1]
+        return [json.loads(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.journal() if event["event"] == kind]
+
+    def runs(self) -> list[Path]:
+        return sorted((self.root / ".gameday/runs").glob("*/"))
+
+    def helpers(self) -> dict[int, str]:
+        """The guardians of this project's runs that live."""
+        found = processes_with(f"{self.root.resolve()}/.gameday/runs/")
+        return {pid: line for pid, line in found.items() if "gameday.engine.guardian" in line}
+
+    def close(self) -> None:
+        for program in self._programs:
+            program.kill()
+
+    def _files(self) -> tuple[Path, Path]:
+        number = len(self._programs)
+        return self.scratch / f"out-{number}", self.scratch / f"err-{number}"
+
+
+def last_lines(text: str, count: int) -> str:
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+@contextlib.contextmanager
+def dead(shop: Shop, part: str) -> Iterator[None]:
+    """Kill a part with SIGKILL, and again each time that its supervisor starts it."""
+    stop = threading.Event()
+
+    def keep_dead() -> None:
+        while not stop.wait(0.05):
+            with contextlib.suppress(OSError, ValueError):
+                if pid := shop.pid(part):
+                    os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=keep_dead, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def hanging(shop: Shop, part: str) -> Iterator[None]:
+    """Stop a part with SIGSTOP: its port stays open and nothing answers."""
+    pid = shop.pid(part)
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
