@@ -9,7 +9,11 @@ from gameday.report.views import Alert, AlertOutcome
 def summarise_alerts(
     expected: Sequence[AlertInfo], observed: Sequence[AlertObserved], injected_at: float | None
 ) -> tuple[Alert, ...]:
-    """One entry a name: those that were expected in their order, then the others in order of appearance."""
+    """One entry a name: those that were expected in their order, then the others in order of appearance.
+
+    An alert that nobody expected and that was there before the fault (a watchdog, say) tells nothing of it: no entry.
+    """
+    observed = [event for event in observed if event.expected or not event.existed_before]
     infos = {info.name: info for info in expected}
     names = dict.fromkeys([*infos, *(event.name for event in observed)])
     by_name: dict[str, list[AlertObserved]] = {name: [] for name in names}

@@ -204,6 +204,8 @@ class ExperimentBuilder:
         """An alert was seen in a new state."""
         if len(self._observed) < 10 * _MAX_KEPT:
             self._observed.append(event)
+        if event.existed_before and not event.expected:
+            return
         notes = [event.source, "" if event.expected else "not expected"]
         notes.append("was there before" if event.existed_before else "")
         self.say(event.at, "Alert", f"{event.name} {event.state} ({', '.join(filter(None, notes))})", "alert")
