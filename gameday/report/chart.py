@@ -269,7 +269,7 @@ def stage_bands(experiment: ExperimentReport, axis: TimeAxis) -> tuple[Band, ...
 
 def _stage_label(stage: Stage, experiment: ExperimentReport) -> str:
     faults = (fault for fault in experiment.faults if (fault.step, fault.stage) == (stage.step, stage.stage))
-    reach = next((f"{fault.affected} of {fault.total}" for fault in faults), stage.radius)
+    reach = next((fault.reach for fault in faults), stage.radius)
     return f"Stage {stage.stage + 1}: {reach}"
 
 
@@ -317,7 +317,7 @@ def lanes_of(experiment: ExperimentReport, axis: TimeAxis) -> Iterator[Lane]:
         last = faults[-1]
         yield Lane(
             last.fault,
-            f"{last.affected} of {last.total} at most" + ("" if undone else ", not undone"),
+            f"{last.reach} at most" + ("" if undone else ", not undone"),
             (_band(axis, faults[0].start, end, "fault" if undone else "fault-open", ", ".join(last.targets)),),
             tuple(Mark(axis.at(fault.start), "inject", axis.label(fault.start)) for fault in faults)
             + tuple(Mark(axis.at(f.undone_at), "undo", axis.label(f.undone_at)) for f in faults[-1:] if f.undone_at),

@@ -1,5 +1,6 @@
 """Builds one experiment's part of the report, event by event."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gameday.journal.events import (
@@ -24,6 +25,7 @@ from gameday.journal.events import (
     SignalsSampled,
     StageEnded,
     StageStarted,
+    StepInfo,
     UndoEnded,
 )
 from gameday.report.alerts import summarise_alerts
@@ -245,7 +247,7 @@ class ExperimentBuilder:
     def frozen(self, journal_end: float) -> ExperimentReport:
         """What is known when the journal ends, at `journal_end`."""
         injected_at = self._injected_at()
-        faults = tuple(_freeze_fault(fault) for fault in self._faults.values())
+        faults = tuple(_freeze_fault(fault, self.info.steps) for fault in self._faults.values())
         return ExperimentReport(
             index=self.index,
             info=self.info,
@@ -273,7 +275,7 @@ class ExperimentBuilder:
 
     def _injected_at(self) -> float | None:
         """When the first fault's injection, or the method's first action, began."""
-        moments = [_freeze_fault(fault).start for fault in self._faults.values()]
+        moments = [_freeze_fault(fault, self.info.steps).start for fault in self._faults.values()]
         moments += [
             started.at
             for started, _ in self._activities.values()
@@ -343,7 +345,7 @@ def _freeze_activity(started: ActivityStarted, ended: ActivityEnded | None) -> A
     )
 
 
-def _freeze_fault(fault: _Fault) -> Fault:
+def _freeze_fault(fault: _Fault, steps: Sequence[StepInfo]) -> Fault:
     plan, injected, ended = fault.planned, fault.injected, fault.undo_ended
     return Fault(
         fault_id=plan.fault_id,
@@ -351,8 +353,10 @@ def _freeze_fault(fault: _Fault) -> Fault:
         fault=plan.fault,
         description=plan.description,
         targets=plan.targets,
+        aim=(steps[plan.step].target or "") if 0 <= plan.step < len(steps) else "",
         affected=plan.affected,
         total=plan.total,
+        unit=plan.unit,
         by_hand=plan.by_hand,
         step=plan.step,
         stage=plan.stage,

@@ -165,7 +165,7 @@ def _numbers(experiment: ExperimentReport) -> tuple[tuple[str, str, str], ...]:
     numbers = []
     if experiment.faults:
         widest = max(experiment.faults, key=lambda fault: fault.affected / max(fault.total, 1))
-        numbers.append(("Blast radius", words.reach(widest), f"{words.share(widest)} at its widest".strip()))
+        numbers.append(("Blast radius", widest.reach, "at its widest"))
     began = experiment.injected_at
     expected = [alert for alert in experiment.alerts if alert.expected]
     if began is not None and expected:
@@ -276,7 +276,6 @@ def _environment() -> Environment:
     environment.filters.update(
         text=_text,
         plain=_plain,
-        share=words.share,
         sentence=lambda text: text[:1].upper() + text[1:],
         names=_names,
         signal=_signal,

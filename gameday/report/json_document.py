@@ -180,6 +180,7 @@ def _fault(fault: Fault) -> Json:
         "targets": list(fault.targets),
         "affected": fault.affected,
         "total": fault.total,
+        "unit": fault.unit,
         "injected": _moment(fault.injected_at),
         "refused": fault.refused,
         "undone": fault.undone_at is not None,

@@ -94,7 +94,7 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
     for fault in experiment.faults:
         undone = "undone" if fault.undone_at is not None else "**NOT undone**"
         targets = escape(", ".join(fault.targets))
-        yield f"- {escape(fault.fault)} on {targets} ({words.reach(fault)}), {undone}"
+        yield f"- {escape(fault.fault)} on {targets} ({fault.reach}), {undone}"
 
 
 def _after(at: float | None, began: float | None) -> str:

@@ -7,6 +7,7 @@ values of signals are in their base unit (see gameday.spec.model.Unit).
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gameday.faults.base import Reach
 from gameday.journal.events import (
     AlertInfo,
     By,
@@ -129,8 +130,10 @@ class Fault:
     fault: str
     description: str
     targets: tuple[str, ...]
+    aim: str  # the service, or the calls, that the step names
     affected: int
     total: int
+    unit: str  # of the two: "instances" or "calls"
     by_hand: str
     step: int
     stage: int
@@ -143,6 +146,11 @@ class Fault:
     undo_took_s: float | None
     undone_by: By | None
     left: tuple[str, ...]
+
+    @property
+    def reach(self) -> str:
+        """ "2 of 4 instances", "30% of the calls"."""
+        return str(Reach(self.affected, self.total, self.unit))
 
     @property
     def start(self) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from gameday.journal.events import FindingKind, Outcome
 from gameday.report.format import clean, duration, listing, plural, value
 from gameday.report.views import Alert, AlertOutcome, ExperimentReport, Fault, Report, Row, Status
-from gameday.spec.model import Unit
 
 STATUS = {
     Status.HELD: "Everything held",
@@ -69,19 +68,9 @@ def final_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
     return tuple(last.values())
 
 
-def reach(fault: Fault) -> str:
-    """ "2 of 4"."""
-    return f"{fault.affected} of {fault.total}"
-
-
-def share(fault: Fault) -> str:
-    """ "50 %"; empty where the total is not known."""
-    return value(fault.affected / fault.total, Unit.RATIO) if fault.total else ""
-
-
 def _broken(report: Report) -> str:
     faults = final_faults(report.faults)
-    said = [f"{clean(fault.fault, 60)} on {_targets(fault)} ({reach(fault)})" for fault in faults if not fault.refused]
+    said = [f"{clean(fault.fault, 60)} on {_aim(fault)} ({fault.reach})" for fault in faults if not fault.refused]
     refused = sum(1 for fault in report.faults if fault.refused)
     actions = sum(
         1
@@ -96,7 +85,9 @@ def _broken(report: Report) -> str:
     return f"We broke: {listing(said)}."
 
 
-def _targets(fault: Fault) -> str:
+def _aim(fault: Fault) -> str:
+    if fault.aim:
+        return clean(fault.aim, 120)
     return listing([clean(target, 60) for target in fault.targets], 3) or "nothing by name"
 
 
