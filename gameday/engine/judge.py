@@ -26,7 +26,8 @@ def value_of(condition: Condition, sample: Sample, baseline: Mapping[str, float]
     if not condition.relative:
         return reading.value
     before = baseline.get(str(condition.signal))
-    return abs(reading.value - before) / before if before else None
+    # Beyond nine digits there is nothing but the noise of floating point.
+    return round(abs(reading.value - before) / before, 9) if before else None
 
 
 def baseline_of(samples: Sequence[Sample]) -> dict[str, float]:
