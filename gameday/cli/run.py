@@ -71,15 +71,21 @@ def _finish(directory: Path, reports: Path, *, as_json: bool) -> None:
     """Write the reports and say, last, what a person must know: what is left, and where the report is."""
     from gameday.cli.left import say_what_is_left
     from gameday.journal.log import JournalError
-    from gameday.report.render import Format, write_report
 
     written: tuple[Path, ...] = ()
     try:
+        from gameday.report.render import Format, write_report
+
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
         written = write_report(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
     except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")
+    except Exception as error:  # noqa: BLE001 - whatever becomes of the report: the status, and what is left, must be said
+        from gameday.cli.output import crash
+
+        crash(error)
+        say(f"The session itself is whole; `gameday report {directory.name}` renders it again.")
     if as_json:
         for path in written:
             if path.suffix == ".json":

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from gameday.common.processes import ref_of
+from gameday.common.processes import is_alive, ref_of
 from gameday.common.redact import Redactor
 from gameday.engine.locks import FileLock
 from gameday.engine.recorder import Recorder, Sink
@@ -32,7 +32,9 @@ async def recover(
     Raises LockHeldError when the run is alive (or somebody else recovers it), JournalError, OSError and WorkersError.
     """
     lock = FileLock(run.directory / WRITER_LOCK)
-    lock.acquire(f"{by} {os.getpid()}", name=run.name, timeout_s=_LOCK_TIMEOUT_S)
+    # Whoever undoes lets go soon, and a runner that dies at once; one that lives does not.
+    wait_s = 0.0 if by is By.RECOVER and _is_run(run) else _LOCK_TIMEOUT_S
+    lock.acquire(f"{by} {os.getpid()}", name=run.name, timeout_s=wait_s)
     try:
         kill_leftovers(run.directory)
         state = run.state()
@@ -42,6 +44,11 @@ async def recover(
         return await _take_over(run, recorder, by, reason, workers)
     finally:
         lock.release()
+
+
+def _is_run(run: Run) -> bool:
+    session = run.state().session
+    return session is not None and is_alive(session.runner)
 
 
 def write_off(run: Run, author: str, reason: str) -> RunState:
