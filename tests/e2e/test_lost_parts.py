@@ -1,6 +1,6 @@
 """What happens to a run when Prometheus, Envoy or the disk is lost on the way."""
 
-import errno
+import contextlib
 import os
 import signal
 import subprocess
@@ -52,13 +52,17 @@ def test_prometheus_that_is_dead(desk: Desk, shop: Shop) -> None:
 
 
 def test_envoy_that_dies(desk: Desk, shop: Shop) -> None:
-    path = desk.write("experiments/short.yaml", TWO_FAULTS.replace("hold: 60s", "hold: 2s"))
+    path = desk.write(
+        "experiments/short.yaml",
+        TWO_FAULTS.replace("hold: 60s", "hold: 2s").replace("blind-after: 3s", "blind-after: 20s"),
+    )
     program = start(desk, shop, path)
     envoy = shop.pid("envoy")
     assert envoy
     os.kill(envoy, signal.SIGKILL)
-    # The fault died with Envoy; the undo waits until the new one says so, and that is no failure.
-    print(program.end(30), program.said)
+    # The fault died with Envoy; the undo waits until the new one says so, and that is no failure. The experiment has no
+    # hypothesis, so that nothing else could be found either.
+    assert program.end(30) == 0, program.said
     shop.wait_whole()
     assert all(event["undone"] for event in desk.events("undo-ended"))
     assert desk.status_of("status") == 0
@@ -85,6 +89,22 @@ def test_undo_that_cannot_be_done(desk: Desk, shop: Shop) -> None:
     assert desk.status_of("recover") == 0
     assert desk.status_of("recover") == 0
     assert desk.status_of("status") == 0
+
+
+def test_report_that_fails(desk: Desk, shop: Shop) -> None:
+    code = """
+from gameday.report import render
+render.write_report = lambda *arguments: 1 // 0
+from gameday.cli.main import main
+main()
+"""
+    program = desk.start("run", EXPERIMENT, program=(sys.executable, "-c", code))
+    program.wait_said(IN_PLACE)
+    program.process.send_signal(signal.SIGTERM)
+    assert program.process.wait(20) == 4, program.said  # the session's own, whatever becomes of its report
+    assert shop.broken() == []
+    assert f"gameday report {desk.runs()[-1].name}" in last_lines(program.said, 1)
+    assert desk.status_of("report", desk.runs()[-1].name) == 0
 
 
 @pytest.fixture
@@ -132,12 +152,10 @@ services: {{checkout: {{depends-on: [payments]}}, payments: {{}}}}
 
 
 def fill(disk: Path) -> None:
-    with (disk / "ballast").open("ab", buffering=0) as ballast:
-        try:
-            while True:
-                ballast.write(b"\0" * 4096)
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
+    with (disk / "ballast").open("ab", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(b"\0" * 4096)
+    assert os.statvfs(disk).f_bavail == 0
 
 
 def test_full_disk(cramped: Desk, shop: Shop, small_disk: Path) -> None:
