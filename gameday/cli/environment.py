@@ -1,10 +1,13 @@
 """Turns an environment of kind `lab` into one like any other, once the lab is up."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gameday.cli.output import fail, say
-from gameday.lab import Lab, LabError, LabInfo
 from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind, Project, SignalsConfig
+
+if TYPE_CHECKING:
+    from gameday.lab import LabInfo
 
 
 def resolve_environment(environment: Environment, project: Project, *, start: bool) -> Environment:
@@ -14,6 +17,8 @@ def resolve_environment(environment: Environment, project: Project, *, start: bo
     """
     if environment.kind is not EnvironmentKind.LAB:
         return environment
+    from gameday.lab import Lab, LabError
+
     lab = Lab(project.root)
     try:
         info = lab.up(lambda text: say(f"lab: {text}")) if start else lab.info()
@@ -24,7 +29,7 @@ def resolve_environment(environment: Environment, project: Project, *, start: bo
     return declare_lab(environment, info)
 
 
-def declare_lab(environment: Environment, info: LabInfo) -> Environment:
+def declare_lab(environment: Environment, info: "LabInfo") -> Environment:
     """The lab as an environment that a user could have written."""
     return replace(
         environment,

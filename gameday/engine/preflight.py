@@ -113,8 +113,10 @@ async def plan_stages(
 def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], policy: Policy) -> tuple[Check, ...]:
     """Whether each stage can be planned, and stays below the policy's ceiling."""
     checks = []
+    timing, conditions = prepared.experiment.timing, prepared.experiment.hypothesis.conditions
     for planned in stages:
         step = prepared.experiment.method[planned.step]
+        assert isinstance(step, FaultStep)
         name = f"{step.name}, stage {planned.stage + 1} ({planned.radius})"
         reach = planned.result.reach
         if planned.result.error:
@@ -122,6 +124,9 @@ def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], p
         elif exceeds(reach, policy.max_blast_radius):
             outcome = CheckOutcome.FAILURE
             detail = f"{reach} would be affected; the policy's ceiling is {(policy.max_blast_radius or 0) * 100:g}%"
+        elif conditions and step.hold_s < 2 * timing.interval_s:
+            outcome = CheckOutcome.WARNING
+            detail = f"held for {step.hold_s:g} s and sampled each {timing.interval_s:g} s: too short to be judged"
         else:
             outcome, detail = CheckOutcome.OK, planned.result.description
         checks.append(Check(name, outcome, detail, prepared.index))
