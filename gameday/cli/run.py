@@ -23,25 +23,25 @@ def command(
     path: Path, environment: str | None, yes: bool, as_json: bool, reports: Path | None, seed: int | None
 ) -> None:
     """Run an experiment (native or plain Chaos Toolkit) or a game day."""
-    from dataclasses import replace
-
-    from gameday.engine.session import run_session
-    from gameday.faults.base import FaultError
-    from gameday.journal.log import JournalError
-    from gameday.notify.terminal import Terminal
-    from gameday.signals import SignalError
-    from gameday.spec.location import SpecError
-    from gameday.spec.model import EnvironmentKind
-
     try:
+        from dataclasses import replace
+
+        from gameday.engine.session import run_session
+        from gameday.faults.base import FaultError
+        from gameday.journal.log import JournalError
+        from gameday.notify.terminal import Terminal
+        from gameday.signals import SignalError
+        from gameday.spec.location import SpecError
+        from gameday.spec.model import EnvironmentKind
+
         spec = read_session(path, environment)
         session = make_input(spec, start_lab=True)
-    except KeyboardInterrupt:
+        if seed is not None:
+            session = replace(session, seed=seed)
+        if session.environment.policy.confirm and not yes:
+            _confirm(session.title, session.environment.name)
+    except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
-    if seed is not None:
-        session = replace(session, seed=seed)
-    if session.environment.policy.confirm and not yes:
-        _confirm(session.title, session.environment.name)
     terminal = Terminal(live=sys.stderr.isatty())
     try:
         result = asyncio.run(run_session(session, [terminal], tell=terminal.tell))

@@ -40,6 +40,18 @@ def test_confirmation_that_nobody_can_give(desk: Desk, shop: Shop) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize("answer", [b"n\r", b"\x03"], ids=["no", "ctrl-c"])
+def test_confirmation_that_is_not_given(desk: Desk, shop: Shop, answer: bytes) -> None:
+    program = desk.start_at_terminal("run", EXPERIMENT, "--env", "asks")
+    program.wait_said("[y/N]")
+    program.press(answer)
+    assert program.end(10) == 3, program.said
+    assert "nothing was injected" in program.said
+    assert not desk.runs()
+    assert shop.broken() == []
+
+
+@pytest.mark.lab
 def test_shop_that_is_broken_already(desk: Desk, shop: Shop) -> None:
     steady = """
 steady-state-hypothesis:
