@@ -9,8 +9,10 @@ setup:
 demo: setup
 	@.venv/bin/gameday run experiments/gamedays/lab.yaml || [ $$? -eq 1 ]
 
+# Every test, the quick ones first; `.venv/bin/pytest` alone runs only those.
 test: setup
 	@.venv/bin/pytest
+	@.venv/bin/pytest -m lab
 
 # Formatting, lint, types. All of it is in CI too.
 check: setup
