@@ -47,13 +47,20 @@ def up() -> None:
 
 
 @command.command("down")
-def down() -> None:
-    """End every process of it. Harmless when it is down."""
+@click.option("--force", is_flag=True, help="Even under a run that lives, whose undo will then fail.")
+def down(force: bool) -> None:
+    """End every process of it. Harmless when it is down. Exit status 3: a run lives, and nothing was ended."""
     from gameday.common.project import find_root
+    from gameday.engine.runs import all_runs
     from gameday.lab import Lab, LabError
 
+    root = find_root()
+    living = [run.name for run in all_runs(root) if run.is_written()]
+    if living and not force:
+        _say(f"{living[0]} lives; end it first, with `gameday abort {living[0]}`. Nothing was ended.")
+        sys.exit(3)
     try:
-        ended = Lab(find_root()).down()
+        ended = Lab(root).down()
     except LabError as error:
         raise click.ClickException(str(error)) from error
     _say(f"Ended {len(ended)} processes: {', '.join(ended)}." if ended else "The lab was not running.")

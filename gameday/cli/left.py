@@ -29,5 +29,5 @@ def say_what_is_left(directory: Path) -> bool:
     for experiment in state.rollbacks:
         title = state.session.experiments[experiment].title if state.session else str(experiment)
         say(f"  the rollbacks of “{title}” have not run")
-    say(f"Try again with `gameday recover {run.name}`.")
+    say(f"Try again with `gameday recover {run.name}`. If what it was in no longer exists: `--write-off REASON`.")
     return True

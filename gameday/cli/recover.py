@@ -43,9 +43,10 @@ def command(run: str | None, write_off: str | None) -> None:
     for found in runs:
         say(f"recovering {found.name}")
         try:
-            state = asyncio.run(
-                recover(found, By.RECOVER, f"asked for by {user()}", sinks=[Terminal(live=False, brief=True)])
-            )
+            terminal = Terminal(live=False, brief=True)
+            for fault in found.state().faults.values():
+                terminal.handle(fault)  # so that it knows them by name
+            state = asyncio.run(recover(found, By.RECOVER, f"asked for by {user()}", sinks=[terminal]))
         except LockHeldError as error:
             fail(f"{error}: it is alive; end it with `gameday abort {found.name}`", 3)
         except (JournalError, WorkersError, OSError) as error:

@@ -16,6 +16,7 @@ from gameday.journal.events import (
     ExperimentStarted,
     FindingKind,
     FindingRaised,
+    Outcome,
     Phase,
     RollbacksArmed,
     Verdict,
@@ -150,7 +151,9 @@ class ExperimentRunner:
         if not broken:
             return ()
         experiment = self._context.experiment
-        title = f"The steady state did not hold: “{experiment.hypothesis.title or experiment.title}”"
+        dark = all(judgement.outcome is Outcome.UNREADABLE for judgement in broken.values())
+        how = "could not be judged" if dark else "did not hold"
+        title = f"The steady state {how}: “{experiment.hypothesis.title or experiment.title}”"
         detail = "; ".join(map(say, broken.values()))
         owner = self._context.prepared.owner
         return (Finding(FindingKind.HYPOTHESIS_BROKEN, title, detail, suggested_owner=owner),)

@@ -15,6 +15,7 @@ from gameday.faults.registry import load_fault
 class JobKind(StrEnum):
     PLAN = "plan"
     INJECT = "inject"
+    CHECK = "check"
     UNDO = "undo"
     ACTIVITY = "activity"
 
@@ -33,7 +34,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of it. `error` is empty when it went well; `left` is what an undo did not put back."""
+    """What came of it. `error` is empty when it went well; `left` is what is not as it was: after an undo
+    what is still broken, at a check what the fault holds. `lasts`: the fault's own, with its plan."""
 
     error: str = ""
     killed: bool = False
@@ -42,6 +44,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reach: Reach = Reach(0, 0)
     by_hand: str = ""
     description: str = ""
+    lasts: bool = True
     left: tuple[str, ...] = ()
     outcome: ActivityOutcome | None = None
 
@@ -59,6 +62,8 @@ def perform(job: Job) -> JobResult:
                 return _plan(job)
             case JobKind.INJECT:
                 return _inject(job)
+            case JobKind.CHECK:
+                return _check(job)
             case JobKind.UNDO:
                 return _undo(job)
             case JobKind.ACTIVITY:
@@ -79,6 +84,7 @@ def _plan(job: Job) -> JobResult:
         reach=fault.reach(plan, job.system),
         by_hand=fault.by_hand(plan),
         description=fault.describe(plan),
+        lasts=fault.lasts,
     )
 
 
@@ -93,6 +99,11 @@ def _inject(job: Job) -> JobResult:
         )
     fault.inject(plan)
     return JobResult(reach=reach)
+
+
+def _check(job: Job) -> JobResult:
+    fault = load_fault(job.fault)
+    return JobResult(left=fault.verify(decode(job.plan, fault.plan_type)))
 
 
 def _undo(job: Job) -> JobResult:

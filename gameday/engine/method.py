@@ -102,21 +102,38 @@ class Method:
             context.enter(Phase.INJECT)
             arguments = context.prepared.arguments[number]
             request = fault_request(step, radius, arguments, targets, context.tools.seed + stage)
-            targets = await self._inject(number, stage, step, request)
+            fault = await self._inject(number, stage, step, request)
+            targets = fault.targets
             context.enter(Phase.HOLD)
             began = context.now()
             await self._race(asyncio.sleep(step.hold_s))
             context.enter(Phase.JUDGE)
             samples = context.monitor.since(began)
-            judgements = await self._race(self._steady_state.judge(samples, "during", step=number, stage=stage))
+            judgements, _ = await self._race(
+                asyncio.gather(
+                    self._steady_state.judge(samples, "during", step=number, stage=stage),
+                    self._check_lasted(step, fault),
+                )
+            )
             held = all(judgement.outcome is Outcome.HELD for judgement in judgements)
             context.record(StageEnded(at=context.now(), experiment=context.index, step=number, stage=stage, held=held))
             if not held:
                 return False
         return True
 
-    async def _inject(self, number: int, stage: int, step: FaultStep, request: FaultRequest) -> tuple[str, ...]:
-        """Plan, write the plan to disk, inject. The names of all targets that are hit now."""
+    async def _check_lasted(self, step: FaultStep, planned: JobResult) -> None:
+        """Whether the fault is still there at the end of its stage: what held without one shows nothing."""
+        if not planned.lasts:
+            return
+        check = Job(kind=JobKind.CHECK, fault=step.fault, plan=planned.plan)
+        result = await self._context.tools.workers.run(check, PLAN_TIMEOUT_S)
+        if not result.error and not result.left:
+            title = f"“{step.name}” was gone before it was undone"
+            detail = "something else ended it; what the signals said shows less than was meant"
+            self._context.findings.append(Finding(FindingKind.FAULT_VANISHED, title, detail))
+
+    async def _inject(self, number: int, stage: int, step: FaultStep, request: FaultRequest) -> JobResult:
+        """Plan, write the plan to disk, inject. The plan, with the names of all targets that are hit now."""
         context, tools = self._context, self._context.tools
         plan = Job(kind=JobKind.PLAN, fault=step.fault, request=request, system=tools.system)
         planned = await self._race(tools.workers.run(plan, PLAN_TIMEOUT_S))
@@ -144,7 +161,7 @@ class Method:
         self.has_injected = True
         took_s = round(time.monotonic() - began, 4)
         context.record(FaultInjected(at=context.now(), experiment=context.index, fault_id=fault_id, took_s=took_s))
-        return planned.targets
+        return planned
 
     def _write_ahead(self, fault_id: str, number: int, stage: int, step: FaultStep, planned: JobResult) -> None:
         """The plan and with it the undo are on disk when this returns; raises AbortedError when they cannot be."""

@@ -10,7 +10,7 @@ import msgspec
 from gameday.common.clock import Clock
 from gameday.common.redact import Redactor
 from gameday.journal.events import AnyEvent, SinkFailed
-from gameday.journal.log import JournalError, JournalWriter
+from gameday.journal.log import JournalError, JournalWriter, UnwritableJournal
 from gameday.journal.state import RunState
 
 _QUEUE_EVENTS = 20_000
@@ -81,7 +81,7 @@ class Recorder:
 
     def __init__(
         self,
-        writer: JournalWriter,
+        writer: JournalWriter | UnwritableJournal,
         redact: Redactor,
         sinks: Sequence[Sink] = (),
         *,

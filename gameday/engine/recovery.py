@@ -11,7 +11,7 @@ from gameday.engine.runs import WRITER_LOCK, Run
 from gameday.engine.undo import run_rollbacks, undo_all
 from gameday.engine.workers import Workers, kill_leftovers
 from gameday.journal.events import By, FaultWrittenOff, GuardianStarted, RollbacksEnded, SessionEnded, Verdict
-from gameday.journal.log import JournalWriter
+from gameday.journal.log import JournalError, JournalWriter, UnwritableJournal
 from gameday.journal.state import RunState
 
 _LOCK_TIMEOUT_S = 10.0
@@ -34,16 +34,29 @@ async def recover(
     lock = FileLock(run.directory / WRITER_LOCK)
     # Whoever undoes lets go soon, and a runner that dies at once; one that lives does not.
     wait_s = 0.0 if by is By.RECOVER and _is_run(run) else _LOCK_TIMEOUT_S
-    lock.acquire(f"{by} {os.getpid()}", name=run.name, timeout_s=wait_s)
+    try:
+        lock.acquire(f"{by} {os.getpid()}", name=run.name, timeout_s=wait_s)
+    except OSError:
+        # The disk has become read-only, say. The guardian knows without a lock that the runner is dead.
+        if by is not By.GUARDIAN:
+            raise
     try:
         kill_leftovers(run.directory)
         state = run.state()
         if state.is_clean and (state.ended is not None or state.session is None):
             return state
-        recorder = Recorder(JournalWriter(run.directory, reserve=False), Redactor(secrets), sinks, state=state)
+        recorder = Recorder(_open_journal(run), Redactor(secrets), sinks, state=state)
         return await _take_over(run, recorder, by, reason, workers)
     finally:
         lock.release()
+
+
+def _open_journal(run: Run) -> JournalWriter | UnwritableJournal:
+    """The undo must not depend on being written down."""
+    try:
+        return JournalWriter(run.directory, reserve=False)
+    except JournalError as error:
+        return UnwritableJournal(run.journal, error)
 
 
 def _is_run(run: Run) -> bool:

@@ -96,6 +96,7 @@ class Fault[P: msgspec.Struct](ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     parameters: ClassVar[dict[str, Parameter]] = {}
+    lasts: ClassVar[bool] = True  # until it is undone; False when the system is meant to mend it by itself
     plan_type: type[P]
 
     @abstractmethod

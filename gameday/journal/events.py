@@ -64,6 +64,7 @@ class FindingKind(StrEnum):
     NOT_RECOVERED = "not-recovered"
     RECOVERED_LATE = "recovered-late"
     ACTIVITY_FAILED = "activity-failed"
+    FAULT_VANISHED = "fault-vanished"  # it was gone before it was undone, so less was shown than was meant
     ALERT_MISSED = "alert-missed"
     ALERT_LATE = "alert-late"
     ALERT_UNEXPECTED = "alert-unexpected"

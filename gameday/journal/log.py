@@ -105,6 +105,23 @@ class JournalWriter:
             self._reserve.unlink(missing_ok=True)
 
 
+class UnwritableJournal:
+    """Stands for a journal that cannot be opened, where an undo must go on all the same: it takes nothing."""
+
+    is_spare = False
+
+    def __init__(self, path: Path, error: JournalError) -> None:
+        self.path = path
+        self._error = error
+
+    def append(self, event: AnyEvent, *, sync: bool = False) -> None:
+        """Raises JournalError, always."""
+        raise self._error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A line that could not be read: torn, damaged, or of a kind that a newer gameday wrote. `line` counts from 1."""

@@ -17,6 +17,7 @@ from gameday.engine.locks import LockHeldError
 from gameday.engine.recovery import recover, write_off
 from gameday.engine.runs import Run, RunLife, all_runs, unfinished_runs
 from gameday.journal.events import By, FaultWrittenOff, GuardianStarted, SessionEnded, UndoEnded, Verdict
+from gameday.journal.log import JournalError
 
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
 
@@ -186,3 +187,19 @@ def test_what_is_beyond_undoing_can_be_written_off(system: PretendSystem, runner
     assert unfinished_runs(system.root) == ()
     (event,) = events_of(run.directory, FaultWrittenOff)
     assert (event.author, event.reason) == ("@s", "the system is gone")
+
+
+def test_the_guardian_undoes_even_when_nothing_can_be_written(
+    system: PretendSystem, runner: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_arguments: object, **_keywords: object) -> None:
+        raise JournalError("cannot write the journal: Read-only file system")
+
+    wait_until(runner, "FaultInjected")
+    run = kill_both(system, runner)
+    size = run.journal.stat().st_size
+    monkeypatch.setattr("gameday.engine.recovery.JournalWriter", read_only)
+    state = asyncio.run(recover(run, By.GUARDIAN, "test"))
+    assert state.is_clean
+    assert system.broken == []
+    assert run.journal.stat().st_size == size

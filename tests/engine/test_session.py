@@ -279,6 +279,16 @@ def test_notes_and_aborts_come_from_other_terminals(system: PretendSystem) -> No
     assert system.broken == []
 
 
+def test_a_fault_that_something_else_ends_is_a_finding(system: PretendSystem) -> None:
+    def mend() -> None:
+        for name in system.broken:
+            (system.directory / name).write_text("well")
+
+    result = run(system, EXPERIMENT.replace("[1, 50%]", "1"), sinks=(When(injected, mend),))
+    assert result.verdict is Verdict.WEAKNESS
+    assert findings(result) == [FindingKind.FAULT_VANISHED]
+
+
 def test_a_sink_that_hangs_or_raises_changes_nothing(system: PretendSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gameday.engine.session._SINKS_DEADLINE_S", 0.2)
 

@@ -25,6 +25,7 @@ class Kill(Fault[ProcessPlan]):
     """Signals instances that are up. The supervisor restarts them; the undo waits until it has."""
 
     name = "process/kill"
+    lasts = False  # a supervisor starts what has died again
     summary = "end processes of the service; their supervisor starts them again"
     parameters: ClassVar = {
         "signal": Parameter(ParameterKind.CHOICE, "the signal that ends the process", default="KILL", choices=_SIGNALS)
