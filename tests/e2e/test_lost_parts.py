@@ -54,15 +54,16 @@ def test_prometheus_that_is_dead(desk: Desk, shop: Shop) -> None:
 def test_envoy_that_dies(desk: Desk, shop: Shop) -> None:
     path = desk.write(
         "experiments/short.yaml",
-        TWO_FAULTS.replace("hold: 60s", "hold: 2s").replace("blind-after: 3s", "blind-after: 20s"),
+        TWO_FAULTS.replace("hold: 60s", "hold: 7s").replace("blind-after: 3s", "blind-after: 20s"),
     )
     program = start(desk, shop, path)
     envoy = shop.pid("envoy")
     assert envoy
     os.kill(envoy, signal.SIGKILL)
-    # The fault died with Envoy; the undo waits until the new one says so, and that is no failure. The experiment has no
-    # hypothesis, so that nothing else could be found either.
-    assert program.end(30) == 0, program.said
+    # The fault died with Envoy, and that is said; the undo waits until the new Envoy confirms it, which is no failure.
+    assert program.end(40) == 1, program.said
+    found = [event["kind"] for event in desk.events("finding-raised") if event.get("weakness", True)]
+    assert found == ["fault-vanished"]
     shop.wait_whole()
     assert all(event["undone"] for event in desk.events("undo-ended"))
     assert desk.status_of("status") == 0
