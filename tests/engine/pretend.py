@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from gameday.spec.experiment import load_experiment
-
 from gameday.engine.preparation import SessionInput
 from gameday.journal.events import AnyEvent
 from gameday.journal.log import read_events
+from gameday.spec.experiment import load_experiment
 from gameday.spec.model import (
     AlertsConfig,
     Environment,
