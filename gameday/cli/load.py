@@ -118,11 +118,13 @@ def parse_path(path: Path, document: Mapping, project: Project | None) -> tuple[
         return game_day, game_day.experiments
     if is_experiment(document):
         return None, (parse_experiment(path, document, project, check_step),)
-    near = next(filter(None, (nearest(key, ("experiments", "method")) for key in document.entries)), None)
     expected = "an experiment (it has a `method`) or a game day (it has `experiments`)"
-    raise SpecError(
-        (Mistake(Location(path, document.line, document.column), "a file that is neither", expected, near),)
-    )
+    if path.name == PROJECT_FILE:
+        found, near = "the project's file", None
+    else:
+        near = next(filter(None, (nearest(key, ("experiments", "method")) for key in document.entries)), None)
+        found = "a file that is neither"
+    raise SpecError((Mistake(Location(path, document.line, document.column), found, expected, near),))
 
 
 def is_game_day(document: Mapping) -> bool:
