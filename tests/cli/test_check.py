@@ -139,7 +139,7 @@ def test_a_session(shop: Path) -> None:
     assert load_session(Path("experiments/gamedays/g.yaml"), "lab").environment.name == "lab"
     with pytest.raises(SpecError, match="no environment `stagin`"):
         load_session(Path("experiments/a.yaml"), "stagin")
-    with pytest.raises(SpecError, match="found a file that is neither"):
+    with pytest.raises(SpecError, match="found the project's file"):
         load_session(Path("gameday.yaml"))
     with pytest.raises(SpecError, match="found a directory"):
         load_session(Path("experiments"))
