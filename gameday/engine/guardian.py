@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -56,9 +56,17 @@ class Guardian:
 
     @classmethod
     async def start(
-        cls, run: Run, faults: Iterable[str], *, chaos_toolkit: bool, secrets: tuple[str, ...], locks: tuple[int, ...]
+        cls,
+        run: Run,
+        faults: Iterable[str],
+        *,
+        chaos_toolkit: bool,
+        secrets: tuple[str, ...],
+        locks: tuple[int, ...],
+        lost: Callable[[], None],
     ) -> "Guardian":
-        """Start it and wait until it watches. `locks` are inherited and held until it ends. Raises GuardianError."""
+        """Start it and wait until it watches. `locks` are inherited and held until it ends; `lost` is called when it is
+        gone before it was dismissed. Raises GuardianError."""
         read, write = os.pipe()
         with (run.directory / "guardian.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds, before anything is watched
@@ -85,12 +93,7 @@ class Guardian:
             process.kill()
             process.wait()
             raise GuardianError(f"the guardian did not start; see {run.directory / 'guardian.log'}")
-        return cls(process, write, asyncio.create_task(_beat(write)))
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it still watches."""
-        return self._process.poll() is None
+        return cls(process, write, asyncio.create_task(_beat(write, lost)))
 
     def dismiss(self) -> None:
         """The run is over and clean, or is handed over on purpose by ending without this."""
@@ -104,11 +107,13 @@ class Guardian:
             self._process.wait(5)
 
 
-async def _beat(pipe: int) -> None:
-    with contextlib.suppress(OSError):  # the guardian is gone; `is_alive` says so
+async def _beat(pipe: int, lost: Callable[[], None]) -> None:
+    try:
         while True:
             os.write(pipe, _BEAT)
             await asyncio.sleep(BEAT_S)
+    except OSError:
+        lost()
 
 
 def _watch(pipe: int, for_s: float = float("inf")) -> str | None:

@@ -235,6 +235,7 @@ class _Session:
             chaos_toolkit=uses_chaos_toolkit(session.experiments),
             secrets=self._secrets,
             locks=self._locks.descriptors,
+            lost=lambda: self._abort.ask("failure", "the guardian is gone, and nothing may be in place without one"),
         )
         try:
             self._guardian, _ = await asyncio.gather(guardian, self._workers.start())
@@ -277,8 +278,6 @@ class _Session:
         )
         verdicts: list[Verdict] = []
         for item in self._prepared:
-            if self._guardian and not self._guardian.is_alive:
-                self._abort.ask("failure", "the guardian is gone; nothing is injected without one")
             if self._abort.request:
                 break
             self._experiment = item.index

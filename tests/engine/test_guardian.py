@@ -16,7 +16,15 @@ from gameday.common.processes import ref_of
 from gameday.engine.locks import LockHeldError
 from gameday.engine.recovery import recover, write_off
 from gameday.engine.runs import Run, RunLife, all_runs, unfinished_runs
-from gameday.journal.events import By, FaultWrittenOff, GuardianStarted, SessionEnded, UndoEnded, Verdict
+from gameday.journal.events import (
+    AbortRequested,
+    By,
+    FaultWrittenOff,
+    GuardianStarted,
+    SessionEnded,
+    UndoEnded,
+    Verdict,
+)
 from gameday.journal.log import JournalError
 
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
@@ -88,6 +96,15 @@ def test_the_guardian_hears_no_signals(system: PretendSystem, runner: subprocess
     runner.kill()
     wait_for_end(system)
     assert system.broken == []
+
+
+def test_a_run_does_not_go_on_without_its_guardian(system: PretendSystem, runner: subprocess.Popen[str]) -> None:
+    wait_until(runner, "FaultInjected")
+    (run,) = all_runs(system.root)
+    os.kill(int((run.directory / "guardian.lock").read_text().split()[1]), signal.SIGKILL)
+    assert runner.wait(20) == 4
+    assert system.broken == []
+    assert "guardian is gone" in events_of(run.directory, AbortRequested)[0].reason
 
 
 def test_a_runner_killed_before_the_injection_leaves_nothing(
