@@ -151,7 +151,7 @@ def be_session(root: Path, wanted: str, way: Way) -> int:
         append(writer, event, sync=sync)
         strike_at(Point(kind, seen[kind], "after"))
 
-    JournalWriter.append = append_or_die  # type: ignore[method-assign]
+    JournalWriter.append = append_or_die  # type: ignore[method-assign, assignment]
     system = PretendSystem(root, create=False)
     return asyncio.run(run_session(system.session(FIRST, SECOND), [])).verdict.exit_code
 
