@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ from gameday.journal.state import RunState
 
 _QUEUE_EVENTS = 20_000
 _MAX_UNWRITTEN = 100_000
+_OURS = frozenset({"fault", "fault_id"})  # what an undo finds its fault by
 
 
 class Sink(Protocol):
@@ -132,14 +134,16 @@ class Recorder:
 
     def _without_secrets(self, event: AnyEvent) -> AnyEvent:
         text = msgspec.json.encode(event).decode()
-        redacted = self._redact(text)
-        if redacted == text:
+        if self._redact(text) == text:
             return event
         plan = getattr(event, "plan", None)
         if plan is not None and self._redact(bytes(plan).decode()) != bytes(plan).decode():
             raise SecretInPlanError("the plan of this fault holds a secret and cannot be written to the journal")
-        event_again: AnyEvent = msgspec.json.decode(redacted, type=AnyEvent)
-        return event_again
+        return _redacted(event, self._redact)
+
+    def learn_secrets(self, secrets: Iterable[str]) -> None:
+        """Keep these values, too, out of what is written from now on."""
+        self._redact.add(secrets)
 
     def _flush_unwritten(self) -> None:
         while self._unwritten:
@@ -162,3 +166,22 @@ class Recorder:
         self._sinks.clear()
         self.report_sink_failures()
         self._writer.close()
+
+
+def _redacted[T](value: T, redact: Redactor) -> T:
+    """The same, with every text in it redacted; what is none of the user's words, and numbers, stay as they are.
+
+    Not done on the JSON text: a secret that is also a key, a kind of event or the digits of a time would make it
+    unreadable, and the fault in it could no longer be undone.
+    """
+    changed: object = value
+    if isinstance(value, msgspec.Struct):
+        texts = {name: getattr(value, name) for name in value.__struct_fields__ if name not in _OURS}
+        changed = msgspec.structs.replace(value, **{name: _redacted(item, redact) for name, item in texts.items()})
+    elif isinstance(value, str) and not isinstance(value, Enum):
+        changed = redact(value)
+    elif isinstance(value, tuple):
+        changed = tuple(_redacted(item, redact) for item in value)
+    elif isinstance(value, dict):
+        changed = {_redacted(key, redact): _redacted(item, redact) for key, item in value.items()}
+    return changed  # type: ignore[return-value]

@@ -201,3 +201,13 @@ def test_session_started_round_trips(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path)
     writer.append(started())
     assert list(read_events(tmp_path)) == [started()]
+
+
+def test_a_secret_that_looks_like_the_journal_does_not_damage_it(tmp_path: Path) -> None:
+    recorder = Recorder(JournalWriter(tmp_path), Redactor(["note-added", "text", "0.0.0"]))
+    recorder.record(note("the text is secret"))
+    recorder.record(planned("0.0.0"))
+    first, second = read_events(tmp_path)
+    assert first == note(f"the {MASK} is secret")
+    assert isinstance(second, FaultPlanned)
+    assert second.fault_id == "0.0.0"
