@@ -4,6 +4,7 @@ The runner, the guardian and `gameday recover` all come here.
 """
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.chaostoolkit.variables import known_secrets
 from gameday.common.json import JsonObject
 from gameday.engine.activities import perform
 from gameday.engine.jobs import Job, JobKind, JobResult
@@ -129,7 +131,12 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
             RollbacksEnded(at=recorder.now(), experiment=experiment, failed=(f"{path.name}: {error}",), by=by)
         )
         return False
+    # `recover` was told none, and what a rollback says may hold them.
+    recorder.learn_secrets(known_secrets(rollbacks.configuration, rollbacks.secrets))
     for definition in rollbacks.activities:
+        if not workers.is_alive:
+            with contextlib.suppress(WorkersError):
+                await workers.restart()
         name = str(definition.get("name", "rollback"))
         started = ActivityStarted(
             at=recorder.now(),
@@ -147,5 +154,6 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
             failed.append(name)
     # A rollback that failed has had its turn; it is a failure that is said, not a debt that `recover` could pay.
     recorder.record(RollbacksEnded(at=recorder.now(), experiment=experiment, failed=tuple(failed), by=by), sync=True)
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
     return not failed

@@ -97,7 +97,7 @@ class Workers:
 
         Never raises for what the child does. Raises WorkersError when no child can be had.
         """
-        if self._control is None or self._listener is None or self._listener.done():
+        if self._control is None or not self.is_alive:
             raise WorkersError("the process that runs faults is gone")
         ours, theirs = socket.socketpair()
         output_read, output_write = os.pipe()
@@ -176,6 +176,11 @@ class Workers:
     def is_started(self) -> bool:
         """Whether the zygote has been started."""
         return self._process is not None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether children can be had of it, as far as is known."""
+        return self._listener is not None and not self._listener.done()
 
     def abandon(self) -> None:
         """Let the zygote go by itself: it does when it sees the socket close."""
