@@ -1,5 +1,6 @@
 """Judges samples against conditions: did it hold, was it broken, or could nobody tell. Pure; no clock, no I/O."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,20 @@ class Sample:
     readings: Mapping[str, Reading]
 
 
+def is_readable(reading: Reading | None) -> bool:
+    """Whether there is a number in it: a source may forget a signal, or say of a NaN that all is well."""
+    return (
+        reading is not None
+        and reading.state is ReadingState.OK
+        and reading.value is not None
+        and not math.isnan(reading.value)
+    )
+
+
 def value_of(condition: Condition, sample: Sample, baseline: Mapping[str, float]) -> float | None:
     """What the condition compares: the value, or its relative change; None when it cannot be told."""
     reading = sample.readings.get(str(condition.signal))
-    if reading is None or reading.state is not ReadingState.OK or reading.value is None:
+    if not is_readable(reading) or reading is None or reading.value is None:
         return None
     if not condition.relative:
         return reading.value
@@ -35,7 +46,7 @@ def baseline_of(samples: Sequence[Sample]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for sample in samples:
         for name, reading in sample.readings.items():
-            if reading.state is ReadingState.OK and reading.value is not None:
+            if reading.value is not None and is_readable(reading):
                 values.setdefault(name, []).append(reading.value)
     return {name: statistics.median(found) for name, found in values.items()}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from gameday.coverage import AlertSource, AlertWatch, Evidence
 from gameday.engine.abort import Abort
-from gameday.engine.judge import Sample, Streak, value_of
+from gameday.engine.judge import Sample, Streak, is_readable, value_of
 from gameday.engine.recorder import Recorder
 from gameday.journal.events import AlertObserved, AlertState, GuardTripped, Reading, ReadingState, SignalsSampled
 from gameday.signals import Query, SignalSource
@@ -114,7 +114,8 @@ class Monitor:
     async def _sample(self) -> None:
         assert self._source is not None
         try:
-            async with asyncio.timeout(_SOURCE_DEADLINE_S):
+            # One that hangs for longer than we may be blind must not keep the guard from saying so.
+            async with asyncio.timeout(min(_SOURCE_DEADLINE_S, self._experiment.timing.blind_after_s)):
                 readings = await self._source.read(self._queries)
         except TimeoutError:
             readings = tuple(
@@ -140,12 +141,14 @@ class Monitor:
             if lasted and lasted >= condition.for_s:
                 detail = f"{condition.signal} was {condition.text} for {lasted:.1f} s"
                 self._trip("abort-when", str(condition.signal), detail)
-        for name, reading in sample.readings.items():
-            if reading.state is ReadingState.OK:
+        for name in (str(query.signal) for query in self._queries):
+            reading = sample.readings.get(name)
+            if is_readable(reading):
                 self._read_at[name] = sample.at
             dark = sample.at - self._read_at.setdefault(name, self._armed_at)
             if dark >= self._experiment.timing.blind_after_s:
-                why = f"{reading.state}: {reading.detail}" if reading.detail else str(reading.state)
+                why = "no number came" if reading is None or reading.state is ReadingState.OK else str(reading.state)
+                why += f": {reading.detail}" if reading and reading.detail else ""
                 self._trip("blind", name, f"{name} could not be read for {dark:.1f} s ({why})")
 
     def _trip(self, cause: str, subject: str, detail: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from gameday.coverage import Finding
 from gameday.engine.context import Context
-from gameday.engine.judge import Sample, all_hold, baseline_of, judge_condition
+from gameday.engine.judge import Sample, Streak, all_hold, baseline_of, judge_condition, value_of
 from gameday.journal.events import (
     BaselineRecorded,
     FindingKind,
@@ -51,10 +51,27 @@ class SteadyState:
         wrong = [say(judgement) for judgement in judgements if judgement.outcome is not Outcome.HELD]
         wrong += [
             f"{condition.signal} has no baseline to compare with"
-            for condition in context.experiment.hypothesis.conditions
+            for condition in (*context.experiment.hypothesis.conditions, *context.experiment.abort_when)
             if condition.relative and not monitor.baseline.get(str(condition.signal))
         ]
+        wrong += self._unguarded(samples)
         return f"the steady state does not hold before anything is injected: {', '.join(wrong)}" if wrong else None
+
+    def _unguarded(self, samples: Sequence[Sample]) -> list[str]:
+        """Why the guard could not do its work: it sees nothing, or would trip at once."""
+        wrong = []
+        baseline = self._context.monitor.baseline
+        for condition in self._context.experiment.abort_when:
+            streak = Streak(self._context.experiment.timing.interval_s)
+            lasted = 0.0
+            for sample in samples:
+                value = value_of(condition, sample, baseline)
+                lasted = streak.feed(sample.at, None if value is None else condition.holds_for(value))
+            if not condition.relative and str(condition.signal) not in baseline:
+                wrong.append(f"{condition.signal} of abort-when could not be read")
+            elif lasted and lasted >= condition.for_s:
+                wrong.append(f"abort-when holds already: {condition.signal} is {condition.text}")
+        return wrong
 
     async def judge(
         self, samples: Sequence[Sample], when: str, *, step: int | None = None, stage: int | None = None
