@@ -11,9 +11,18 @@ from gameday.journal.events import ActivityEnded, ActivityStarted
 
 
 async def perform(
-    recorder: Recorder, workers: Workers, request: ActivityRequest, started: ActivityStarted, timeout_s: float
+    recorder: Recorder,
+    workers: Workers,
+    request: ActivityRequest,
+    started: ActivityStarted,
+    timeout_s: float,
+    *,
+    restart: bool = False,
 ) -> ActivityEnded:
-    """Run it and say how it ended. Cancelled, its child is killed and that is written down before this raises."""
+    """Run it and say how it ended. Cancelled, its child is killed and that is written down before this raises.
+
+    With `restart`, workers that are gone are started again, with the end of all their children: for a rollback.
+    """
     recorder.record(started)
     began = time.monotonic()
 
@@ -22,8 +31,15 @@ async def perform(
         recorder.record(event)
         return event
 
+    job = Job(kind=JobKind.ACTIVITY, activity=request)
     try:
-        result = await workers.run(Job(kind=JobKind.ACTIVITY, activity=request), timeout_s)
+        try:
+            result = await workers.run(job, timeout_s)
+        except WorkersError:
+            if not restart:
+                raise
+            await workers.restart()  # no child could be had, so nothing has been done yet
+            result = await workers.run(job, timeout_s)
     except WorkersError as error:
         result = JobResult(error=str(error))
     except asyncio.CancelledError:

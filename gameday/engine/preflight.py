@@ -11,7 +11,7 @@ from gameday.engine.context import PreparedExperiment
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
 from gameday.engine.method import PLAN_TIMEOUT_S, fault_request
 from gameday.engine.runs import unfinished_runs
-from gameday.engine.workers import Workers
+from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.base import System
 from gameday.journal.events import AlertRuleInfo, CheckOutcome, ReadingState, RunbookInfo
 from gameday.signals import SignalSource
@@ -105,7 +105,10 @@ async def plan_stages(
         for stage, radius in enumerate(step.ladder):
             request = fault_request(step, radius, prepared.arguments[number], (), seed + stage)
             job = Job(kind=JobKind.PLAN, fault=step.fault, request=request, system=system)
-            result = await workers.run(job, PLAN_TIMEOUT_S)
+            try:
+                result = await workers.run(job, PLAN_TIMEOUT_S)
+            except WorkersError as error:
+                result = JobResult(error=str(error))
             stages.append(PlannedStage(prepared.index, number, stage, str(radius), result))
     return tuple(stages)
 

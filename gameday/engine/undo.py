@@ -17,7 +17,7 @@ from gameday.common.json import JsonObject
 from gameday.engine.activities import perform
 from gameday.engine.jobs import Job, JobKind, JobResult
 from gameday.engine.recorder import Recorder
-from gameday.engine.workers import Workers, WorkersError
+from gameday.engine.workers import Workers
 from gameday.journal.events import (
     ActivityStarted,
     By,
@@ -92,11 +92,11 @@ async def undo_all(
 async def _attempt(workers: Workers, fault: FaultPlanned) -> JobResult:
     try:
         return await workers.run(Job(kind=JobKind.UNDO, fault=fault.fault, plan=fault.plan), ATTEMPT_TIMEOUT_S)
-    except WorkersError as error:
+    except Exception as error:  # noqa: BLE001 - out of descriptors, say: whatever it is, the next attempt must come
         # The warm process is gone (killed, perhaps); undo must not depend on it.
         try:
             await workers.restart()
-        except WorkersError:
+        except Exception:  # noqa: BLE001
             return JobResult(error=str(error))
         return JobResult(error=f"{error}; it was started again")
 
@@ -134,9 +134,6 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
     # `recover` was told none, and what a rollback says may hold them.
     recorder.learn_secrets(known_secrets(rollbacks.configuration, rollbacks.secrets))
     for definition in rollbacks.activities:
-        if not workers.is_alive:
-            with contextlib.suppress(WorkersError):
-                await workers.restart()
         name = str(definition.get("name", "rollback"))
         started = ActivityStarted(
             at=recorder.now(),
@@ -149,7 +146,7 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         request = ActivityRequest(
             definition=definition, configuration=rollbacks.configuration, secrets=rollbacks.secrets, tolerance=False
         )
-        ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S)
+        ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S, restart=True)
         if ended.status != "succeeded":
             failed.append(name)
     # A rollback that failed has had its turn; it is a failure that is said, not a debt that `recover` could pay.

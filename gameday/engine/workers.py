@@ -97,7 +97,7 @@ class Workers:
 
         Never raises for what the child does. Raises WorkersError when no child can be had.
         """
-        if self._control is None or not self.is_alive:
+        if self._control is None or self._listener is None or self._listener.done():
             raise WorkersError("the process that runs faults is gone")
         ours, theirs = socket.socketpair()
         output_read, output_write = os.pipe()
@@ -123,10 +123,14 @@ class Workers:
                         self._started[pid] = reference
                     await loop.sock_sendall(ours, framed(encode(_with_marks(job, self._marks))))
                     return await self._result(ours, pid, tail)
-            except TimeoutError:
+            except TimeoutError as error:
+                if not pid:
+                    raise WorkersError("the process that runs faults does not answer") from error
                 await self._kill(pid)
                 return JobResult(error=f"timed out after {timeout_s:g} s and was killed", killed=True)
-            except (EOFError, OSError):
+            except (EOFError, OSError) as error:
+                if not pid:
+                    raise WorkersError("the process that runs faults is gone") from error
                 return JobResult(error="the child ended before it began", killed=True)
             except asyncio.CancelledError:
                 await self._kill(pid)
@@ -176,11 +180,6 @@ class Workers:
     def is_started(self) -> bool:
         """Whether the zygote has been started."""
         return self._process is not None
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether children can be had of it, as far as is known."""
-        return self._listener is not None and not self._listener.done()
 
     def abandon(self) -> None:
         """Let the zygote go by itself: it does when it sees the socket close."""
