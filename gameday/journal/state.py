@@ -29,7 +29,8 @@ class RunState:
     phase: PhaseEntered | None = None
     faults: dict[str, FaultPlanned] = field(default_factory=dict)  # not undone, in the order of injection
     undo_failed: dict[str, UndoEnded] = field(default_factory=dict)  # the last word on a fault that is still open
-    rollbacks: list[int] = field(default_factory=list)  # experiments whose rollbacks have yet to run
+    rollbacks: dict[int, RollbacksArmed] = field(default_factory=dict)  # by experiment: those not all done
+    rollbacks_failed: dict[int, tuple[str, ...]] = field(default_factory=dict)  # of these, which failed when they ran
     abort: AbortRequested | None = None
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     weaknesses: int = 0
@@ -51,10 +52,13 @@ class RunState:
             case UndoEnded():
                 self.undo_failed[event.fault_id] = event
             case RollbacksArmed():
-                self.rollbacks.append(event.experiment)
+                self.rollbacks[event.experiment] = event
+                self.rollbacks_failed.pop(event.experiment, None)
+            case RollbacksEnded(left=True):
+                self.rollbacks_failed[event.experiment] = event.failed
             case RollbacksEnded():
-                if event.experiment in self.rollbacks:
-                    self.rollbacks.remove(event.experiment)
+                self.rollbacks.pop(event.experiment, None)
+                self.rollbacks_failed.pop(event.experiment, None)
             case ActivityStarted():
                 self.activities += 1
             case AbortRequested():
