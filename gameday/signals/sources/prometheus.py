@@ -11,7 +11,6 @@ that differs from ours does no harm.
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 from yarl import URL
@@ -47,8 +46,7 @@ _vector = msgspec.json.Decoder(tuple[_Series, ...])
 _scalar = msgspec.json.Decoder(tuple[float, str])
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
+class _Result(msgspec.Struct, frozen=True):
     """What came of one expression, unscaled."""
 
     state: ReadingState
