@@ -22,6 +22,7 @@ class Loopback:
     url: str
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    close: Callable[[], None] = lambda: None  # hang up on everybody, and listen no more; from any thread
 
 
 def answer(body: object, status: int = 200, headers: str = "") -> bytes:
@@ -60,9 +61,15 @@ async def serve(respond: Respond) -> AsyncIterator[Loopback]:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     loopback.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield loopback
-    finally:
+    loop = asyncio.get_running_loop()
+
+    def close() -> None:
         server.close()
         for writer in writers:
             writer.close()
+
+    loopback.close = lambda: (loop.call_soon_threadsafe(close), None)[1]
+    try:
+        yield loopback
+    finally:
+        close()

@@ -22,13 +22,15 @@ _LOGGERS = ("chaostoolkit", "chaostoolkit-lib", "logzero")
 class ActivityRequest(msgspec.Struct, frozen=True):
     """An activity as its author wrote it, with the experiment's `configuration` and `secrets` as written.
 
-    With `tolerance`, the output is judged by the definition's tolerance.
+    With `tolerance`, the output is judged by the definition's tolerance. With `strict`, a process that exits with
+    another status than 0, and an HTTP status of 400 or more, are failures; the Chaos Toolkit takes both for an output.
     """
 
     definition: JsonObject
     configuration: JsonObject
     secrets: JsonObject
     tolerance: bool = False
+    strict: bool = False
 
 
 class ActivityOutcome(msgspec.Struct, frozen=True):
@@ -98,8 +100,21 @@ def _run(request: ActivityRequest, masker: Masker) -> tuple[str, bool | None]:
     chaoslib.activity.ensure_activity_is_valid(definition)
     configuration, secrets = _load(request.configuration, request.secrets, masker)
     value = chaoslib.activity.run_activity(definition, configuration, secrets)
+    if request.strict:
+        _ensure_success(definition, value)
     met = _judge(definition, value, configuration, secrets) if request.tolerance else None
     return masker.json(value), met
+
+
+def _ensure_success(definition: dict[str, Any], value: object) -> None:
+    """Raises _FailedError when the program or the server says that it has failed."""
+    status = value.get("status") if isinstance(value, dict) else None
+    match definition["provider"]["type"]:
+        case "process" if status not in (0, None):
+            said = str(value.get("stderr") or value.get("stdout") or "") if isinstance(value, dict) else ""
+            raise _FailedError(f"it exited with status {status}: {said.strip()[-400:]}".rstrip(": "))
+        case "http" if isinstance(status, int) and status >= 400:
+            raise _FailedError(f"it was answered with HTTP status {status}")
 
 
 def _load(

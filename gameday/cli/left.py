@@ -1,5 +1,6 @@
 """Says what a run has left behind and how to remove it by hand; the last lines that a person reads."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -26,8 +27,13 @@ def say_what_is_left(directory: Path) -> bool:
         for what in failed.left if failed else ():
             say(f"    still so: {what}")
         say(f"    by hand:  {fault.by_hand}")
-    for experiment in state.rollbacks:
+    for experiment, armed in state.rollbacks.items():
         title = state.session.experiments[experiment].title if state.session else str(experiment)
-        say(f"  the rollbacks of “{title}” have not run")
+        tried = state.rollbacks_failed.get(experiment)
+        say(f"  rollbacks of “{title}” that {'have not run' if tried is None else 'failed'}:")
+        for name, command in zip_longest(armed.activities, armed.by_hand, fillvalue=""):
+            if tried is None or name in tried:
+                say(f"    {name}")
+                say(f"      by hand:  {command or 'see the experiment'}")
     say(f"Try again with `gameday recover {run.name}`. If what it was in no longer exists: `--write-off REASON`.")
     return True

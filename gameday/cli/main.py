@@ -15,6 +15,7 @@ VERBS = {
     "run": "Run an experiment or a game day.",
     "status": "Show runs that live, and what dead ones left.",
     "abort": "End a run and undo its faults.",
+    "stop": "End every run, and let none start until --release.",
     "recover": "Undo whatever a dead run left.",
     "note": "Add a note to a run.",
     "report": "Render a run's report again.",

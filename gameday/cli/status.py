@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import click
 
@@ -16,8 +17,11 @@ from gameday.cli.session import project_root
 def command(everything: bool, as_json: bool) -> None:
     """Show runs that live and what dead ones left. Exit 5 when something is left behind, else 0."""
     from gameday.engine.runs import RunLife, all_runs
+    from gameday.engine.stop_switch import switch_of
     from gameday.journal.log import JournalError
+    from gameday.spec.project import read_project
 
+    stopped = switch_of(read_project(Path.cwd())[0]).reason()
     rows: list[dict[str, str | int | float | None]] = []
     left = False
     for run in all_runs(project_root()):
@@ -49,6 +53,8 @@ def command(everything: bool, as_json: bool) -> None:
     else:
         for row in rows:
             say(_line(row))
+    if stopped:
+        say(f"No run starts: {stopped}; `gameday stop --release` ends that.")
     sys.exit(5 if left else 0)
 
 

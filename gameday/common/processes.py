@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+_PR_SET_CHILD_SUBREAPER = 36
 _HAS_PROC = Path("/proc/self/stat").exists()  # Linux; elsewhere ps(1) is asked
 
 
@@ -86,10 +87,60 @@ def send_signal(ref: ProcessRef, number: signal.Signals) -> bool:
     return False
 
 
-def kill_group(ref: ProcessRef) -> None:
-    """SIGKILL the process group that `ref` leads. Nothing happens when its pid now belongs to another process."""
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own, so that none gets out of sight of `kill_family`.
+
+    PR_SET_CHILD_SUBREAPER of prctl(2), Linux; elsewhere nothing happens.
+    """
+    if _HAS_PROC:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _descendants_of(pid: int) -> tuple[ProcessRef, ...]:
+    """The processes below it, as far as their parents live and the kernel tells (Linux, CONFIG_PROC_CHILDREN)."""
+    found: dict[int, ProcessRef] = {}
+    waiting = [pid]
+    while waiting:
+        children: list[int] = []
+        for path in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            with contextlib.suppress(OSError, ValueError):
+                children += map(int, path.read_text().split())
+        for child in children:
+            if child not in found and (ref := ref_of(child)):
+                found[child] = ref
+                waiting.append(child)
+    return tuple(found.values())
+
+
+def group_of(leader: int) -> tuple[ProcessRef, ...]:
+    """The living members of a process group, its leader left out (Linux)."""
+    try:
+        os.killpg(leader, 0)  # mostly it is empty, and then there is no need to look at every process
+    except (ProcessLookupError, PermissionError):
+        return ()
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        stat = _read_stat(int(path.name))
+        if stat and int(path.name) != leader and int(stat[2]) == leader and stat[0] not in "ZX":  # proc(5): pgrp, state
+            found.append(ProcessRef(int(path.name), stat[19]))
+    return tuple(found)
+
+
+def kill_family(ref: ProcessRef) -> None:
+    """SIGKILL the process group that `ref` leads, and its descendants that have left the group, a daemon's way.
+
+    Nothing happens when the pid now belongs to another process.
+    """
     now = ref_of(ref.pid)
-    # A leader that is gone may leave members behind; its group id cannot be reused while they live.
-    if now is None or now == ref:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(ref.pid, signal.SIGKILL)
+    if now not in (None, ref):
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if now is not None:
+            os.killpg(ref.pid, signal.SIGSTOP)  # nobody is born while we count
+            for descendant in _descendants_of(ref.pid):
+                with contextlib.suppress(PermissionError):
+                    send_signal(descendant, signal.SIGKILL)
+        # A leader that is gone may leave members behind; its group id cannot be reused while they live.
+        os.killpg(ref.pid, signal.SIGKILL)

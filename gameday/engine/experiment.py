@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gameday.chaostoolkit.by_hand import by_hand
 from gameday.common.files import write_atomically
 from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks
 from gameday.engine.abort import AbortedError
@@ -97,7 +98,13 @@ class ExperimentRunner:
             path = Rollbacks.path(context.tools.run.directory, context.index)
             write_atomically(path, msgspec.json.encode(content))
             context.tools.recorder.record_or_raise(
-                RollbacksArmed(at=context.now(), experiment=context.index, activities=names), sync=True
+                RollbacksArmed(
+                    at=context.now(),
+                    experiment=context.index,
+                    activities=names,
+                    by_hand=tuple(map(by_hand, definitions)),
+                ),
+                sync=True,
             )
         except (OSError, JournalError) as error:
             return f"the rollbacks cannot be written to disk: {error}"

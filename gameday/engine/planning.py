@@ -16,10 +16,12 @@ from gameday.engine.preflight import (
     check_signals,
     check_sources,
     check_stages,
+    check_stop_switch,
     open_and_read_rules,
     plan_stages,
 )
 from gameday.engine.preparation import SessionInput, faults_of, prepare
+from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers
 from gameday.faults.base import System
 from gameday.signals import open_source
@@ -40,7 +42,9 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
     """
     prepared = prepare(session, now)
     environment = session.environment
-    checks: list[Check] = [*check_others(session.project.root), check_hours(environment.policy.hours, now)]
+    checks: list[Check] = [*check_others(session.project.root)]
+    checks.append(check_stop_switch(await _stopped(session)))
+    checks.append(check_hours(environment.policy.hours, now))
     stages: list[PlannedStage] = []
     source = open_source(environment.signals) if environment.signals else None
     alerts, rules, problems = await open_and_read_rules(environment)
@@ -62,3 +66,12 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
             if opened is not None:
                 await opened.close()
     return SessionPlan(prepared, tuple(stages), tuple(checks))
+
+
+async def _stopped(session: SessionInput) -> str | None:
+    watch = SwitchWatch(switch_of(session.project))
+    watch.start()
+    try:
+        return await watch.first_look()
+    finally:
+        watch.close()

@@ -49,12 +49,20 @@ def check_hours(hours: Hours | None, now: datetime) -> Check:
     return Check("hours", CheckOutcome.OK if inside else CheckOutcome.FAILURE, detail)
 
 
+def check_stop_switch(reason: str | None) -> Check:
+    """Whether somebody has said that nothing may run."""
+    if reason is None:
+        return Check("stop switch", CheckOutcome.OK, "released")
+    return Check("stop switch", CheckOutcome.FAILURE, f"{reason}; `gameday stop --release` lets runs start again")
+
+
 def check_others(root: Path, own: str = "") -> tuple[Check, ...]:
     """No earlier run of the project may have left anything in place. `own` is the name of the run that asks."""
     checks = []
     for run, state in unfinished_runs(root):
         if run.name != own:
-            left = ", ".join(fault.description or fault.fault for fault in state.faults.values()) or "rollbacks"
+            names = [fault.description or fault.fault for fault in state.faults.values()]
+            left = ", ".join(names + ["rollbacks"] * bool(state.rollbacks))
             detail = f"run {run.name} left {left}: undo it first, with `gameday recover {run.name}`"
             checks.append(Check("earlier runs", CheckOutcome.FAILURE, detail))
     return tuple(checks) or (Check("earlier runs", CheckOutcome.OK, "left nothing behind"),)

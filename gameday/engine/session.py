@@ -28,12 +28,14 @@ from gameday.engine.preflight import (
     check_signals,
     check_sources,
     check_stages,
+    check_stop_switch,
     open_and_read_rules,
     plan_stages,
 )
 from gameday.engine.preparation import SessionInput, faults_of, prepare, secrets_of, services_of, uses_chaos_toolkit
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
+from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.base import System
 from gameday.journal.events import (
@@ -109,6 +111,8 @@ class _Session:
         self._now = self._recorder.now
         environment = session.environment
         self._system = System(inventory=environment.inventory)
+        self._switch = SwitchWatch(switch_of(session.project))
+        self._may_run = False  # the stop switch let it start
         self._locks = ServiceLocks(session.project.root / ".gameday" / "locks", environment.name)
         self._workers = Workers(
             run.directory, faults_of(session.experiments), chaos_toolkit=uses_chaos_toolkit(session.experiments)
@@ -125,6 +129,7 @@ class _Session:
         self._abort.ask("journal", reason)
 
     async def run(self) -> SessionResult:
+        self._switch.start()
         inbox = asyncio.create_task(self._read_inbox())
         inbox.add_done_callback(self._inbox_ended)
         self._hear_signals()
@@ -133,6 +138,7 @@ class _Session:
             verdict, reason = await self._phases()
         finally:
             inbox.cancel()
+            self._switch.close()
             self._workers.close()
             for source in (self._source, self._alerts):
                 if source is not None:
@@ -206,6 +212,9 @@ class _Session:
                     failures.append(f"{check.name}: {check.detail}")
 
         note(*check_others(self._session.project.root, self._run.name), self._lock_services())
+        stopped = await self._switch.first_look()
+        self._may_run = stopped is None
+        note(check_stop_switch(stopped))
         note(check_hours(self._session.environment.policy.hours, datetime.now(UTC)))
         if not failures:
             note(await self._start_helpers())
@@ -342,6 +351,8 @@ class _Session:
 
     async def _read_inbox(self) -> None:
         while True:
+            if self._may_run and (reason := self._switch.reason):
+                self._abort.ask("stop-switch", reason, experiment=self._experiment)
             for message in self._run.receive():
                 match message.kind:
                     case MessageKind.ABORT:

@@ -12,6 +12,7 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.variables import known_secrets
+from gameday.common.files import write_atomically
 from gameday.common.json import JsonObject
 from gameday.engine.activities import perform
 from gameday.engine.jobs import Job, JobKind, JobResult
@@ -21,6 +22,7 @@ from gameday.journal.events import (
     ActivityStarted,
     By,
     FaultPlanned,
+    NoteAdded,
     RollbacksEnded,
     UndoEnded,
     UndoStarted,
@@ -119,36 +121,55 @@ def _record_end(recorder: Recorder, item: _Open, by: By) -> None:
 
 
 async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, experiment: int, by: By) -> bool:
-    """Run an experiment's armed rollbacks, each of them whatever becomes of the others. Whether all succeeded."""
-    failed = []
+    """Run an experiment's armed rollbacks, each of them whatever becomes of the others. Whether all succeeded.
+
+    Those that fail are not tried again here, for nobody says that they may run twice; they stay on disk for `recover`,
+    which is asked for by a person.
+    """
     path = Rollbacks.path(directory, experiment)
     try:
         rollbacks = msgspec.json.decode(path.read_bytes(), type=Rollbacks)
     except (OSError, msgspec.MsgspecError) as error:
+        names = recorder.state.rollbacks[experiment].activities
+        recorder.record(NoteAdded(at=recorder.now(), author=by, text=f"{path.name}: {error}", experiment=experiment))
         recorder.record(
-            RollbacksEnded(at=recorder.now(), experiment=experiment, failed=(f"{path.name}: {error}",), by=by)
+            RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=by, left=True), sync=True
         )
         return False
     # `recover` was told none, and what a rollback says may hold them.
     recorder.learn_secrets(known_secrets(rollbacks.configuration, rollbacks.secrets))
+    failed = []
     for definition in rollbacks.activities:
-        name = str(definition.get("name", "rollback"))
         started = ActivityStarted(
             at=recorder.now(),
             experiment=experiment,
             activity=recorder.state.activities,
-            name=name,
+            name=_name(definition),
             kind="action",
             section="rollback",
         )
         request = ActivityRequest(
-            definition=definition, configuration=rollbacks.configuration, secrets=rollbacks.secrets, tolerance=False
+            definition=definition,
+            configuration=rollbacks.configuration,
+            secrets=rollbacks.secrets,
+            strict=True,  # what a rollback was to undo is taken for undone only when nobody says otherwise
         )
         ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S, restart=True)
         if ended.status != "succeeded":
-            failed.append(name)
-    # A rollback that failed has had its turn; it is a failure that is said, not a debt that `recover` could pay.
-    recorder.record(RollbacksEnded(at=recorder.now(), experiment=experiment, failed=tuple(failed), by=by), sync=True)
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+            failed.append(definition)
+    with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
+        if failed:
+            write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(failed))))
+        else:
+            path.unlink(missing_ok=True)
+    recorder.record(
+        RollbacksEnded(
+            at=recorder.now(), experiment=experiment, failed=tuple(map(_name, failed)), by=by, left=bool(failed)
+        ),
+        sync=True,
+    )
     return not failed
+
+
+def _name(definition: JsonObject) -> str:
+    return str(definition.get("name", "rollback"))

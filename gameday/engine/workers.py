@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode, encode
-from gameday.common.processes import ProcessRef, kill_group, ref_of
+from gameday.common.processes import ProcessRef, kill_family, ref_of
 from gameday.engine.jobs import Job, JobResult
 from gameday.engine.zygote import LENGTH_BYTES, framed
 
@@ -38,8 +38,9 @@ class Workers:
         self._chaos_toolkit = chaos_toolkit
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._ended: dict[int, asyncio.Future[int]] = {}
-        self._started: dict[int, ProcessRef] = {}
+        self._ends: dict[int, asyncio.Future[int]] = {}  # of children whose end has not been heard of
+        self._early: dict[int, int] = {}  # ends that were heard of before the child's own first word
+        self._started: dict[int, ProcessRef] = {}  # and not ended, as far as is known
         self._listener: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -73,7 +74,8 @@ class Workers:
     async def restart(self) -> None:
         """Start a new zygote in place of one that is gone. Raises WorkersError."""
         self.close()
-        self._ended.clear()
+        self._ends.clear()
+        self._early.clear()
         await self.start()
 
     async def _listen(self, control: socket.socket) -> None:
@@ -84,13 +86,26 @@ class Workers:
             *lines, buffer = buffer.split(b"\n")
             for line in lines:
                 pid, status = map(int, line.split())
-                self._exit_of(pid).set_result(status)
-        for future in self._ended.values():
-            if not future.done():
-                future.set_result(-signal.SIGKILL)
+                # From now on the number may be another's.
+                self._started.pop(pid, None)
+                if pid in self._ends:
+                    _settle(self._ends.pop(pid), status)
+                else:
+                    self._early[pid] = status
+        for future in self._ends.values():
+            _settle(future, -signal.SIGKILL)
+        self._ends.clear()
 
-    def _exit_of(self, pid: int) -> asyncio.Future[int]:
-        return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
+    def _expect_end(self, pid: int) -> asyncio.Future[int]:
+        """Its exit status, or minus the number of the signal that killed it."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if pid in self._early:
+            future.set_result(self._early.pop(pid))
+        else:
+            self._ends[pid] = future
+            if reference := ref_of(pid):
+                self._started[pid] = reference
+        return future
 
     async def run(self, job: Job, timeout_s: float) -> JobResult:
         """Do the job in a child. A child that takes longer, or that is cancelled, is killed with all its descendants.
@@ -106,7 +121,7 @@ class Workers:
         tail: deque[bytes] = deque(maxlen=2)
         loop = asyncio.get_running_loop()
         loop.add_reader(output_read, _keep_tail, output_read, tail, loop)
-        pid = 0
+        ended: asyncio.Future[int] | None = None
         try:
             with theirs:
                 try:
@@ -118,32 +133,32 @@ class Workers:
             try:
                 async with asyncio.timeout(timeout_s):
                     pid = int(await _receive_frame(ours))
-                    reference = ref_of(pid)
-                    if reference:
-                        self._started[pid] = reference
+                    ended = self._expect_end(pid)
                     await loop.sock_sendall(ours, framed(encode(_with_marks(job, self._marks))))
-                    return await self._result(ours, pid, tail)
+                    return await self._result(ours, pid, ended, tail)
             except TimeoutError as error:
-                if not pid:
+                if ended is None:
                     raise WorkersError("the process that runs faults does not answer") from error
-                await self._kill(pid)
+                await self._kill(pid, ended)
                 return JobResult(error=f"timed out after {timeout_s:g} s and was killed", killed=True)
             except (EOFError, OSError) as error:
-                if not pid:
+                if ended is None:
                     raise WorkersError("the process that runs faults is gone") from error
                 return JobResult(error="the child ended before it began", killed=True)
             except asyncio.CancelledError:
-                await self._kill(pid)
+                if ended is not None:
+                    await self._kill(pid, ended)
                 raise
         finally:
             loop.remove_reader(output_read)
             os.close(output_read)
             ours.close()
 
-    async def _result(self, connection: socket.socket, pid: int, tail: deque[bytes]) -> JobResult:
+    async def _result(
+        self, connection: socket.socket, pid: int, ended: asyncio.Future[int], tail: deque[bytes]
+    ) -> JobResult:
         """The child's answer, or what its end says when it gives none (a descendant may hold the socket open)."""
         answer = asyncio.ensure_future(_receive_frame(connection))
-        ended = self._exit_of(pid)
         try:
             either: set[asyncio.Future[bytes] | asyncio.Future[int]] = {answer, ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -153,12 +168,12 @@ class Workers:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 return decode(answer.result(), JobResult)
             if answer.done() and not isinstance(answer.exception(), EOFError | OSError):
-                await self._kill(pid)
+                await self._kill(pid, ended)
                 return JobResult(error=f"the child's answer cannot be used: {answer.exception()}", killed=True)
             async with asyncio.timeout(5):
                 status = await ended
         except TimeoutError:
-            await self._kill(pid)
+            await self._kill(pid, ended)
             return JobResult(error="the child closed its connection without an answer and was killed", killed=True)
         except msgspec.MsgspecError as error:
             return JobResult(error=f"the child's answer cannot be read: {error}")
@@ -170,11 +185,11 @@ class Workers:
             error=f"ended without an answer ({how})" + (f": {printed[-400:]}" if printed else ""), killed=True
         )
 
-    async def _kill(self, pid: int) -> None:
-        """Kill the child's group and wait for its end: what comes next must not run beside its last breath."""
+    async def _kill(self, pid: int, ended: asyncio.Future[int]) -> None:
+        """Kill the child with all that it started, and wait for its end: what comes next must not run beside it."""
         if pid in self._started:
-            kill_group(self._started[pid])
-            await asyncio.wait({self._exit_of(pid)}, timeout=_KILL_TIMEOUT_S)
+            kill_family(self._started[pid])
+            await asyncio.wait({ended}, timeout=_KILL_TIMEOUT_S)
 
     @property
     def is_started(self) -> bool:
@@ -187,9 +202,9 @@ class Workers:
             self._control.close()
 
     def close(self) -> None:
-        """Kill every child's group that is still there, and the zygote. Never raises."""
+        """Kill every child that is still there; the zygote kills what others have left, and goes. Never raises."""
         for reference in self._started.values():
-            kill_group(reference)
+            kill_family(reference)
         self._started.clear()
         if self._listener:
             self._listener.cancel()
@@ -203,13 +218,18 @@ class Workers:
             self._process.wait(2)
 
 
+def _settle(future: asyncio.Future[int], status: int) -> None:
+    if not future.done():  # whoever waited may have given up
+        future.set_result(status)
+
+
 def kill_leftovers(directory: Path) -> int:
     """End children that a dead runner left in the middle of their work; how many there were."""
     killed = 0
     marks = directory / "children"
     for mark in sorted(marks.iterdir()) if marks.is_dir() else ():
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            kill_group(decode(mark.read_bytes(), ProcessRef))
+            kill_family(decode(mark.read_bytes(), ProcessRef))
             killed += 1
         with contextlib.suppress(OSError):
             mark.unlink()

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode, encode
-from gameday.common.processes import ref_of
+from gameday.common.processes import ProcessRef, adopt_orphans, group_of, kill_family, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult, perform
 
 LENGTH_BYTES = 8
@@ -54,6 +54,9 @@ def _be_child(connection: socket.socket, output: int) -> None:
     size = int.from_bytes(receive_exactly(connection, LENGTH_BYTES), "big")
     job = decode(receive_exactly(connection, size), Job)
     mark = _leave_mark(job)
+    if job.kind is not JobKind.UNDO:
+        adopt_orphans()
+        _offer_to_the_killer()
     result = perform(job)
     try:
         data = encode(result)
@@ -62,6 +65,12 @@ def _be_child(connection: socket.socket, output: int) -> None:
     if mark:
         mark.unlink(missing_ok=True)
     connection.sendall(framed(data))
+
+
+def _offer_to_the_killer() -> None:
+    """When memory runs out, the kernel is to take this process, not the runner or the guardian (proc(5), Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _leave_mark(job: Job) -> Path | None:
@@ -120,6 +129,7 @@ def _preload(faults: list[str], chaos_toolkit: bool) -> None:
 def serve(control: socket.socket) -> None:
     """Fork a child for each request until the socket closes; then kill them all."""
     children: set[int] = set()
+    strays: list[ProcessRef] = []
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
@@ -142,21 +152,28 @@ def serve(control: socket.socket) -> None:
                 else:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake_read, 4096)
-                    _reap(control, children)
+                    strays += _reap(control, children)
     except (BrokenPipeError, ConnectionResetError):
         return
     finally:
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+        for reference in filter(None, map(ref_of, children)):
+            kill_family(reference)
+        for reference in strays:
+            with contextlib.suppress(OSError):
+                send_signal(reference, signal.SIGKILL)
 
 
-def _reap(control: socket.socket, children: set[int]) -> None:
+def _reap(control: socket.socket, children: set[int]) -> list[ProcessRef]:
+    """Say which have ended; what they left in their process groups, to be killed when the run is over."""
+    strays: list[ProcessRef] = []
     for pid in list(children):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             children.discard(pid)
+            # Now, process by process: the group's number may be another's later.
+            strays += group_of(pid)
             control.sendall(f"{pid} {os.waitstatus_to_exitcode(status)}\n".encode())
+    return strays
 
 
 def main(arguments: list[str]) -> None:

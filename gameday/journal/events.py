@@ -356,16 +356,20 @@ class ActivityEnded(Event, frozen=True, kw_only=True, tag="activity-ended"):
 
 class RollbacksArmed(Event, frozen=True, kw_only=True, tag="rollbacks-armed"):
     """The experiment's rollbacks are on disk, in a file beside the journal that only its owner may read (they may name
-    secrets); from here on they must run. `activities` are their names."""
+    secrets); from here on they must run. `activities` are their names, `by_hand` how a person would do each."""
 
     experiment: int
     activities: tuple[str, ...]
+    by_hand: tuple[str, ...] = ()
 
 
 class RollbacksEnded(Event, frozen=True, kw_only=True, tag="rollbacks-ended"):
+    """Each has had its turn. `failed` names those that did not succeed; with `left` they have still to be done."""
+
     experiment: int
     failed: tuple[str, ...] = ()
     by: By = By.RUNNER
+    left: bool = False
 
 
 class GuardTripped(Event, frozen=True, kw_only=True, tag="guard-tripped"):
@@ -378,7 +382,7 @@ class GuardTripped(Event, frozen=True, kw_only=True, tag="guard-tripped"):
 
 
 class AbortRequested(Event, frozen=True, kw_only=True, tag="abort-requested"):
-    """`source` is "guard", "signal", "command", "activity", "journal" or "failure"."""
+    """`source` is "guard", "signal", "command", "stop-switch", "activity", "journal" or "failure"."""
 
     source: str
     reason: str

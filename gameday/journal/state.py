@@ -29,7 +29,8 @@ class RunState(msgspec.Struct):
     phase: PhaseEntered | None = None
     faults: dict[str, FaultPlanned] = {}  # not undone, in the order of injection
     undo_failed: dict[str, UndoEnded] = {}  # the last word on a fault that is still open
-    rollbacks: list[int] = []  # experiments whose rollbacks have yet to run
+    rollbacks: dict[int, RollbacksArmed] = {}  # by experiment: those not all done
+    rollbacks_failed: dict[int, tuple[str, ...]] = {}  # of these, which failed when they ran
     abort: AbortRequested | None = None
     verdicts: dict[int, Verdict] = {}
     weaknesses: int = 0
@@ -51,10 +52,13 @@ class RunState(msgspec.Struct):
             case UndoEnded():
                 self.undo_failed[event.fault_id] = event
             case RollbacksArmed():
-                self.rollbacks.append(event.experiment)
+                self.rollbacks[event.experiment] = event
+                self.rollbacks_failed.pop(event.experiment, None)
+            case RollbacksEnded(left=True):
+                self.rollbacks_failed[event.experiment] = event.failed
             case RollbacksEnded():
-                if event.experiment in self.rollbacks:
-                    self.rollbacks.remove(event.experiment)
+                self.rollbacks.pop(event.experiment, None)
+                self.rollbacks_failed.pop(event.experiment, None)
             case ActivityStarted():
                 self.activities += 1
             case AbortRequested():

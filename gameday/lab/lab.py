@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from gameday.common.processes import ProcessRef, is_alive, kill_group, ref_of, send_signal, state_of
+from gameday.common.processes import ProcessRef, is_alive, kill_family, ref_of, send_signal, state_of
 from gameday.lab.base import LabError, LabInfo, LabStatus, PartStatus
 from gameday.lab.monitoring import WINDOW
 from gameday.lab.programs import find_programs
@@ -199,7 +199,7 @@ class Lab:
             send_signal(state.supervisor, signal.SIGKILL)
             _wait_gone((state.supervisor,), _DOWN_S / 2)
         if supervised:  # its group was its own a moment ago; that of one long dead may be anyone's
-            kill_group(state.supervisor)
+            kill_family(state.supervisor)
         # What was restarted while we waited is in the newest record.
         left = {*state.processes(), *(read_state(self._paths) or state).processes()}
         for ref in left:

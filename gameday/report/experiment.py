@@ -286,8 +286,9 @@ class ExperimentBuilder(msgspec.Struct):
         if self._end:
             status = Status.of(self._end.verdict)
             # What a later recover has undone is no longer in place.
-            if status is Status.UNDO_FAILED and faults and all(fault.undone_at is not None for fault in faults):
-                return Status.UNDO_FAILED if self._rollbacks_failed else Status.ABORTED
+            left = self._rollbacks_failed or self._rollbacks_open or any(fault.undone_at is None for fault in faults)
+            if status is Status.UNDO_FAILED and not left:
+                return Status.ABORTED
             return status
         return Status.NOT_RUN if self._start is None else Status.INTERRUPTED
 

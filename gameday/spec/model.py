@@ -324,11 +324,17 @@ class Project(msgspec.Struct, frozen=True):
     services: tuple[Service, ...]
     history: str
     runbooks: tuple[Runbook, ...] = ()
+    stop_switch_file: Path | None = None  # where gameday.yaml says that it is
 
     @property
     def root(self) -> Path:
         """The directory that holds gameday.yaml, and `.gameday/`."""
         return self.path.parent
+
+    @property
+    def stop_switch(self) -> Path:
+        """The file that keeps runs from starting, and ends those that run, while it is there."""
+        return self.stop_switch_file or self.root / ".gameday" / "stop"
 
     def environment(self, name: str) -> Environment | None:
         """The environment of that name, or None."""

@@ -99,9 +99,15 @@ def _read(fields: Fields, project: Project) -> Project:
         environments=_environments(fields, project.root),
         services=_services(fields, project),
         history=fields.scalar("history", _history, f"a URL such as {_HISTORY}") or _HISTORY,
+        stop_switch_file=_stop_switch(fields, project.root),
     )
     fields.close()
     return read
+
+
+def _stop_switch(fields: Fields, root: Path) -> Path | None:
+    text = fields.text("stop-switch", "the path of a file")
+    return root / Path(text).expanduser() if text else None
 
 
 def _runbooks(file: File, directory: Path) -> tuple[Runbook, ...]:

@@ -52,3 +52,40 @@ def test_status_note_second_run_and_abort(desk: Desk, shop: Shop) -> None:
     [asked] = [event for event in desk.journal(run) if event["event"] == "abort-requested"]
     assert (asked["source"], asked["reason"]) == ("command", "seen enough")
     assert desk.run("abort").process.returncode == 3
+
+
+def test_abort_all(desk: Desk, shop: Shop) -> None:
+    program = desk.start("run", EXPERIMENT)
+    program.wait_said(IN_PLACE)
+    done = desk.run("abort", "--all", "--reason", "fire drill")
+    assert done.process.returncode == 0, done.said
+    assert shop.broken() == []
+    assert program.end() == 4
+    assert "fire drill" in program.said
+    assert desk.run("abort", "--all").process.returncode == 3
+
+
+def test_stop_switch_ends_what_runs_and_lets_nothing_start(desk: Desk, shop: Shop) -> None:
+    program = desk.start("run", EXPERIMENT)
+    program.wait_said(IN_PLACE)
+    try:
+        stop = desk.run("stop", "--reason", "the incident is real")
+        assert stop.process.returncode == 0, stop.said
+        assert "everything is undone" in last_lines(stop.said, 1)
+        assert shop.broken() == []
+        assert program.end() == 4
+        assert "the incident is real" in program.said
+
+        refused = desk.run("run", EXPERIMENT)
+        assert refused.process.returncode == 3
+        assert "the incident is real" in refused.said
+        plan = desk.run("plan", EXPERIMENT)
+        assert "gameday stop --release" in plan.printed + plan.said
+        assert "the incident is real" in desk.run("status").said
+        again = desk.run("stop", "--reason", "another")
+        assert "the incident is real" in again.said
+    finally:
+        release = desk.run("stop", "--release")
+    assert "released" in release.said
+    assert "No run starts" not in desk.run("status").said
+    assert "not engaged" in desk.run("stop", "--release").said

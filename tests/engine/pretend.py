@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from gameday.engine.preparation import SessionInput
+from gameday.engine.stop_switch import switch_of
 from gameday.journal.events import AnyEvent
 from gameday.journal.log import read_events
 from gameday.spec.experiment import load_experiment
@@ -44,6 +45,7 @@ class PretendSystem:
         self.root = root
         self.directory = root / "system"
         self.names = [f"shop-{number}" for number in range(1, 5)]
+        self.stop_switch_file: Path | None = None
         if create:
             self.directory.mkdir(parents=True)
             for name in self.names:
@@ -92,22 +94,28 @@ class PretendSystem:
         path.write_text(text)
         return load_experiment(path)
 
-    def session(self, *texts: str, policy: Policy = Policy(), secrets: tuple[str, ...] = ()) -> SessionInput:
-        experiments = tuple(
-            self.experiment(text, f"experiment-{number}.yaml") for number, text in enumerate(texts or (EXPERIMENT,))
-        )
-        project = Project(
+    def project(self) -> Project:
+        return Project(
             path=self.root / "gameday.yaml",
             name="pretend",
             environments=(),
             services=(Service("shop", owner="team-shop", depends_on=("stock",)), Service("stock")),
             history="",
+            stop_switch_file=self.stop_switch_file,
+        )
+
+    def stop(self, reason: str) -> None:
+        switch_of(self.project()).engage(reason)
+
+    def session(self, *texts: str, policy: Policy = Policy(), secrets: tuple[str, ...] = ()) -> SessionInput:
+        experiments = tuple(
+            self.experiment(text, f"experiment-{number}.yaml") for number, text in enumerate(texts or (EXPERIMENT,))
         )
         return SessionInput(
             kind="experiment",
             title=experiments[0].title,
             path=Path("experiment.yaml"),
-            project=project,
+            project=self.project(),
             environment=self.environment(policy),
             experiments=experiments,
             people=People(builders=("@b",), sres=("@s",)),

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from pretend import EXPERIMENT, PretendSystem, events_of
 
+from gameday.cli.left import say_what_is_left
 from gameday.engine.recorder import Sink
+from gameday.engine.recovery import recover
 from gameday.engine.runs import Message, MessageKind, Run, all_runs
 from gameday.engine.session import SessionResult, run_session
 from gameday.journal.events import (
@@ -23,6 +25,7 @@ from gameday.journal.events import (
     AlertState,
     AnyEvent,
     BaselineRecorded,
+    By,
     CheckOutcome,
     ExperimentEnded,
     FaultInjected,
@@ -389,10 +392,41 @@ def test_a_failed_action_is_a_weakness_and_the_rollbacks_run(system: PretendSyst
     assert result.verdict is Verdict.WEAKNESS
 
 
-def test_a_failed_rollback_is_a_failed_undo(system: PretendSystem) -> None:
-    result = run(system, activities(rollback="math"))
+def test_a_failed_rollback_is_left_for_recover_which_runs_it_alone(
+    system: PretendSystem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fails in two ways: its program is missing, and its program says that it has failed."""
+    root = system.root
+    rollbacks = f"""
+  - {{type: action, name: lose it, provider: {{type: process, path: mv, arguments: [{root}/mend, {root}/lost]}}}}
+rollbacks:
+  - {{type: action, name: put back, provider: {{type: process, path: {root}/mend, arguments: {root}/door}}}}
+  - {{type: action, name: look, provider: {{type: process, path: ls, arguments: [{root}/door]}}}}
+  - {{type: action, name: note, provider: {{type: process, path: tee, arguments: [-a, {root}/notes]}}}}
+abort-when:"""
+    mend = root / "mend"
+    mend.write_text("#!/bin/sh\ntouch $1\n")
+    mend.chmod(0o755)
+    result = run(system, EXPERIMENT.replace("\nabort-when:", rollbacks))
+    directory = result.run.directory
     assert result.verdict is Verdict.UNDO_FAILED
-    assert events_of(result.run.directory, RollbacksEnded)[0].failed == ("back",)
+    assert system.broken == []  # one that fails keeps no other from its turn
+    assert events_of(directory, RollbacksEnded)[-1].failed == ("put back", "look")
+    assert not result.run.state().is_clean
+    assert say_what_is_left(directory)
+    said = capsys.readouterr().err
+    assert f"by hand:  {mend} {root}/door" in said
+    assert f"by hand:  ls {root}/door" in said
+    assert "note" not in said
+
+    assert run(system).verdict is Verdict.NOT_STARTED  # while something is left
+    assert not asyncio.run(recover(result.run, By.RECOVER, "still lost")).is_clean
+    (root / "lost").rename(mend)
+    before = (root / "notes").stat().st_mtime_ns
+    assert asyncio.run(recover(result.run, By.RECOVER, "found")).is_clean
+    assert (root / "door").exists()
+    assert (root / "notes").stat().st_mtime_ns == before
+    assert list(directory.glob("rollbacks-*")) == []
 
 
 def test_every_event_is_readable_json(system: PretendSystem) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,25 @@ def fork(mark):
         open(mark, "w").write(str(os.getpid()))
         time.sleep(600)
     time.sleep(600)
+
+def daemonise(mark):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            open(mark, "w").write(str(os.getpid()))
+            time.sleep(600)
+        os._exit(0)
+    time.sleep(600)
+
+def leave_one_behind(mark):
+    if os.fork() == 0:
+        open(mark, "w").write(str(os.getpid()))
+        time.sleep(600)
+    while not os.path.exists(mark):
+        time.sleep(0.01)
+
+def score():
+    return int(open("/proc/self/oom_score_adj").read())
 
 def fork_and_leave(mark):
     if os.fork() == 0:
@@ -162,6 +182,46 @@ def test_grandchildren_die_with_a_killed_child(tmp_path: Path, module: str) -> N
     (result,) = run(tmp_path, job("fork", mark=str(mark)), timeout_s=0.7)
     assert result.killed
     assert is_gone(mark)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a daemon's way out of its group is followed on Linux")
+def test_a_daemon_dies_with_the_child_that_started_it(tmp_path: Path, module: str) -> None:
+    mark = tmp_path / "pid"
+    (result,) = run(tmp_path, job("daemonise", mark=str(mark)), timeout_s=0.7)
+    assert result.killed
+    assert is_gone(mark)
+
+
+def test_what_a_finished_activity_left_in_its_group_goes_with_the_run(tmp_path: Path, module: str) -> None:
+    mark = tmp_path / "pid"
+    (result,) = run(tmp_path, job("leave_one_behind", mark=str(mark)))
+    assert result.outcome is not None
+    assert result.outcome.status == "succeeded"
+    assert is_gone(mark)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="proc(5)")
+def test_a_child_is_what_the_kernel_kills_first_when_memory_runs_out(tmp_path: Path, module: str) -> None:
+    (result,) = run(tmp_path, job("score"))
+    assert result.outcome is not None
+    assert result.outcome.output == "1000"
+    assert Path("/proc/self/oom_score_adj").read_text().strip() != "1000"
+
+
+def test_the_number_of_a_child_may_come_again(tmp_path: Path, module: str) -> None:
+    """A long session starts more children than there are pids; an old end must not be taken for a new child's."""
+
+    async def main() -> None:
+        with closing(Workers(tmp_path, [], chaos_toolkit=True)) as workers:
+            await workers.start()
+            for _ in range(3):
+                await workers.run(job("succeed"), 5)
+            deadline = time.monotonic() + 5
+            while (workers._ends or workers._started) and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            assert (workers._ends, workers._early, workers._started) == ({}, {}, {})
+
+    asyncio.run(main())
 
 
 def test_a_grandchild_that_holds_the_socket_does_not_hold_up_the_run(tmp_path: Path, module: str) -> None:

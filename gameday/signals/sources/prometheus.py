@@ -5,12 +5,14 @@ Format: https://prometheus.io/docs/prometheus/latest/querying/api/ (instant quer
 An instant query's answer carries the time of the evaluation, not that of the data, and looks back five minutes for a
 sample: what a dead target or a stalled remote write left behind would pass for the present. Hence each query's
 `freshness` is asked beside it. It is evaluated by the server's clock against the server's timestamps, so that a clock
-that differs from ours does no harm.
+that differs from ours does no harm. One that jumps does: set back, the server takes old samples for the newest. So its
+evaluation times are compared with our own monotonic clock.
 """
 
 import asyncio
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from yarl import URL
@@ -52,6 +54,7 @@ class _Result(msgspec.Struct, frozen=True):
     state: ReadingState
     value: float | None = None
     detail: str = ""
+    at: float | None = None  # when it was evaluated, by the server's clock
 
 
 class Prometheus:
@@ -66,12 +69,20 @@ class Prometheus:
         self._stale_after_s = config.stale_after_s
         self._client = HttpClient(config.timeout_s)
         self._urls: dict[str, URL] = {}
+        self._clock_offset: float | None = None  # the server's clock less ours, when it was first asked
 
     async def read(self, queries: Sequence[Query]) -> tuple[Reading, ...]:
         """One reading for each query, in their order. Each expression, of values and freshness, is asked once."""
         wanted = dict.fromkeys(query.expression for query in queries)
         wanted |= dict.fromkeys(query.freshness for query in queries if query.freshness)
         results = dict(zip(wanted, await asyncio.gather(*map(self._ask, wanted)), strict=True))
+        jump_s = self._jump(result.at for result in results.values())
+        if abs(jump_s) > self._stale_after_s:
+            detail = f"the server's clock has jumped by {jump_s:+.0f} s: old data may pass for new"
+            results = {
+                expression: _Result(ReadingState.STALE, detail=detail) if result.at is not None else result
+                for expression, result in results.items()
+            }
         return tuple(
             self._reading(query, results[query.expression], results[query.freshness] if query.freshness else None)
             for query in queries
@@ -80,6 +91,16 @@ class Prometheus:
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.close()
+
+    def _jump(self, evaluated: Iterable[float | None]) -> float:
+        """By how many seconds the server's clock has moved against ours since it was first asked."""
+        at = next((at for at in evaluated if at is not None), None)
+        if at is None:
+            return 0.0
+        offset = at - time.monotonic()
+        if self._clock_offset is None:
+            self._clock_offset = offset
+        return offset - self._clock_offset
 
     def _reading(self, query: Query, result: _Result, age: _Result | None) -> Reading:
         if age is not None and result.state is not ReadingState.UNREACHABLE:
@@ -95,6 +116,8 @@ class Prometheus:
             return _Result(ReadingState.STALE, detail=f"the newest sample is {age.value:.0f} s old; {limit}")
         if result.state is not ReadingState.OK:
             return result
+        if age.state is ReadingState.STALE:
+            return age
         # A value whose age nobody knows is not one to rely on.
         if age.state is ReadingState.UNREACHABLE:
             return _Result(ReadingState.UNREACHABLE, detail=f"the age of the data cannot be told: {age.detail}")
@@ -148,5 +171,5 @@ def _value_of(data: _Data, warnings: Sequence[str]) -> _Result:
         return _unreachable(f"the query gives a {data.result_type}, and must give an instant vector of one series")
     value = float(sample[1])
     if not math.isfinite(value):
-        return _Result(ReadingState.NAN, detail=detail if math.isnan(value) else f"the value is {sample[1]}")
-    return _Result(ReadingState.OK, value, detail)
+        return _Result(ReadingState.NAN, None, detail if math.isnan(value) else f"the value is {sample[1]}", sample[0])
+    return _Result(ReadingState.OK, value, detail, sample[0])
