@@ -1,7 +1,8 @@
 """Turns an environment of kind `lab` into one like any other, once the lab is up."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gameday.cli.output import fail, say
 from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind, Project, SignalsConfig
@@ -31,7 +32,7 @@ def resolve_environment(environment: Environment, project: Project, *, start: bo
 
 def declare_lab(environment: Environment, info: "LabInfo") -> Environment:
     """The lab as an environment that a user could have written."""
-    return replace(
+    return msgspec.structs.replace(
         environment,
         kind=EnvironmentKind.DECLARED,
         signals=SignalsConfig(source="prometheus", url=info.prometheus_url, platform="envoy", stale_after_s=5.0),

@@ -3,9 +3,10 @@
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
+
+import msgspec
 
 from gameday.common.json import Json, JsonObject
 from gameday.common.project import PROJECT_FILE, find_root
@@ -40,8 +41,7 @@ _SECRET_LINE = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
 _WIDEST = 160  # of a source line that is shown
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSpec:
+class SessionSpec(msgspec.Struct, frozen=True):
     """An experiment or a game day, with all that it needs, read and checked. `environment` is ready to be used."""
 
     path: Path

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
@@ -24,8 +25,6 @@ def command(
 ) -> None:
     """Run an experiment (native or plain Chaos Toolkit) or a game day."""
     try:
-        from dataclasses import replace
-
         from gameday.engine.session import run_session
         from gameday.faults.base import FaultError
         from gameday.journal.log import JournalError
@@ -37,7 +36,7 @@ def command(
         spec = read_session(path, environment)
         session = make_input(spec, start_lab=True)
         if seed is not None:
-            session = replace(session, seed=seed)
+            session = msgspec.structs.replace(session, seed=seed)
         if session.environment.policy.confirm and not yes:
             _confirm(session.title, session.environment.name)
     except (KeyboardInterrupt, click.Abort):

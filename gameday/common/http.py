@@ -1,9 +1,9 @@
 """Asks HTTP servers for JSON: always in time, never more than can be held, every failure in one sentence."""
 
 import os
-from dataclasses import dataclass
 
 import aiohttp
+import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
@@ -14,8 +14,7 @@ class HttpError(Exception):
     """No usable answer; the message says why, without credentials."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a server said, of whatever status."""
 
     status: int

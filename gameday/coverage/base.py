@@ -1,13 +1,13 @@
 """What an alert source is: something that says which rules exist and which alerts are in which state."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from gameday.journal.events import AlertRuleInfo, AlertState, FindingKind
 
 
-@dataclass(frozen=True, slots=True)
-class SeenAlert:
+class SeenAlert(msgspec.Struct, frozen=True):
     """One alert in one state, as its source says now. `since`: Unix time at which the source says the state began."""
 
     name: str
@@ -18,8 +18,7 @@ class SeenAlert:
     summary: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertsSeen:
+class AlertsSeen(msgspec.Struct, frozen=True):
     """One look at all sources. `unreachable` names those that did not answer, with the reason: about their alerts
     this look says nothing, not that they are silent. `suppressed`: names of alerts that nobody is told of, and why."""
 
@@ -28,8 +27,7 @@ class AlertsSeen:
     suppressed: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """Something found, before it is written to the journal as FindingRaised (same fields)."""
 
     kind: FindingKind

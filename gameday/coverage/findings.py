@@ -1,8 +1,9 @@
 """Judges the alerting: before a session whether it can work, after an experiment whether it did. Pure; no I/O."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+import msgspec
 
 from gameday.coverage.base import Finding
 from gameday.coverage.watch import Evidence
@@ -12,8 +13,7 @@ from gameday.spec.model import ExpectedAlert
 _NO_EVIDENCE = Evidence()
 
 
-@dataclass(frozen=True, slots=True)
-class PreflightResult:
+class PreflightResult(msgspec.Struct, frozen=True):
     """One thing looked at before the session."""
 
     check: str
@@ -72,8 +72,7 @@ def judge_alerts(
     return tuple(findings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True):
     """One expected alert, and all that is known of it."""
 
     alert: ExpectedAlert

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gameday.coverage.base import AlertsSeen, SeenAlert
 from gameday.journal.events import AlertObserved, AlertState
@@ -11,8 +12,7 @@ from gameday.spec.model import ExpectedAlert
 type _Key = tuple[str, str, tuple[tuple[str, str], ...]]  # source, name, labels
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """How far the looks since the injection can be relied on: how many there were, how many of them each source did not
     answer, and why nobody is told of an alert (by name)."""
 
@@ -21,12 +21,11 @@ class Evidence:
     suppressed: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True)
-class _Episode:
+class _Episode(msgspec.Struct):
     """From the moment an alert appears at a source until it is gone from it."""
 
     existed_before: bool
-    reported: set[AlertState] = field(default_factory=set)
+    reported: set[AlertState] = set()
 
 
 class AlertWatch:

@@ -1,7 +1,8 @@
 """What the parts of an experiment's run share: the experiment as prepared, the tools, the findings so far."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.coverage import AlertSource, Finding
@@ -25,8 +26,7 @@ from gameday.signals import Query, SignalSource
 from gameday.spec.model import Activity, Experiment
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(msgspec.Struct, frozen=True):
     """What every experiment of a session shares."""
 
     run: Run
@@ -41,8 +41,7 @@ class Tools:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedExperiment:
+class PreparedExperiment(msgspec.Struct, frozen=True):
     """An experiment with all that was looked up for it before the session began."""
 
     index: int
@@ -53,14 +52,13 @@ class PreparedExperiment:
     owner: str | None
 
 
-@dataclass(slots=True)
-class Context:
+class Context(msgspec.Struct):
     """One experiment while it runs."""
 
     prepared: PreparedExperiment
     tools: Tools
     monitor: Monitor
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = []
 
     @property
     def index(self) -> int:

@@ -3,7 +3,8 @@
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gameday.journal.events import Judgement, Outcome, Reading, ReadingState
 from gameday.spec.model import Condition
@@ -11,8 +12,7 @@ from gameday.spec.model import Condition
 _ENOUGH_READABLE = 0.5  # of a window's samples; with fewer, a verdict would rest on too little
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """All readings of one tick."""
 
     at: float

@@ -1,8 +1,9 @@
 """What a session would do as things are now: the same preflight as a run's, without guardian, journal or injection."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+import msgspec
 
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.preflight import (
@@ -26,8 +27,7 @@ from gameday.faults.base import System
 from gameday.signals import open_source
 
 
-@dataclass(frozen=True, slots=True)
-class SessionPlan:
+class SessionPlan(msgspec.Struct, frozen=True):
     """What would be hit, and what preflight finds."""
 
     experiments: tuple[PreparedExperiment, ...]

@@ -1,10 +1,11 @@
 """Everything that can be found out before the first injection, without changing anything."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from gameday.coverage import AlertSource, AlertSourceError, check_rules, open_alerts
 from gameday.engine.context import PreparedExperiment
@@ -18,8 +19,7 @@ from gameday.signals import SignalSource
 from gameday.spec.model import Environment, FaultStep, Hours, Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One thing that was looked at. A failure keeps the session from starting."""
 
     name: str
@@ -28,8 +28,7 @@ class Check:
     experiment: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStage:
+class PlannedStage(msgspec.Struct, frozen=True):
     """What one stage of one fault would hit now."""
 
     experiment: int

@@ -1,9 +1,10 @@
 """What a session needs to know before it starts: the input, read and checked, and what is looked up for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+import msgspec
 
 from gameday.chaostoolkit.variables import known_secrets
 from gameday.coverage import describe_runbooks
@@ -14,8 +15,7 @@ from gameday.signals import plan_queries
 from gameday.spec.model import Environment, Experiment, FaultStep, People, Project, SignalId
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInput:
+class SessionInput(msgspec.Struct, frozen=True):
     """All that a session needs to know, read and checked."""
 
     kind: str  # "game-day" or "experiment"

@@ -4,7 +4,6 @@ import contextlib
 import re
 import secrets
 import time
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -44,8 +43,7 @@ class Message(msgspec.Struct, frozen=True):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One run's directory."""
 
     directory: Path

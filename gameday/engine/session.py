@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from gameday import __version__
 from gameday.common.processes import ref_of
@@ -62,8 +63,7 @@ _FAREWELL_S = 0.5  # what sinks get when a person leaves without waiting
 _ABORT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionResult:
+class SessionResult(msgspec.Struct, frozen=True):
     """How it ended."""
 
     run: Run

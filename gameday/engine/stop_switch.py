@@ -7,8 +7,9 @@ says is the reason.
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from gameday.common.files import write_atomically
 from gameday.common.texts import one_line
@@ -20,8 +21,7 @@ _BLIND_AFTER_S = 5.0
 _MAX_REASON = 500
 
 
-@dataclass(frozen=True, slots=True)
-class StopSwitch:
+class StopSwitch(msgspec.Struct, frozen=True):
     """The file. `shared`: gameday.yaml says where it is, so its directory must be there."""
 
     path: Path

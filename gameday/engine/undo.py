@@ -6,7 +6,6 @@ The runner, the guardian and `gameday recover` all come here.
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -49,8 +48,7 @@ class Rollbacks(msgspec.Struct, frozen=True):
         return directory / f"rollbacks-{experiment}.json"
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(msgspec.Struct):
     fault: FaultPlanned
     attempts: int = 0
     result: JobResult | None = None

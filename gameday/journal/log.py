@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -122,8 +121,7 @@ class UnwritableJournal:
         """Nothing is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(msgspec.Struct, frozen=True):
     """A line that could not be read: torn, damaged, or of a kind that a newer gameday wrote. `line` counts from 1."""
 
     line: int

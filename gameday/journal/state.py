@@ -1,7 +1,8 @@
 """What the journal says of a run at any moment: which faults may still be in place, and how it ended. Pure replay."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gameday.journal.events import (
     AbortRequested,
@@ -21,18 +22,17 @@ from gameday.journal.events import (
 )
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(msgspec.Struct):
     """Grows by one event at a time; the same events always give the same state."""
 
     session: SessionStarted | None = None
     phase: PhaseEntered | None = None
-    faults: dict[str, FaultPlanned] = field(default_factory=dict)  # not undone, in the order of injection
-    undo_failed: dict[str, UndoEnded] = field(default_factory=dict)  # the last word on a fault that is still open
-    rollbacks: dict[int, RollbacksArmed] = field(default_factory=dict)  # by experiment: those not all done
-    rollbacks_failed: dict[int, tuple[str, ...]] = field(default_factory=dict)  # of these, which failed when they ran
+    faults: dict[str, FaultPlanned] = {}  # not undone, in the order of injection
+    undo_failed: dict[str, UndoEnded] = {}  # the last word on a fault that is still open
+    rollbacks: dict[int, RollbacksArmed] = {}  # by experiment: those not all done
+    rollbacks_failed: dict[int, tuple[str, ...]] = {}  # of these, which failed when they ran
     abort: AbortRequested | None = None
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    verdicts: dict[int, Verdict] = {}
     weaknesses: int = 0
     activities: int = 0  # how many were begun
     ended: SessionEnded | None = None

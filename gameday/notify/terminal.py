@@ -3,8 +3,9 @@
 import sys
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gameday.common.texts import one_line
 from gameday.journal.events import (
@@ -68,8 +69,7 @@ _WORDS = {
 }
 
 
-@dataclass(slots=True)
-class _View:
+class _View(msgspec.Struct):
     """What the live view shows now."""
 
     session: SessionStarted | None = None
@@ -77,11 +77,11 @@ class _View:
     phase: Phase = Phase.BRIEF
     stage: str = ""
     now: float = 0.0
-    values: dict[str, deque[float | None]] = field(default_factory=dict)
-    states: dict[str, str] = field(default_factory=dict)
-    alerts: dict[str, AlertState] = field(default_factory=dict)
-    faults: dict[str, FaultPlanned] = field(default_factory=dict)  # all of the session
-    in_place: set[str] = field(default_factory=set)  # those of them that are not undone
+    values: dict[str, deque[float | None]] = {}
+    states: dict[str, str] = {}
+    alerts: dict[str, AlertState] = {}
+    faults: dict[str, FaultPlanned] = {}  # all of the session
+    in_place: set[str] = set()  # those of them that are not undone
     injected_at: float | None = None  # the experiment's first injection
 
     @property

@@ -1,12 +1,11 @@
 """Who takes part: roles and pairs."""
 
-from dataclasses import dataclass
+import msgspec
 
 from gameday.spec.model import People
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True):
     """One builder and one SRE, for one experiment; None where nobody was named."""
 
     builder: str | None = None

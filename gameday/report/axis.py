@@ -1,7 +1,8 @@
 """Axes: round ticks for values and times, and where on them something lies, in percent."""
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 from gameday.report import format as fmt
 from gameday.spec.model import Unit
@@ -10,8 +11,7 @@ _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
 _MOST_TICKS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """`position` in percent of the axis, from the left or from the top. `minor` ones go where room is short."""
 
     position: float
@@ -24,8 +24,7 @@ def percent(share: float) -> float:
     return round(share * 100, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeAxis:
+class TimeAxis(msgspec.Struct, frozen=True):
     """Seconds since the Unix epoch from `start` to `end`; labels count from `zero`."""
 
     start: float
@@ -68,8 +67,7 @@ class TimeAxis:
         return ("\N{MINUS SIGN}" if seconds < 0 else "+") + text
 
 
-@dataclass(frozen=True, slots=True)
-class ValueAxis:
+class ValueAxis(msgspec.Struct, frozen=True):
     """Values in a base unit from `low` (bottom) to `high` (top)."""
 
     low: float

@@ -5,7 +5,8 @@ stretches.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gameday.journal.events import ConditionInfo
 from gameday.report import format as fmt
@@ -21,8 +22,7 @@ _HEADROOM = 1.1
 _FAR_OFF = 1.5  # an abort condition this many times above all else would flatten the line
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(msgspec.Struct, frozen=True):
     """A stretch of time. `left` and `width` in percent."""
 
     left: float
@@ -31,8 +31,7 @@ class Band:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A moment. `kind` is "inject", "undo", "notified", "alert", "note" or "abort"."""
 
     left: float
@@ -40,8 +39,7 @@ class Mark:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """A threshold. `top` in percent; `zone`: the side on which values are not wanted, as top and height in percent."""
 
     top: float
@@ -50,8 +48,7 @@ class Limit:
     zone: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class DataRow:
+class DataRow(msgspec.Struct, frozen=True):
     time: str
     low: str
     high: str
@@ -59,8 +56,7 @@ class DataRow:
     unread: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(msgspec.Struct, frozen=True):
     """One signal. `y_low` and `y_high` bound its axis, in the base unit; `off` names limits that are off the chart."""
 
     id: str
@@ -131,8 +127,7 @@ def _chart(identity: str, series: Series, axis: TimeAxis, interval_s: float) -> 
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
+class _Level(msgspec.Struct, frozen=True):
     """One line of a condition on the value axis, and whether what is above it (or what is below) is not wanted."""
 
     condition: ConditionInfo
@@ -297,8 +292,7 @@ def marks_of(experiment: ExperimentReport, axis: TimeAxis) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(msgspec.Struct, frozen=True):
     """One row of the overview. `note` stands beside the label."""
 
     label: str

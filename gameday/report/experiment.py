@@ -1,7 +1,8 @@
 """Builds one experiment's part of the report, event by event."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gameday.journal.events import (
     ActivityEnded,
@@ -53,8 +54,7 @@ _MAX_KEPT = 1000
 _RECORDED = (Phase.BASELINE, Phase.UNDO, Phase.RECOVERY)  # the others say nothing that the next line does not
 
 
-@dataclass(slots=True)
-class _Fault:
+class _Fault(msgspec.Struct):
     planned: FaultPlanned
     injected: FaultInjected | None = None
     refused: FaultRefused | None = None
@@ -62,28 +62,27 @@ class _Fault:
     attempts: int = 0
 
 
-@dataclass(slots=True)
-class ExperimentBuilder:
+class ExperimentBuilder(msgspec.Struct):
     """Grows by one event at a time."""
 
     index: int
     info: ExperimentInfo
-    baseline: dict[str, float] = field(default_factory=dict)
+    baseline: dict[str, float] = {}
     _start: float | None = None
     _end: ExperimentEnded | None = None
-    _series: dict[str, SeriesRecorder] = field(default_factory=dict)
+    _series: dict[str, SeriesRecorder] = {}
     _window: Window = Window.BEFORE
-    _judged: list[HypothesisJudged] = field(default_factory=list)
-    _phases: list[PhaseEntered] = field(default_factory=list)
-    _stages: dict[tuple[int, int], tuple[StageStarted, StageEnded | None]] = field(default_factory=dict)
-    _faults: dict[str, _Fault] = field(default_factory=dict)
-    _activities: dict[int, tuple[ActivityStarted, ActivityEnded | None]] = field(default_factory=dict)
-    _observed: list[AlertObserved] = field(default_factory=list)
-    _notes: list[Note] = field(default_factory=list)
+    _judged: list[HypothesisJudged] = []
+    _phases: list[PhaseEntered] = []
+    _stages: dict[tuple[int, int], tuple[StageStarted, StageEnded | None]] = {}
+    _faults: dict[str, _Fault] = {}
+    _activities: dict[int, tuple[ActivityStarted, ActivityEnded | None]] = {}
+    _observed: list[AlertObserved] = []
+    _notes: list[Note] = []
     _recovery: Recovery | None = None
-    _findings: list[Finding] = field(default_factory=list)
-    _guards: list[GuardTripped] = field(default_factory=list)
-    _timeline: list[Entry] = field(default_factory=list)
+    _findings: list[Finding] = []
+    _guards: list[GuardTripped] = []
+    _timeline: list[Entry] = []
     _left_out: int = 0
     _rollbacks_open: tuple[str, ...] = ()
     _rollbacks_failed: tuple[str, ...] = ()

@@ -3,9 +3,9 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -40,8 +40,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """What the template needs of one experiment besides its view."""
 
     experiment: ExperimentReport
@@ -61,8 +60,7 @@ class Part:
     actions: tuple[Activity, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """What the template needs besides the report."""
 
     statement: str

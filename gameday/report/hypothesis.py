@@ -1,7 +1,8 @@
 """The table of a hypothesis: each condition and probe, before, during and after."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+import msgspec
 
 from gameday.journal.events import ConditionInfo, ExperimentInfo, HypothesisJudged, Judgement, Outcome
 from gameday.report.format import unit_of
@@ -64,4 +65,4 @@ def _worst(cells: Sequence[Cell], *, lower_is_worse: bool) -> Cell:
     gravest = max(cells, key=lambda cell: _GRAVITY.index(cell.outcome))
     values = [cell.worst for cell in cells if cell.worst is not None]
     worst = (min if lower_is_worse else max)(values) if values else None
-    return replace(gravest, worst=worst, breached_for_s=max(cell.breached_for_s for cell in cells))
+    return msgspec.structs.replace(gravest, worst=worst, breached_for_s=max(cell.breached_for_s for cell in cells))

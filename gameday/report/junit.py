@@ -6,8 +6,9 @@ weakness is a failure; what ended the run, or was left behind, is an error; what
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from xml.etree import ElementTree as ET
+
+import msgspec
 
 from gameday.journal.events import FindingKind, Outcome
 from gameday.report import format as fmt
@@ -27,8 +28,7 @@ _OWN_CASE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True):
     """`result` is "", "failure", "error" or "skipped"."""
 
     name: str

@@ -1,8 +1,9 @@
 """Reads a run's journal once, in bounded memory, into the report's view of it."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from gameday.common.processes import ProcessRef
 from gameday.journal.events import (
@@ -45,25 +46,24 @@ from gameday.report.views import AbortInfo, Check, Note, Report, Status, Takeove
 _MAX_KEPT = 1000  # of each kind of thing that a run could write without end
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(msgspec.Struct):
     """Grows by one event at a time."""
 
     session: SessionStarted | None = None
     ended: SessionEnded | None = None
     start: float | None = None
     end: float = 0.0
-    experiments: dict[int, ExperimentBuilder] = field(default_factory=dict)
+    experiments: dict[int, ExperimentBuilder] = {}
     current: ExperimentBuilder | None = None
-    faults: dict[str, ExperimentBuilder] = field(default_factory=dict)
-    aborts: list[AbortInfo] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
+    faults: dict[str, ExperimentBuilder] = {}
+    aborts: list[AbortInfo] = []
+    checks: list[Check] = []
     checks_left_out: int = 0
-    notes: list[Note] = field(default_factory=list)
-    takeovers: list[Takeover] = field(default_factory=list)
-    sinks: dict[str, str] = field(default_factory=dict)
-    sink_failures: Counter[str] = field(default_factory=Counter)
-    unread: list[Unread] = field(default_factory=list)
+    notes: list[Note] = []
+    takeovers: list[Takeover] = []
+    sinks: dict[str, str] = {}
+    sink_failures: Counter[str] = msgspec.field(default_factory=Counter)
+    unread: list[Unread] = []
     unread_count: int = 0
 
     def damaged(self, line: Unread) -> None:

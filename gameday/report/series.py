@@ -1,6 +1,6 @@
 """Keeps any number of readings of a signal in bounded memory: the lowest and highest of each bucket, and the gaps."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from gameday.journal.events import Reading, ReadingState
 from gameday.report.views import Bucket, Extent, Window
@@ -9,8 +9,7 @@ MAX_BUCKETS = 300  # two points each; more than a screen has room for
 _OK = ReadingState.OK
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     start: float
     end: float = 0.0
     readable: int = 0
@@ -41,25 +40,23 @@ class _Bucket:
         self.end = later.end
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(msgspec.Struct):
     readable: int = 0
     unread: int = 0
     low: float = 0.0
     high: float = 0.0
 
 
-@dataclass(slots=True)
-class SeriesRecorder:
+class SeriesRecorder(msgspec.Struct):
     """One signal. Buckets begin with one reading each and double their width when there are too many."""
 
     origin: float
     width_s: float
-    buckets: list[_Bucket] = field(default_factory=list)
+    buckets: list[_Bucket] = []
     _last: _Bucket | None = None
     _last_until: float = 0.0
-    _windows: dict[Window, _Window] = field(default_factory=dict)
-    _window: _Window = field(default_factory=_Window)
+    _windows: dict[Window, _Window] = {}
+    _window: _Window = msgspec.field(default_factory=_Window)
 
     def enter(self, window: Window) -> None:
         """The readings that follow belong to this window."""

@@ -4,8 +4,9 @@ Times (`at`, `start`, `end`, ...) are seconds since the Unix epoch; fields that 
 values of signals are in their base unit (see gameday.spec.model.Unit).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from gameday.faults.base import Reach
 from gameday.journal.events import (
@@ -32,8 +33,7 @@ class Window(StrEnum):
     AFTER = "after"
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True):
     """What one stretch of a chart's time axis holds: its lowest and highest readable value, each with its moment, and
     the first and last moment at which the signal could not be read (`unread`: how often, `why`: the latest reason)."""
 
@@ -51,8 +51,7 @@ class Bucket:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """The raw readings of one window, before any downsampling."""
 
     readable: int
@@ -61,8 +60,7 @@ class Extent:
     high: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(msgspec.Struct, frozen=True):
     """One signal of one experiment, downsampled by lowest and highest value a bucket, so that spikes stay."""
 
     signal: str
@@ -78,8 +76,7 @@ class Series:
         return dict(self.windows).get(window)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """One judgement, as a table shows it. `outcome` is None when nothing was judged."""
 
     outcome: Outcome | None = None
@@ -88,8 +85,7 @@ class Cell:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One condition or probe of the hypothesis. `stages` are its judgements stage by stage, in order."""
 
     subject: str
@@ -108,8 +104,7 @@ class Row:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """One rung of a fault's ladder. `end` and `held` are None when it was cut short."""
 
     step: int
@@ -121,8 +116,7 @@ class Stage:
     held: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One injection. `refused` says why it was not (wholly) injected."""
 
     fault_id: str
@@ -158,8 +152,7 @@ class Fault:
         return self.planned_at if self.injected_at is None else self.injected_at
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(msgspec.Struct, frozen=True):
     """One Chaos Toolkit activity. `status` is "succeeded", "failed", "killed", or "unfinished"."""
 
     name: str
@@ -182,8 +175,7 @@ class AlertOutcome(StrEnum):
     NOT_TESTED = "not tested"  # nothing was injected
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """One alert by name: the first time it reached each state after the injection, by whichever source said so.
 
     `resolved_at` is when the last of its instances was seen to be gone at every source; None when it was not.
@@ -201,16 +193,14 @@ class Alert:
     instances: tuple[str, ...]  # label sets, as text
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(msgspec.Struct, frozen=True):
     at: float
     author: str
     text: str
     experiment: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(msgspec.Struct, frozen=True):
     recovered: bool
     seconds: float | None
     within_s: float | None
@@ -221,8 +211,7 @@ class Recovery:
         return self.seconds is not None and self.within_s is not None and self.seconds > self.within_s
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     experiment: int
     kind: FindingKind
     title: str
@@ -231,8 +220,7 @@ class Finding:
     owner: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One thing looked at before the session."""
 
     check: str
@@ -241,8 +229,7 @@ class Check:
     experiment: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseSpan:
+class PhaseSpan(msgspec.Struct, frozen=True):
     """From when to when one phase of an experiment lasted."""
 
     phase: str
@@ -250,8 +237,7 @@ class PhaseSpan:
     end: float
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One line of a timeline. `tone` is "plain", "bad", "good", "fault", "alert" or "note"."""
 
     at: float
@@ -277,8 +263,7 @@ class Status(StrEnum):
         return cls(verdict.value)
 
 
-@dataclass(frozen=True, slots=True)
-class ExperimentReport:
+class ExperimentReport(msgspec.Struct, frozen=True):
     """One experiment. `start` and `end` are None when its turn never came or never ended."""
 
     index: int
@@ -305,8 +290,7 @@ class ExperimentReport:
     rollbacks_open: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Takeover:
+class Takeover(msgspec.Struct, frozen=True):
     """Somebody other than the runner went to work on the run."""
 
     at: float
@@ -314,8 +298,7 @@ class Takeover:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AbortInfo:
+class AbortInfo(msgspec.Struct, frozen=True):
     at: float
     source: str
     reason: str
@@ -323,8 +306,7 @@ class AbortInfo:
     experiment: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """One session."""
 
     session: str

@@ -1,8 +1,9 @@
 """What a signal source is: something that can be asked for many signals at once, and that always answers in time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from gameday.journal.events import Reading
 from gameday.spec.model import SignalId, SignalsConfig, Unit
@@ -12,8 +13,7 @@ class SignalError(Exception):
     """A source or platform cannot be used as configured; the message says why, to a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """What to ask a source for one signal. `scale` turns the answer into the base unit (milliseconds: 0.001).
 
     `freshness` asks the same source for the age, in seconds, of the newest raw sample behind the answer; without it

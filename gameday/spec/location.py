@@ -1,11 +1,11 @@
 """Where in a user's file something stands, and what is wrong with it there."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
+
+class Location(msgspec.Struct, frozen=True, order=True):
     """A place in a file; line and column count from 1."""
 
     path: Path
@@ -16,8 +16,7 @@ class Location:
         return f"{self.path}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(msgspec.Struct, frozen=True):
     """One thing that is wrong: where, what was found, what was expected, and the nearest valid spelling if any."""
 
     location: Location

@@ -1,10 +1,11 @@
 """What users write, as frozen values: experiment, game day, runbook, project."""
 
-from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
+
+import msgspec
 
 from gameday.common.json import JsonObject
 from gameday.spec.location import Location
@@ -36,8 +37,7 @@ class Comparator(StrEnum):
     GREATER_OR_EQUAL = ">="
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SignalId:
+class SignalId(msgspec.Struct, frozen=True, order=True):
     """One measured series: `measure` is p50…p99.9 for latency, rate for traffic, ratio for errors, and cpu, memory,
     connections or a name of the user's own for saturation."""
 
@@ -49,8 +49,7 @@ class SignalId:
         return f"{self.service}.{self.kind}.{self.measure}"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """A comparison of a signal with a threshold in its base unit.
 
     With `relative`, what is compared is |value - baseline| / baseline (traffic's `change`). `for_s` is how long, in
@@ -84,21 +83,19 @@ class ActivityKind(StrEnum):
     ACTION = "action"
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(msgspec.Struct, frozen=True):
     """A Chaos Toolkit activity, kept as it was written; only the adapter looks into `definition`."""
 
     kind: ActivityKind
     name: str
-    definition: JsonObject = field(hash=False)
+    definition: JsonObject
     background: bool
     pause_before_s: float
     pause_after_s: float
     location: Location
 
 
-@dataclass(frozen=True, slots=True)
-class BlastRadius:
+class BlastRadius(msgspec.Struct, frozen=True):
     """How much of the target one stage touches: a count, or a share between 0 and 1. Exactly one is set."""
 
     count: int | None = None
@@ -116,8 +113,7 @@ class BlastRadius:
         return str(self.count) if self.count is not None else f"{(self.share or 0) * 100:g}%"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a fault hits. `service` is the victim; `caller`, for dependency faults, limits it to calls from there
     (written `from:`)."""
 
@@ -126,8 +122,7 @@ class Target:
     caller: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(msgspec.Struct, frozen=True):
     """A fault's own setting, as written; the fault says what it means."""
 
     name: str
@@ -135,8 +130,7 @@ class Argument:
     location: Location
 
 
-@dataclass(frozen=True, slots=True)
-class FaultStep:
+class FaultStep(msgspec.Struct, frozen=True):
     """A native fault in a method: a ladder of stages, each held and judged before the next."""
 
     fault: str  # "process/kill"
@@ -148,8 +142,7 @@ class FaultStep:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
+class Hypothesis(msgspec.Struct, frozen=True):
     """The steady state: native conditions on golden signals, and any Chaos Toolkit probes."""
 
     title: str
@@ -157,8 +150,7 @@ class Hypothesis:
     probes: tuple[Activity, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedAlert:
+class ExpectedAlert(msgspec.Struct, frozen=True):
     """An alert that must fire within `within_s` seconds of the first injection."""
 
     name: str
@@ -168,8 +160,7 @@ class ExpectedAlert:
     location: Location
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """How an experiment is measured, all in seconds."""
 
     interval_s: float = 1.0  # between samples
@@ -179,8 +170,7 @@ class Timing:
     blind_after_s: float = 10.0  # how long a guarding signal may be unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Experiment:
+class Experiment(msgspec.Struct, frozen=True):
     """One experiment file. `plain` means that it uses nothing but the Chaos Toolkit's own keys."""
 
     path: Path
@@ -198,13 +188,12 @@ class Experiment:
     location: Location
     tags: tuple[str, ...] = ()
     # Opaque to us, handed to the adapter: configuration, secrets, controls, runtime, extensions.
-    configuration: JsonObject = field(default_factory=dict, hash=False)
-    secrets: JsonObject = field(default_factory=dict, hash=False)
+    configuration: JsonObject = {}
+    secrets: JsonObject = {}
     controls: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class People:
+class People(msgspec.Struct, frozen=True):
     """Handles, by role."""
 
     facilitator: str | None = None
@@ -214,8 +203,7 @@ class People:
     observers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """When a game day is due."""
 
     cron: str | None
@@ -223,8 +211,7 @@ class Schedule:
     duration_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class GameDay:
+class GameDay(msgspec.Struct, frozen=True):
     """One game day file, with its experiments already read."""
 
     path: Path
@@ -236,8 +223,7 @@ class GameDay:
     location: Location
 
 
-@dataclass(frozen=True, slots=True)
-class Runbook:
+class Runbook(msgspec.Struct, frozen=True):
     """A Markdown runbook: front matter, and which of the expected sections it has, with their steps."""
 
     path: Path
@@ -258,8 +244,7 @@ class EnvironmentKind(StrEnum):
     DECLARED = "declared"
 
 
-@dataclass(frozen=True, slots=True)
-class SignalsConfig:
+class SignalsConfig(msgspec.Struct, frozen=True):
     """Where golden signals are read. `queries` maps "<kind>.<measure>" to the user's own query (platform: custom);
     `$service` in it is replaced by the service's name and `$window` by the rate window."""
 
@@ -272,8 +257,7 @@ class SignalsConfig:
     stale_after_s: float = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class AlertsConfig:
+class AlertsConfig(msgspec.Struct, frozen=True):
     """Where alerts are seen: the rules' Prometheus, the Alertmanager, and optionally a receiver's record."""
 
     source: str
@@ -283,8 +267,7 @@ class AlertsConfig:
     timeout_s: float = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(msgspec.Struct, frozen=True):
     """Weekly hours in which a run may start; days count from Monday = 0; minutes since midnight."""
 
     days: frozenset[int]
@@ -294,8 +277,7 @@ class Hours:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What a run in this environment may do at most."""
 
     max_blast_radius: float | None = None  # a share between 0 and 1
@@ -304,8 +286,7 @@ class Policy:
     confirm: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True):
     """Where it runs. The command line turns one of kind LAB into a DECLARED one once the lab is up."""
 
     name: str
@@ -315,15 +296,17 @@ class Environment:
     inventory: Path | None = None
     policy: Policy = Policy()
     # Named in the file, used by later verbs; kept whole.
-    kubernetes: JsonObject | None = field(default=None, hash=False)
-    dashboards: JsonObject | None = field(default=None, hash=False)
-    slack: JsonObject | None = field(default=None, hash=False)
+    kubernetes: JsonObject | None = None
+    dashboards: JsonObject | None = None
+    slack: JsonObject | None = None
     # Values among all these that must never be shown.
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:  # without the secrets
+        return f"Environment({self.name!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(msgspec.Struct, frozen=True):
     """A service of the project: who owns it, which runbooks it has, what it depends on."""
 
     name: str
@@ -332,8 +315,7 @@ class Service:
     depends_on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """gameday.yaml, with the runbooks found under `runbooks/` beside it."""
 
     path: Path  # of gameday.yaml

@@ -4,7 +4,7 @@ Lines and columns count from 1. `weight` is how many nodes a tree has once alias
 characters of a text count as one more.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from gameday.common.json import Json, JsonScalar
 
@@ -25,8 +25,7 @@ class DocumentError(Exception):
         self.expected = expected
 
 
-@dataclass(slots=True, eq=False)
-class Scalar:
+class Scalar(msgspec.Struct, eq=False):
     """`text` as written (without quotes); `value` as the format understands it."""
 
     line: int
@@ -36,16 +35,14 @@ class Scalar:
     weight: int = 1
 
 
-@dataclass(slots=True, eq=False)
-class Sequence:
+class Sequence(msgspec.Struct, eq=False):
     line: int
     column: int
     items: list["Node"]
     weight: int = 1
 
 
-@dataclass(slots=True, eq=False)
-class Mapping:
+class Mapping(msgspec.Struct, eq=False):
     """`entries`: key to (where the key stands, value). `repeated`: keys that stand there more than once."""
 
     line: int

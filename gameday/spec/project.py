@@ -1,8 +1,9 @@
 """Reads gameday.yaml and the runbooks beside it: the project with its environments and services."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from gameday.common.project import PROJECT_FILE, find_root
 from gameday.common.redact import Redactor
@@ -72,7 +73,7 @@ def load_environment(project: Project, name: str) -> Environment:
     read = read_environment(fields, name, project.root, secrets) if fields else environment
     if mistakes := file.mistakes():
         redact = Redactor(secrets)  # what was found may be what was filled in
-        raise SpecError(tuple(replace(mistake, found=redact(mistake.found)) for mistake in mistakes))
+        raise SpecError(tuple(msgspec.structs.replace(mistake, found=redact(mistake.found)) for mistake in mistakes))
     return read
 
 
@@ -92,7 +93,7 @@ def secret_values(environment: Environment) -> tuple[str, ...]:
 
 
 def _read(fields: Fields, project: Project) -> Project:
-    read = replace(
+    read = msgspec.structs.replace(
         project,
         name=fields.text("project", "the project's name") or project.name,
         environments=_environments(fields, project.root),

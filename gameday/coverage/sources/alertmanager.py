@@ -7,7 +7,6 @@ receiver's record: GET <receiver>/notifications is a list, oldest first, of {"na
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -100,8 +99,7 @@ _routed = msgspec.json.Decoder(tuple[_RoutedAlert, ...])
 _notifications = msgspec.json.Decoder(tuple[_Notification, ...])
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     """What one part of the pipeline said."""
 
     alerts: tuple[SeenAlert, ...] = ()
@@ -237,7 +235,7 @@ def _dated(alert: SeenAlert, routed: Iterable[_RoutedAlert]) -> SeenAlert:
         return alert
     wanted = {*alert.labels, ("alertname", alert.name)}
     starts = (other.starts_at.timestamp() for other in routed if wanted <= other.labels.items())
-    return replace(alert, since=min(starts, default=None))
+    return msgspec.structs.replace(alert, since=min(starts, default=None))
 
 
 def _why_quiet(alert: _RoutedAlert) -> str | None:

@@ -13,7 +13,6 @@ import asyncio
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 from yarl import URL
@@ -49,8 +48,7 @@ _vector = msgspec.json.Decoder(tuple[_Series, ...])
 _scalar = msgspec.json.Decoder(tuple[float, str])
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
+class _Result(msgspec.Struct, frozen=True):
     """What came of one expression, unscaled."""
 
     state: ReadingState
