@@ -335,6 +335,7 @@ def _engine_in(world: World) -> Iterator["_Workers"]:
     fault = ImaginedMark(world)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _fd: None)  # no machine dies here, and it takes most of the time
+        patch.setattr("gameday.journal.log._RESERVE_BYTES", 1024)
         for module in ("undo", "method", "activities"):
             patch.setattr(f"gameday.engine.{module}.time", virtual)
         patch.setattr("gameday.common.clock.time", virtual)
