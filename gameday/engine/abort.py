@@ -35,7 +35,14 @@ class Abort:
             self._recorder.record(request)
 
     async def race[T](self, awaitable: Awaitable[T]) -> T:
-        """Wait for it, or raise AbortedError as soon as an abort is asked for, with `awaitable` cancelled."""
+        """Wait for it, or raise AbortedError as soon as an abort is asked for, with `awaitable` cancelled.
+
+        After an abort it is not even begun: it might be an injection.
+        """
+        if self._event.is_set():
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            raise AbortedError
         task = asyncio.ensure_future(awaitable)
         waiter = asyncio.ensure_future(self._event.wait())
         try:

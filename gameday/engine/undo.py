@@ -90,15 +90,17 @@ async def undo_all(
 
 
 async def _attempt(workers: Workers, fault: FaultPlanned) -> JobResult:
+    job = Job(kind=JobKind.UNDO, fault=fault.fault, plan=fault.plan)
     try:
-        return await workers.run(Job(kind=JobKind.UNDO, fault=fault.fault, plan=fault.plan), ATTEMPT_TIMEOUT_S)
-    except Exception as error:  # noqa: BLE001 - out of descriptors, say: whatever it is, the next attempt must come
-        # The warm process is gone (killed, perhaps); undo must not depend on it.
+        return await workers.run(job, ATTEMPT_TIMEOUT_S)
+    except Exception:  # noqa: BLE001 - out of descriptors, say: whatever it is, the next attempt must come
+        # The warm process is gone (killed, perhaps); undo must not depend on it. Again at once: were it another's turn
+        # before, what was injected last would not be undone first.
         try:
             await workers.restart()
-        except Exception:  # noqa: BLE001
-            return JobResult(error=str(error))
-        return JobResult(error=f"{error}; it was started again")
+            return await workers.run(job, ATTEMPT_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001
+            return JobResult(error=str(error) or type(error).__name__)
 
 
 def _record_end(recorder: Recorder, item: _Open, by: By) -> None:

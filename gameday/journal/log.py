@@ -37,6 +37,7 @@ class JournalWriter:
         """
         self.path = directory / JOURNAL_NAME
         self._reserve = directory / _RESERVE_NAME
+        self._is_torn = False  # the last line is a part of one, and could not be taken back
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -62,37 +63,42 @@ class JournalWriter:
         """Write one event, whole or not at all. Raises JournalError."""
         line = _encoder.encode(event) + b"\n"
         try:
-            self._write(line)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._reserve.exists():
-                raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
-            self._reserve.unlink(missing_ok=True)
             try:
-                self._write(line)
-            except OSError as again:
-                raise JournalError(f"cannot write the journal {self.path}: {again.strerror}") from again
-        if sync:
-            try:
-                os.fsync(self._fd)
+                self._write(line, sync)
             except OSError as error:
-                raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self.is_spare:
+                    raise
+                self._reserve.unlink(missing_ok=True)
+                self._write(line, sync)
+        except OSError as error:
+            raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
 
     @property
     def is_spare(self) -> bool:
-        """Whether the reserve is still there; False means that the disk has been full."""
-        return self._reserve.exists()
+        """Whether the reserve is still there; False means that the disk has been full, or cannot be looked at."""
+        try:
+            return self._reserve.exists()
+        except OSError:
+            return False
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, sync: bool) -> None:
         start = os.fstat(self._fd).st_size
         written = 0
+        data = b"\n" + line if self._is_torn else line
         try:
-            while written < len(line):
-                written += os.write(self._fd, line[written:])
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+            if sync:
+                os.fsync(self._fd)
         except OSError:
+            # Whoever is told that it is not written may write it again, and it must not stand there twice.
             if written:
-                with contextlib.suppress(OSError):
+                try:
                     os.ftruncate(self._fd, start)
+                except OSError:
+                    self._is_torn = True
             raise
+        self._is_torn = False
 
     def close(self) -> None:
         """Sync and close; the reserve goes. Never raises."""
@@ -100,6 +106,7 @@ class JournalWriter:
             os.fsync(self._fd)
         with contextlib.suppress(OSError):
             os.close(self._fd)
+        self._fd = -1  # the number may soon be another file's, and a late event must not end up in that
         with contextlib.suppress(OSError):
             self._reserve.unlink(missing_ok=True)
 
