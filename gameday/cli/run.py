@@ -3,16 +3,19 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
+from gameday.cli.source import local_file
+from gameday.cli.toolkit import apply_options, toolkit_options
 
 
 @click.command("run")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path")
 @click.option("--env", "environment", help="Environment; default: the game day's, the lab, or none for a plain file.")
 @click.option("--yes", is_flag=True, help="Ask nothing before the first injection.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document on stdout.")
@@ -20,10 +23,17 @@ from gameday.cli.session import make_input, read_session
     "--reports", type=click.Path(path_type=Path, file_okay=False), help="Where reports go; default: reports/."
 )
 @click.option("--seed", type=int, help="Choose the same targets again.")
+@toolkit_options
 def command(
-    path: Path, environment: str | None, yes: bool, as_json: bool, reports: Path | None, seed: int | None
+    path: str,
+    environment: str | None,
+    yes: bool,
+    as_json: bool,
+    reports: Path | None,
+    seed: int | None,
+    **options: Any,
 ) -> None:
-    """Run an experiment (native or plain Chaos Toolkit) or a game day."""
+    """Run an experiment (native or plain Chaos Toolkit; a file, or an http(s) URL) or a game day."""
     try:
         from gameday.engine.session import run_session
         from gameday.faults.base import FaultError
@@ -33,7 +43,7 @@ def command(
         from gameday.spec.location import SpecError
         from gameday.spec.model import EnvironmentKind
 
-        spec = read_session(path, environment)
+        spec = apply_options(read_session(local_file(path), environment), options)
         session = make_input(spec, start_lab=True)
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)

@@ -30,7 +30,7 @@ def validate(paths: Iterable[Path]) -> Counter[str]:
     Raises SpecError with all mistakes of all files.
     """
     validation = _Validation()
-    for path in paths or [Path()]:
+    for path in tuple(paths) or (Path(),):
         validation.path(path)
     validation.mistakes.check()
     return validation.checked

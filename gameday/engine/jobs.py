@@ -1,4 +1,5 @@
-"""What a child process can be asked to do: plan, inject, undo or check a fault, or run one Chaos Toolkit activity."""
+"""What a child process can be asked to do: plan, inject, undo or check a fault, or run one Chaos Toolkit activity or a
+configuration's probes."""
 
 from enum import StrEnum
 from fractions import Fraction
@@ -8,6 +9,7 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest
 from gameday.common.codec import decode, encode
+from gameday.common.json import JsonObject
 from gameday.faults.base import FaultError, FaultRequest, Reach, System
 from gameday.faults.registry import load_fault
 
@@ -18,6 +20,7 @@ class JobKind(StrEnum):
     CHECK = "check"
     UNDO = "undo"
     ACTIVITY = "activity"
+    CONFIGURE = "configure"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,6 +50,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lasts: bool = True
     left: tuple[str, ...] = ()
     outcome: ActivityOutcome | None = None
+    configuration: JsonObject | None = None
 
 
 def exceeds(reach: Reach, ceiling: float | None) -> bool:
@@ -68,6 +72,8 @@ def perform(job: Job) -> JobResult:
                 return _undo(job)
             case JobKind.ACTIVITY:
                 return _activity(job)
+            case JobKind.CONFIGURE:
+                return _configure(job)
     except FaultError as error:
         return JobResult(error=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code may raise anything
@@ -124,3 +130,13 @@ def _activity(job: Job) -> JobResult:
 
     assert job.activity is not None
     return JobResult(outcome=run_activity(job.activity))
+
+
+def _configure(job: Job) -> JobResult:
+    from gameday.chaostoolkit.adapter import resolve_dynamic_configuration
+
+    assert job.activity is not None
+    try:
+        return JobResult(configuration=resolve_dynamic_configuration(job.activity.configuration, job.activity.secrets))
+    except ValueError as error:
+        return JobResult(error=str(error))

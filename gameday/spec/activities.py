@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from gameday.common.json import Json, JsonObject
-from gameday.spec.model import Activity, ActivityKind
+from gameday.spec.model import Activity, ActivityKind, Dry
 from gameday.spec.nodes import MAX_WEIGHT, Mapping, Node, Scalar, to_json
 from gameday.spec.reader import Fields, describe
 
@@ -24,7 +24,6 @@ class Activities:
 
     def __init__(self, root: Fields, configuration: JsonObject) -> None:
         self._configuration = configuration
-        self._dry = _dry(root)
         self._weight = 0  # of what was referred to
         self._by_name = dict(_named(root.node))
 
@@ -67,18 +66,25 @@ class Activities:
         fields.close(also=_KEYS, tolerant=True)
         if kind is None or name is None or provider is None:
             return None
-        definition = fields.json()
-        if self._dry in (f"{kind}s", "activities"):
-            definition.setdefault("dry", self._dry)  # the adapter refuses it: it would not have run under `chaos`
         return Activity(
             kind=ActivityKind(kind),
             name=name,
-            definition=definition,
+            definition=fields.json(),
             background=background,
             pause_before_s=before,
             pause_after_s=after,
             location=fields.file.location(fields.node),
+            timeout_s=self._timeout(provider),
+            dry=read_dry(fields),
         )
+
+    def _timeout(self, provider: Fields) -> float | None:
+        """Seconds; None when there is none, or a variable that only the Toolkit can fill in."""
+        node = provider.get("timeout")
+        value: Json = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, str) and (variable := _VARIABLE.fullmatch(value.strip())):
+            value = self._variable(variable[1])
+        return _number(value) or None
 
     def _pauses(self, fields: Fields) -> tuple[float, float]:
         pauses = fields.mapping("pauses", "pauses, such as {before: 5, after: 5}")
@@ -86,7 +92,7 @@ class Activities:
             return 0.0, 0.0
         found = tuple(self._pause(pauses, key) for key in ("before", "after"))
         pauses.close(tolerant=True)
-        return (0.0, 0.0) if self._dry == "pause" else (found[0], found[1])
+        return found[0], found[1]
 
     def _pause(self, pauses: Fields, key: str) -> float:
         node = pauses.get(key)
@@ -120,12 +126,13 @@ def _number(value: Json) -> float | None:
     return seconds if math.isfinite(seconds) and 0 <= seconds <= _LONGEST_PAUSE_S else None
 
 
-def _dry(root: Fields) -> str:
-    """What of the experiment is only to be pretended: "probes", "actions", "activities", "pause" or nothing."""
-    node = root.get("dry")
+def read_dry(fields: Fields) -> Dry | None:
+    """What of an experiment, or whether an activity, is only to be pretended."""
+    node = fields.get("dry")
     if node is None or (isinstance(node, Scalar) and not node.value):
-        return ""
-    return root.choice("dry", ["probes", "actions", "activities", "pause"]) or ""
+        return None
+    dry = fields.choice("dry", [dry.value for dry in Dry])
+    return Dry(dry) if dry else None
 
 
 def _named(root: Mapping) -> Iterator[tuple[str, Mapping]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gameday.spec.activities import Activities
+from gameday.spec.activities import Activities, read_dry
 from gameday.spec.conditions import ABORT_FOR_S, HYPOTHESIS_FOR_S, read_conditions
 from gameday.spec.location import Mistake, SpecError
 from gameday.spec.model import (
@@ -15,7 +15,10 @@ from gameday.spec.model import (
     Experiment,
     FaultStep,
     Hypothesis,
+    HypothesisStrategy,
     Project,
+    RollbackStrategy,
+    Runtime,
     Target,
     Timing,
 )
@@ -96,6 +99,7 @@ class _Reader:
             configuration=self._configuration,
             secrets=root.opaque("secrets", "secrets"),
             controls=self._controls(),
+            runtime=self._runtime(),
         )
         root.close(also=TOOLKIT_KEYS, tolerant=plain)
         return experiment
@@ -265,6 +269,24 @@ class _Reader:
             self._file.mistake(node, found, f"more than the interval of {format_duration(timing.interval_s)}")
         fields.close()
         return timing
+
+    def _runtime(self) -> Runtime:
+        """The strategies that `chaos run` takes from the file, and what is only to be pretended."""
+        chosen: dict[str, str] = {}
+        runtime = self._root.mapping("runtime", "strategies, such as {rollbacks: {strategy: always}}")
+        for section, strategies in (("hypothesis", HypothesisStrategy), ("rollbacks", RollbackStrategy)):
+            fields = runtime.mapping(section, "a strategy") if runtime else None
+            if fields and fields.has("strategy"):
+                # The Toolkit forgives this spelling, which its own documentation once had.
+                names = [strategy.value for strategy in strategies]
+                forgiven = ["continously"] if strategies is HypothesisStrategy else []
+                name = fields.choice("strategy", [*names, *forgiven]) or names[0]
+                chosen[section] = HypothesisStrategy.CONTINUOUSLY if name in forgiven else name
+        return Runtime(
+            hypothesis=HypothesisStrategy(chosen.get("hypothesis", HypothesisStrategy.DEFAULT)),
+            rollbacks=RollbackStrategy(chosen.get("rollbacks", RollbackStrategy.DEFAULT)),
+            dry=read_dry(self._root),
+        )
 
     def _controls(self) -> tuple[str, ...]:
         names = []
