@@ -17,6 +17,7 @@ from gameday.journal.events import (
     FindingKind,
     FindingRaised,
     HypothesisJudged,
+    PreflightChecked,
     RollbacksArmed,
     RollbacksEnded,
     Verdict,
@@ -197,6 +198,8 @@ def test_rollback_strategies(plain: Plain, strategy: RollbackStrategy, deviates:
     assert bool(events_of(directory, RollbacksArmed)) is (strategy is not RollbackStrategy.NEVER)
     assert len(events_of(directory, RollbacksEnded)) == len(events_of(directory, RollbacksArmed))
     assert list(directory.glob("rollbacks-*")) == []
+    warnings = [event.check for event in events_of(directory, PreflightChecked) if event.outcome == "warning"]
+    assert ("rollbacks" in warnings) is (strategy is RollbackStrategy.NEVER)
 
 
 @pytest.mark.parametrize(
