@@ -78,6 +78,7 @@ def check_sources(prepared: PreparedExperiment, environment: Environment) -> tup
     if experiment.alerts and environment.alerts is None:
         detail = f"the environment `{environment.name}` has no alerts"
         checks.append(Check("alerts", CheckOutcome.FAILURE, detail, prepared.index))
+    checks += [Check("file", CheckOutcome.WARNING, str(warning), prepared.index) for warning in experiment.warnings]
     if experiment.rollbacks and experiment.runtime.rollbacks is RollbackStrategy.NEVER:
         detail = "are not run, as the experiment's runtime says: what it does stays, whatever happens"
         checks.append(Check("rollbacks", CheckOutcome.WARNING, detail, prepared.index))
