@@ -193,6 +193,16 @@ def validate_experiment(document: JsonObject) -> tuple[str, ...]:
     return tuple(dict.fromkeys(message for message in messages if message))
 
 
+def validate_activity(definition: JsonObject) -> tuple[str, ...]:
+    """The same of one activity by itself; of a probe with a tolerance, that too."""
+    document: JsonObject = {"title": "-", "description": "-", "method": []}
+    if "tolerance" in definition:
+        document["steady-state-hypothesis"] = {"title": "-", "probes": [definition]}
+    else:
+        document["method"] = [definition]
+    return validate_experiment(document)
+
+
 def _activities(document: JsonObject) -> Iterator[JsonObject]:
     """The activities that are at least mappings; what else stands in their place, chaoslib says."""
     hypothesis = document.get("steady-state-hypothesis")

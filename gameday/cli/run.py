@@ -1,14 +1,24 @@
 """`gameday run`: an experiment or a game day, to its report."""
 
 import asyncio
+import gc
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
+from gameday.common.json import JsonObject
+
+if TYPE_CHECKING:
+    from gameday.engine.launch import Helper
+
+_VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its time to import
 
 
 @click.command("run")
@@ -20,12 +30,21 @@ from gameday.cli.session import make_input, read_session
     "--reports", type=click.Path(path_type=Path, file_okay=False), help="Where reports go; default: reports/."
 )
 @click.option("--seed", type=int, help="Choose the same targets again.")
+@click.pass_obj
 def command(
-    path: Path, environment: str | None, yes: bool, as_json: bool, reports: Path | None, seed: int | None
+    zygote: "Helper | None",
+    path: Path,
+    environment: str | None,
+    yes: bool,
+    as_json: bool,
+    reports: Path | None,
+    seed: int | None,
 ) -> None:
     """Run an experiment (native or plain Chaos Toolkit) or a game day."""
     try:
-        from gameday.engine.session import run_session
+        spec = read_session(path, environment, partial(_validate, zygote) if zygote else None)
+        from gameday.engine.launch import launch_guardian
+        from gameday.engine.session import Helpers, run_session
         from gameday.faults.base import FaultError
         from gameday.journal.log import JournalError
         from gameday.notify.terminal import Terminal
@@ -33,7 +52,9 @@ def command(
         from gameday.spec.location import SpecError
         from gameday.spec.model import EnvironmentKind
 
-        spec = read_session(path, environment)
+        # Now, when it need import nothing more, and nothing is held that it must not share.
+        helpers = Helpers(zygote, launch_guardian(early=True)) if zygote else Helpers()
+        gc.enable()
         session = make_input(spec, start_lab=True)
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)
@@ -41,9 +62,11 @@ def command(
             _confirm(session.title, session.environment.name)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
+    except OSError as error:
+        fail(f"not started, nothing was injected: {error}", 3)
     terminal = Terminal(live=sys.stderr.isatty())
     try:
-        result = asyncio.run(run_session(session, [terminal], tell=terminal.tell))
+        result = asyncio.run(run_session(session, [terminal], tell=terminal.tell, helpers=helpers))
     except SpecError as error:
         from gameday.cli.load import print_mistakes
 
@@ -57,6 +80,22 @@ def command(
         say("The lab stays up; `gameday lab down` ends it.")
     _finish(result.run.directory, reports or spec.project.root / "reports", as_json=as_json)
     sys.exit(result.verdict.exit_code)
+
+
+def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[tuple[str, ...]]:
+    """What the Chaos Toolkit says of each activity, asked of a child, while this process imports what comes next."""
+    from gameday.engine.jobs import Job, JobKind
+    from gameday.engine.workers import Question, WorkersError
+
+    try:
+        question = Question(zygote, Job(kind=JobKind.VALIDATE, definitions=tuple(definitions))) if definitions else None
+        import gameday.engine.session
+        import gameday.notify.terminal
+        import gameday.report.html  # noqa: F401
+
+        return question.answer(_VALIDATION_TIMEOUT_S).complaints if question else ()
+    except WorkersError as error:
+        fail(f"not started, nothing was injected: the activities cannot be checked: {error}", 3)
 
 
 def _confirm(title: str, environment: str) -> None:
