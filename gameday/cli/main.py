@@ -8,9 +8,13 @@ from contextlib import suppress
 
 def main() -> None:
     """Run the verb. An error that nobody foresaw ends in one line and a file, never in a traceback."""
-    gc.disable()  # what is imported stays; `run` turns it on again
     zygote = None
     if sys.argv[1:2] == ["run"]:
+        gc.disable()  # what is imported stays; `run` turns it on again
+        # What both it and this process need is imported once.
+        import yaml  # noqa: F401
+
+        import gameday.engine.zygote  # noqa: F401
         from gameday.engine.launch import launch_zygote
 
         with suppress(OSError):  # then the session tries again, and says why it cannot start

@@ -17,6 +17,7 @@ from gameday.common.json import JsonObject
 
 if TYPE_CHECKING:
     from gameday.engine.launch import Helper
+    from gameday.report.writer import ReportWriter
 
 _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its time to import
 
@@ -48,12 +49,14 @@ def command(
         from gameday.faults.base import FaultError
         from gameday.journal.log import JournalError
         from gameday.notify.terminal import Terminal
+        from gameday.report.writer import ReportWriter
         from gameday.signals import SignalError
         from gameday.spec.location import SpecError
         from gameday.spec.model import EnvironmentKind
 
-        # Now, when it need import nothing more, and nothing is held that it must not share.
+        # Now, when they need import little more, and nothing is held that they must not share.
         helpers = Helpers(zygote, launch_guardian(early=True)) if zygote else Helpers()
+        writer = ReportWriter.start() if zygote else ReportWriter()
         gc.enable()
         session = make_input(spec, start_lab=True)
         if seed is not None:
@@ -78,7 +81,7 @@ def command(
         fail(f"not started, nothing was injected: {error}", 3)
     if spec.environment.kind is EnvironmentKind.LAB:
         say("The lab stays up; `gameday lab down` ends it.")
-    _finish(result.run.directory, reports or spec.project.root / "reports", as_json=as_json)
+    _finish(result.run.directory, writer, reports or spec.project.root / "reports", as_json=as_json)
     sys.exit(result.verdict.exit_code)
 
 
@@ -91,7 +94,7 @@ def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[t
         question = Question(zygote, Job(kind=JobKind.VALIDATE, definitions=tuple(definitions))) if definitions else None
         import gameday.engine.session
         import gameday.notify.terminal
-        import gameday.report.html  # noqa: F401
+        import gameday.report.writer  # noqa: F401
 
         return question.answer(_VALIDATION_TIMEOUT_S).complaints if question else ()
     except WorkersError as error:
@@ -105,17 +108,17 @@ def _confirm(title: str, environment: str) -> None:
         fail("not confirmed; nothing was injected", 3)
 
 
-def _finish(directory: Path, reports: Path, *, as_json: bool) -> None:
+def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: bool) -> None:
     """Write the reports and say, last, what a person must know: what is left, and where the report is."""
     from gameday.cli.left import say_what_is_left
     from gameday.journal.log import JournalError
 
     written: tuple[Path, ...] = ()
     try:
-        from gameday.report.render import Format, write_report
+        from gameday.report.render import Format
 
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
-        written = write_report(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
+        written = writer.write(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
     except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")

@@ -59,23 +59,23 @@ class Helper(NamedTuple):
 
 
 def launch_zygote(*, chaos_toolkit: bool, early: bool = False) -> Helper:
-    """Start a zygote that imports, for now, what faults need, and the Chaos Toolkit. See `_launch`. Raises OSError."""
-    return _launch("gameday.engine.zygote", "1" if chaos_toolkit else "0", early=early)
+    """Start a zygote that imports, for now, what faults need, and the Chaos Toolkit. See `launch`. Raises OSError."""
+    return launch("gameday.engine.zygote", "1" if chaos_toolkit else "0", early=early)
 
 
 def launch_guardian(*, early: bool = False) -> Helper:
-    """Start a guardian that has nothing to watch yet. See `_launch`. Raises OSError."""
-    return _launch("gameday.engine.guardian", early=early)
+    """Start a guardian that has nothing to watch yet. See `launch`. Raises OSError."""
+    return launch("gameday.engine.guardian", early=early)
 
 
-def _launch(module: str, *arguments: str, early: bool) -> Helper:
-    """Start `module.main([descriptor of its socket, *arguments])` in a process of its own.
+def launch(module: str, *arguments: str, early: bool) -> Helper:
+    """Start `module.main([descriptor of its socket, *arguments])` in a process of its own. Raises OSError.
 
     `early` says that this process has not begun its work: no event loop, and no lock held that a fork would keep.
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        if early and sys.platform == "linux" and threading.active_count() == 1:
+        if early and may_fork():
             return Helper(_fork(module, theirs.fileno(), arguments), ours)
         process = subprocess.Popen(
             [sys.executable, "-m", module, str(theirs.fileno()), *arguments],
@@ -86,6 +86,11 @@ def _launch(module: str, *arguments: str, early: bool) -> Helper:
             start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone, and losing it takes nobody along
         )
         return Helper(process, ours)
+
+
+def may_fork() -> bool:
+    """Whether a fork of this process is safe: with other threads, what these hold locked would stay locked in it."""
+    return sys.platform == "linux" and threading.active_count() == 1
 
 
 def ignore_signals() -> None:

@@ -34,7 +34,15 @@ from gameday.engine.preflight import (
     open_and_read_rules,
     plan_stages,
 )
-from gameday.engine.preparation import SessionInput, faults_of, prepare, secrets_of, services_of, uses_chaos_toolkit
+from gameday.engine.preparation import (
+    SessionInput,
+    faults_of,
+    prepare,
+    secrets_of,
+    services_of,
+    uses_chaos_toolkit,
+    uses_http,
+)
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.stop_switch import SwitchWatch, switch_of
@@ -133,6 +141,7 @@ class _Session:
             run.directory,
             faults_of(session.experiments),
             chaos_toolkit=uses_chaos_toolkit(session.experiments),
+            http=uses_http(session.experiments),
             zygote=helpers.zygote,
         )
         self._guardian: Guardian | None = None

@@ -16,7 +16,7 @@ from gameday.common.codec import decode, encode
 from gameday.common.processes import ProcessRef, kill_family, ref_of
 from gameday.engine.jobs import Job, JobResult
 from gameday.engine.launch import Forked, Helper, launch_zygote
-from gameday.engine.zygote import LENGTH_BYTES, framed, receive_exactly, receive_frame
+from gameday.engine.zygote import LENGTH_BYTES, Wanted, framed, receive_exactly, receive_frame
 
 _START_TIMEOUT_S = 20.0
 _KILL_TIMEOUT_S = 1.0
@@ -65,12 +65,18 @@ class Workers:
     """A zygote and the children forked from it."""
 
     def __init__(
-        self, directory: Path, faults: Iterable[str], *, chaos_toolkit: bool, zygote: Helper | None = None
+        self,
+        directory: Path,
+        faults: Iterable[str],
+        *,
+        chaos_toolkit: bool,
+        http: bool = False,
+        zygote: Helper | None = None,
     ) -> None:
-        """`directory`: where running children leave their marks. `zygote`: one that has been launched; else nothing is
-        started yet."""
+        """`directory`: where running children leave their marks. `http`: HTTP activities are to come. `zygote`: one
+        that has been launched; else nothing is started yet."""
         self._marks = directory / "children"
-        self._faults = sorted(set(faults))
+        self._wanted = Wanted(tuple(sorted(set(faults))), http)
         self._chaos_toolkit = chaos_toolkit
         self._launched = zygote
         self._control: socket.socket | None = None
@@ -91,7 +97,7 @@ class Workers:
         self._listener = asyncio.create_task(self._listen(self._control))
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                await loop.sock_sendall(self._control, b"f" + encode(self._faults) + b"\n")
+                await loop.sock_sendall(self._control, b"w" + encode(self._wanted) + b"\n")
                 is_ready = await ready == 0
         except (TimeoutError, OSError):
             is_ready = False

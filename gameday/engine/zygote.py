@@ -1,7 +1,7 @@
 """The warm process that children are forked from: all is imported, so that one starts in a few milliseconds.
 
-It is single-threaded, for fork's sake. It speaks over one socket: `f` and a line with a JSON list of faults' names asks
-it to import these and to answer `0 0`; `j` with two descriptors asks for a child, which reads its job from the first
+It is single-threaded, for fork's sake. It speaks over one socket: `w` and a line of JSON says what is wanted, which is
+imported and answered by `0 0`; `j` with two descriptors asks for a child, which reads its job from the first
 and writes what it prints to the second; a line `<pid> <status>` says that a child has ended. When the socket closes,
 because the runner ended or died, it kills every child's process group and goes.
 """
@@ -19,10 +19,12 @@ from typing import NoReturn
 
 import msgspec
 
+from gameday.chaostoolkit.adapter import preload
 from gameday.common.codec import decode, encode
 from gameday.common.processes import ProcessRef, adopt_orphans, group_of, kill_family, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult, perform
 from gameday.engine.launch import IGNORED, ignore_signals
+from gameday.faults.registry import load_fault
 
 LENGTH_BYTES = 8
 READY = b"0 0\n"
@@ -118,25 +120,33 @@ def _fork(control: socket.socket, descriptors: list[int]) -> int:
         os._exit(status)
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What its children will need: faults by name, and whether there are HTTP activities."""
+
+    faults: tuple[str, ...] = ()
+    http: bool = False
+
+
 def _preload(chaos_toolkit: bool) -> None:
-    import ctypes
-    import http.client
-    import urllib.request  # noqa: F401 - what most faults and every child use
+    import ctypes  # noqa: F401 - what every child uses
 
     if chaos_toolkit:
-        from gameday.chaostoolkit.adapter import preload
-
         preload()
-    del ctypes, http
 
 
-def _load_faults(control: socket.socket) -> None:
+def _load(control: socket.socket) -> None:
     line = bytearray()
     while not line.endswith(b"\n"):
         line += receive_exactly(control, 1)
-    from gameday.faults.registry import load_fault
+    wanted = decode(bytes(line), Wanted)
+    if wanted.http:
+        preload(http=True)
+    if wanted.faults:
+        import http.client
+        import urllib.request  # noqa: F401 - what most of them use
 
-    for name in decode(bytes(line), list[str]):
+        del http
+    for name in wanted.faults:
         with contextlib.suppress(Exception):  # said properly when the fault is planned
             load_fault(name)
     gc.freeze()  # a child that collects garbage need not copy all of this to look at it
@@ -162,8 +172,8 @@ def serve(control: socket.socket) -> None:
                     message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
                     if not message:
                         return
-                    if message == b"f":
-                        _load_faults(control)
+                    if message == b"w":
+                        _load(control)
                     else:
                         children.add(_fork(control, descriptors))
                 else:
