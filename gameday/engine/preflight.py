@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -42,6 +41,8 @@ def check_hours(hours: Hours | None, now: datetime) -> Check:
     """Whether the policy allows a start at this time (aware)."""
     if hours is None:
         return Check("hours", CheckOutcome.OK, "no hours are set")
+    from zoneinfo import ZoneInfo
+
     local = now.astimezone(ZoneInfo(hours.timezone))
     minute = local.hour * 60 + local.minute
     inside = local.weekday() in hours.days and hours.start_minute <= minute < hours.end_minute
