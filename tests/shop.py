@@ -106,14 +106,30 @@ class Shop:
     def down(self) -> list[str]:
         return [name for name, pid in self.pids().items() if kernel_state(pid) is None]
 
-    def broken(self) -> list[str]:
-        """Everything that is not as it should be; empty when nothing is left of any fault."""
+    def silent(self) -> list[str]:
+        """The ports of the lab that nobody listens on, as the kernel says."""
+        listening = set()
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if state == "0A":  # TCP_LISTEN of the kernel's tcp_states.h
+                listening.add(int(local.rpartition(":")[2], 16))
+        layout = self.state["layout"]
+        ports = {slot["name"]: slot["port"] for slot in layout["slots"]}
+        ports |= {link["runtime"]: link["port"] for link in layout["links"]}
+        ports |= {name: port for name, port in layout.items() if isinstance(port, int)}
+        return [f"nobody listens on {port} of {name}" for name, port in ports.items() if port not in listening]
+
+    def still_set(self) -> list[str]:
+        """What an undo alone takes back: overrides, and stopped processes."""
         try:
             overrides = [f"{key}={value}" for key, value in self.overrides().items()]
         except OSError as error:
             overrides = [f"Envoy does not answer: {error}"]
-        stopped = [f"{name} is stopped" for name in self.stopped()]
-        return [*overrides, *stopped, *(f"{name} is down" for name in self.down())]
+        return [*overrides, *(f"{name} is stopped" for name in self.stopped())]
+
+    def broken(self) -> list[str]:
+        """Everything that is not as it should be; empty when nothing is left of any fault."""
+        return [*self.still_set(), *(f"{name} is down" for name in self.down())]
 
     def has_two_faults(self) -> bool:
         """Whether TWO_FAULTS is in place, all of it."""
