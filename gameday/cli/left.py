@@ -27,7 +27,8 @@ def say_what_is_left(directory: Path) -> bool:
             say(f"    still so: {what}")
         say(f"    by hand:  {fault.by_hand}")
     for experiment in state.rollbacks:
-        title = state.session.experiments[experiment].title if state.session else str(experiment)
+        experiments = state.session.experiments if state.session else ()
+        title = experiments[experiment].title if experiment in range(len(experiments)) else str(experiment)
         say(f"  the rollbacks of “{title}” have not run")
     say(f"Try again with `gameday recover {run.name}`. If what it was in no longer exists: `--write-off REASON`.")
     return True

@@ -88,8 +88,10 @@ def send_signal(ref: ProcessRef, number: signal.Signals) -> bool:
 
 def kill_group(ref: ProcessRef) -> None:
     """SIGKILL the process group that `ref` leads. Nothing happens when its pid now belongs to another process."""
+    if ref.pid <= 1:
+        return  # damaged: to killpg(2), 0 is our own group
     now = ref_of(ref.pid)
     # A leader that is gone may leave members behind; its group id cannot be reused while they live.
     if now is None or now == ref:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(ProcessLookupError, PermissionError, OverflowError):
             os.killpg(ref.pid, signal.SIGKILL)

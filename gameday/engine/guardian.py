@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.common.codec import decode
 from gameday.common.processes import ProcessRef, is_alive, ref_of, send_signal
 from gameday.engine.locks import FileLock
 from gameday.engine.recovery import recover
@@ -148,7 +149,7 @@ def _read_setup(pipe: int) -> Setup:
         if not byte:
             raise EOFError("the runner died before it said what to watch")
         line += byte
-    return msgspec.json.decode(bytes(line), type=Setup)
+    return decode(bytes(line), Setup)
 
 
 async def _guard(run: Run) -> int:

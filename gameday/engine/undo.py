@@ -13,6 +13,7 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.variables import known_secrets
+from gameday.common.codec import decode
 from gameday.common.json import JsonObject
 from gameday.engine.activities import perform
 from gameday.engine.jobs import Job, JobKind, JobResult
@@ -127,7 +128,7 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
     failed = []
     path = Rollbacks.path(directory, experiment)
     try:
-        rollbacks = msgspec.json.decode(path.read_bytes(), type=Rollbacks)
+        rollbacks = decode(path.read_bytes(), Rollbacks)
     except (OSError, msgspec.MsgspecError) as error:
         recorder.record(
             RollbacksEnded(at=recorder.now(), experiment=experiment, failed=(f"{path.name}: {error}",), by=by)
