@@ -139,7 +139,7 @@ def mutate_json(dice: random.Random, seeds: Sequence[bytes]) -> bytes:
 def mutate_document(dice: random.Random, seeds: Sequence[bytes], *, only_json: bool = False) -> bytes:
     """One input for what reads YAML."""
     data = dice.choice(seeds)
-    if dice.randrange(25) == 0:
+    if dice.randrange(150) == 0:
         return bomb(dice, data)
     how = dice.randrange(9)
     if how < 5:
@@ -159,7 +159,7 @@ def mutate_document(dice: random.Random, seeds: Sequence[bytes], *, only_json: b
 def mutate_text(dice: random.Random, seeds: Sequence[bytes]) -> bytes:
     """One input for what reads text of any kind."""
     data = dice.choice(seeds)
-    if dice.randrange(25) == 0:
+    if dice.randrange(150) == 0:
         return bomb(dice, data)
     for _ in range(dice.choice((1, 1, 2, 3, 8))):
         data = change_bytes(dice, data, seeds) if dice.random() < 0.5 else change_words(dice, data)
@@ -191,7 +191,7 @@ def mutate_lines(dice: random.Random, seeds: Sequence[bytes]) -> bytes:
                 if isinstance(event, dict):
                     change_value(dice, event)
                 lines[at] = json.dumps(event).encode() + b"\n"
-    if dice.randrange(40) == 0:
+    if dice.randrange(150) == 0:
         lines.insert(dice.randrange(len(lines) + 1), bomb(dice, b"{}") + b"\n")
     return b"".join(lines)
 
