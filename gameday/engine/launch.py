@@ -45,10 +45,14 @@ class Forked:
                 time.sleep(_POLL_S)
         return self._status
 
-    def kill(self) -> None:
-        """SIGKILL; nothing happens when it has been waited for."""
+    def send_signal(self, number: int) -> None:
+        """Nothing happens when it has been waited for."""
         if self._status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
 
 
 class Helper(NamedTuple):
