@@ -23,6 +23,7 @@ from typing import NamedTuple, NoReturn
 # Python itself ignores SIGPIPE.
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
 _POLL_S = 0.0005
+_END_TIMEOUT_S = 1.0
 
 
 class Forked:
@@ -62,6 +63,9 @@ class Helper(NamedTuple):
     socket: socket.socket
 
 
+_early: list[Helper] = []
+
+
 def launch_zygote(*, chaos_toolkit: bool, early: bool = False) -> Helper:
     """Start a zygote that imports, for now, what faults need, and the Chaos Toolkit. See `launch`. Raises OSError."""
     return launch("gameday.engine.zygote", "1" if chaos_toolkit else "0", early=early)
@@ -79,17 +83,31 @@ def launch(module: str, *arguments: str, early: bool) -> Helper:
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        if early and may_fork():
-            return Helper(_fork(module, theirs.fileno(), arguments), ours)
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, str(theirs.fileno()), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone, and losing it takes nobody along
-        )
-        return Helper(process, ours)
+        fork = early and may_fork()
+        helper = Helper((_fork if fork else _spawn)(module, theirs.fileno(), arguments), ours)
+    if early:
+        _early.append(helper)
+    return helper
+
+
+def wait_for_ends() -> None:
+    """Wait for those that were launched early, when this process has nothing for them to do any more and is to end."""
+    for helper in _early:
+        helper.socket.close()
+    for helper in _early:
+        with suppress(subprocess.TimeoutExpired):
+            helper.process.wait(_END_TIMEOUT_S)
+
+
+def _spawn(module: str, kept: int, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(kept), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[kept],
+        start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone, and losing it takes nobody along
+    )
 
 
 def may_fork() -> bool:
