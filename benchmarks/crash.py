@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-from measure import GAMEDAY
+from measure import GAMEDAY, environment_of
 
 from gameday.engine.locks import LockHeldError, ServiceLocks
 from gameday.engine.runs import GUARDIAN_LOCK, Run, all_runs, runs_directory, unfinished_runs
@@ -197,7 +197,7 @@ def wait_for_silence(mark: str) -> list[int]:
 
 def _environment(root: Path, mark: str) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(root), str(TESTS / "testkit"), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, _MARK: mark}
+    return environment_of(PYTHONPATH=path, **{_MARK: mark})
 
 
 def start_session(place: Place, mark: str, point: Point | Moment | None, way: Way) -> subprocess.Popen[bytes]:

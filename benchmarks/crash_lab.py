@@ -1,11 +1,10 @@
 """Where runs are killed for real: the embedded lab, and a game day on it with every fault that there is."""
 
-import subprocess
 import time
 from pathlib import Path
 
 from crash import SHUT_AND_OPEN, Place
-from measure import GAMEDAY
+from measure import GAMEDAY, run
 from shop import Shop, wait_for
 
 PROJECT = """
@@ -39,7 +38,6 @@ experiments: [everything.yaml]
 _RESTARTED = "payments-"  # whose processes may be others than before
 _WHOLE_AGAIN_S = 10.0  # the supervisor starts what has died after two
 _STEADY_S = 60.0
-_UP_S = 60.0
 
 
 class OnLab(Place):
@@ -56,7 +54,7 @@ class OnLab(Place):
 
     def open(self) -> None:
         (self.root / "gameday.yaml").write_text(PROJECT)
-        subprocess.run([GAMEDAY, "lab", "up"], cwd=self.root, timeout=_UP_S, check=True)
+        run([GAMEDAY, "lab", "up"], self.root)
         self._shop.wait_steady(_STEADY_S)
 
     def prepare(self) -> None:
@@ -90,4 +88,4 @@ class OnLab(Place):
         return [*sorted({*found, *left}), *others]
 
     def close(self) -> None:
-        subprocess.run([GAMEDAY, "lab", "down"], cwd=self.root, capture_output=True, timeout=_UP_S, check=True)
+        run([GAMEDAY, "lab", "down"], self.root)
