@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from crash import SHUT_AND_OPEN, Place
+from crash_harness import SHUT_AND_OPEN, Place
 from measure import GAMEDAY, run
 from shop import Shop, wait_for
 
@@ -36,7 +36,7 @@ environment: lab
 experiments: [everything.yaml]
 """
 _RESTARTED = "payments-"  # whose processes may be others than before
-_WHOLE_AGAIN_S = 10.0  # the supervisor starts what has died after two
+WHOLE_AGAIN_S = 10.0  # the supervisor starts what has died after two
 _STEADY_S = 60.0
 
 
@@ -62,7 +62,7 @@ class OnLab(Place):
         (self.root / "game-day.yaml").write_text(GAME_DAY)
         (self.root / "everything.yaml").write_text(EXPERIMENT)
         self._shop.mend()
-        wait_for(lambda: not self._shop.silent(), _WHOLE_AGAIN_S, lambda: str(self._shop.silent()))
+        wait_for(lambda: not self._shop.silent(), WHOLE_AGAIN_S, lambda: str(self._shop.silent()))
         self._before = self._shop.pids()
 
     def run(self) -> int:
@@ -77,7 +77,7 @@ class OnLab(Place):
     def broken(self) -> list[str]:
         # Overrides and stopped processes are the undo's alone, and are looked at at once.
         found = {*self._shop.still_set(), *super().broken()}
-        deadline = time.monotonic() + _WHOLE_AGAIN_S
+        deadline = time.monotonic() + WHOLE_AGAIN_S
         while (left := [*self._shop.broken(), *self._shop.silent()]) and time.monotonic() < deadline:
             time.sleep(0.05)
         others = [

@@ -28,7 +28,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
-from crash import Moment, Place, Point, Try, Way, be_session, crash, reference
+from crash_harness import Moment, Place, Point, Try, Way, be_session, crash, reference
 from measure import as_line, seconds
 
 _HEADER = ("killed at", "who undoes", "points tried", "not reached", "with undo", "faults left", "median", "p99")
