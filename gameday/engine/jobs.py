@@ -1,4 +1,5 @@
-"""What a child process can be asked to do: plan, inject, undo or check a fault, or run one Chaos Toolkit activity."""
+"""What a child process can be asked to do: plan, inject, undo or check a fault, run or validate an activity, or ask the
+probes of a configuration."""
 
 from enum import StrEnum
 from fractions import Fraction
@@ -6,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest
+from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest, run_activity, validate_activity
 from gameday.common.codec import decode, encode
+from gameday.common.json import JsonObject
 from gameday.faults.base import FaultError, FaultRequest, Reach, System
 from gameday.faults.registry import load_fault
 
@@ -18,6 +20,8 @@ class JobKind(StrEnum):
     CHECK = "check"
     UNDO = "undo"
     ACTIVITY = "activity"
+    CONFIGURE = "configure"
+    VALIDATE = "validate"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,12 +34,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system: System = System()
     ceiling: float | None = None
     activity: ActivityRequest | None = None
+    definitions: tuple[JsonObject, ...] = ()
     children: Path | None = None
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of it. `error` is empty when it went well; `left` is what is not as it was: after an undo
-    what is still broken, at a check what the fault holds. `lasts`: the fault's own, with its plan."""
+    """What came of it. `error` is empty when it went well; `left` is what is not as it was: after an undo what is still
+    broken, at a check what the fault holds. `lasts`: the fault's own, with its plan. `complaints`: of each definition.
+    """
 
     error: str = ""
     killed: bool = False
@@ -47,6 +53,8 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lasts: bool = True
     left: tuple[str, ...] = ()
     outcome: ActivityOutcome | None = None
+    configuration: JsonObject | None = None
+    complaints: tuple[tuple[str, ...], ...] = ()
 
 
 def exceeds(reach: Reach, ceiling: float | None) -> bool:
@@ -68,6 +76,10 @@ def perform(job: Job) -> JobResult:
                 return _undo(job)
             case JobKind.ACTIVITY:
                 return _activity(job)
+            case JobKind.CONFIGURE:
+                return _configure(job)
+            case JobKind.VALIDATE:
+                return JobResult(complaints=tuple(map(validate_activity, job.definitions)))
     except FaultError as error:
         return JobResult(error=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code may raise anything
@@ -120,7 +132,15 @@ def _undo(job: Job) -> JobResult:
 
 
 def _activity(job: Job) -> JobResult:
-    from gameday.chaostoolkit.adapter import run_activity
-
     assert job.activity is not None
     return JobResult(outcome=run_activity(job.activity))
+
+
+def _configure(job: Job) -> JobResult:
+    from gameday.chaostoolkit.adapter import resolve_dynamic_configuration
+
+    assert job.activity is not None
+    try:
+        return JobResult(configuration=resolve_dynamic_configuration(job.activity.configuration, job.activity.secrets))
+    except ValueError as error:
+        return JobResult(error=str(error))

@@ -14,7 +14,8 @@ from gameday.journal.events import FORMAT, AnyEvent, SessionStarted
 JOURNAL_NAME = "journal.jsonl"
 _RESERVE_NAME = ".reserve"
 _RESERVE_BYTES = 512 * 1024
-_MAX_LINE = 64 * 1024 * 1024
+_MAX_LINE = 64 * 1024 * 1024  # bytes, with its line feed
+_PART = 64 * 1024
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
@@ -62,6 +63,8 @@ class JournalWriter:
     def append(self, event: AnyEvent, *, sync: bool = False) -> None:
         """Write one event, whole or not at all. Raises JournalError."""
         line = _encoder.encode(event) + b"\n"
+        if len(line) > _MAX_LINE:  # no reader would take it, so what it says could not be undone
+            raise JournalError(f"cannot write the journal {self.path}: an event of {len(line):,} bytes is too long")
         try:
             try:
                 self._write(line, sync)
@@ -138,30 +141,45 @@ class Unread(msgspec.Struct, frozen=True):
 def read_journal(path: Path) -> Iterator[AnyEvent | Unread]:
     """Every line of a journal file, or of the one in a run's directory, one at a time, in bounded memory.
 
-    Raises JournalError when the file cannot be opened or was written in a newer format.
+    It ends at a last line that is still being written. Raises JournalError when the file cannot be read or was
+    written in a newer format.
     """
-    if path.is_dir():
-        path = path / JOURNAL_NAME
+    for number, line in enumerate(_lines(path), 1):
+        if line is None:
+            yield Unread(number, f"longer than {_MAX_LINE:,} bytes")
+            continue
+        if not line.strip():
+            continue
+        try:
+            event = _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            yield Unread(number, str(error) if line.endswith(b"\n") else "torn")
+            continue
+        if isinstance(event, SessionStarted) and event.format > FORMAT:
+            raise JournalError(
+                f"{path}:{number}: the journal's format is {event.format}; this gameday reads up to {FORMAT}"
+            )
+        yield event
+
+
+def _lines(path: Path) -> Iterator[bytes | None]:
+    """Every line; None for one that is longer than any that is written. Raises JournalError."""
     try:
-        file = path.open("rb")
+        if path.is_dir():
+            path /= JOURNAL_NAME
+        with path.open("rb") as file:
+            while line := file.readline(_MAX_LINE):
+                if line.endswith(b"\n"):
+                    yield line
+                elif len(line) < _MAX_LINE:
+                    yield line
+                    return  # still being written: what is read on from here would be the end of a line
+                else:
+                    while (part := file.readline(_PART)) and not part.endswith(b"\n"):
+                        pass
+                    yield None
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
-    with file:
-        number = 0
-        while line := file.readline(_MAX_LINE):
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                event = _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                yield Unread(number, "torn" if not line.endswith(b"\n") else str(error))
-                continue
-            if isinstance(event, SessionStarted) and event.format > FORMAT:
-                raise JournalError(
-                    f"{path}:{number}: the journal's format is {event.format}; this gameday reads up to {FORMAT}"
-                )
-            yield event
 
 
 def read_events(path: Path) -> Iterator[AnyEvent]:
