@@ -141,9 +141,10 @@ def be_session(place: Place, wanted: str, way: Way) -> int:
     """Run the place's session; kill this process, and with it perhaps its guardian, at the point."""
     seen: Counter[str] = Counter()
     append = JournalWriter.append
+    runner = os.getpid()  # which its helpers are forked from
 
     def strike_at(point: Point) -> None:
-        if str(point) == wanted:
+        if str(point) == wanted and os.getpid() == runner:
             (place.root / "killed-at").write_text(repr(time.time()))
             if way is not Way.GUARDIAN:
                 kill_guardian(place.root)

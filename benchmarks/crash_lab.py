@@ -1,11 +1,14 @@
 """Where runs are killed for real: the embedded lab, and a game day on it with every fault that there is."""
 
+import sys
 import time
 from pathlib import Path
 
 from crash_harness import SHUT_AND_OPEN, Place
 from measure import GAMEDAY, run
 from shop import Shop, wait_for
+
+from gameday.cli.main import main
 
 PROJECT = """
 project: shop
@@ -66,12 +69,8 @@ class OnLab(Place):
         self._before = self._shop.pids()
 
     def run(self) -> int:
-        from gameday.cli.main import cli
-
-        try:
-            cli(["run", "game-day.yaml"])
-        except SystemExit as end:
-            return int(end.code or 0)
+        sys.argv = ["gameday", "run", "game-day.yaml"]
+        main()  # ends the process
         return 0
 
     def broken(self) -> list[str]:

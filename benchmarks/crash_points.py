@@ -87,7 +87,11 @@ def campaign(
         return result
 
     with ThreadPoolExecutor(len(where)) as pool:
-        return [result for result in pool.map(one, range(1, len(tries) + 1), tries) if result]
+        try:
+            return [result for result in pool.map(one, range(1, len(tries) + 1), tries) if result]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def row(kind: type[Point] | type[Moment], way: Way, tries: Sequence[Try]) -> str:
