@@ -75,7 +75,7 @@ class Context(msgspec.Struct):
         return self.prepared.experiment
 
     @property
-    def record(self) -> Callable[[AnyEvent], None]:
+    def record(self) -> Callable[[AnyEvent], bool]:
         """Write an event to the journal."""
         return self.tools.recorder.record
 

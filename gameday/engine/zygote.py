@@ -64,6 +64,11 @@ def _be_child(connection: socket.socket, output: int) -> None:
     connection.sendall(framed(str(os.getpid()).encode()))
     job = decode(receive_frame(connection), Job)
     mark = _leave_mark(job)
+    if _is_unwanted(connection):
+        # Whoever ends what a dead runner left may have looked for marks before this one was there.
+        if mark:
+            mark.unlink(missing_ok=True)
+        return
     if job.kind is not JobKind.UNDO:
         adopt_orphans()
         _offer_to_the_killer()
@@ -75,6 +80,14 @@ def _be_child(connection: socket.socket, output: int) -> None:
     if mark:
         mark.unlink(missing_ok=True)
     connection.sendall(framed(data))
+
+
+def _is_unwanted(connection: socket.socket) -> bool:
+    """Whether the runner has died, or given up, since it sent the job."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 def _offer_to_the_killer() -> None:

@@ -2,19 +2,25 @@
 
 import asyncio
 import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.common.codec import encode
 from gameday.common.json import JsonObject
 from gameday.common.processes import is_alive, ref_of
 from gameday.engine.jobs import Job, JobKind, JobResult
+from gameday.engine.launch import launch_zygote
 from gameday.engine.workers import Workers, WorkersError, kill_leftovers
+from gameday.engine.zygote import framed, receive_frame
 
 MODULE = """
 import os, signal, sys, time
@@ -327,3 +333,23 @@ def test_a_damaged_mark_kills_nobody_and_keeps_no_undo_from_running(
     kill_leftovers(tmp_path)
     assert all(group > 1 for group in killed)
     assert not list((tmp_path / "children").iterdir())
+
+
+def test_a_child_begins_nothing_once_the_runner_is_dead(tmp_path: Path, module: str) -> None:
+    """The guardian may have looked for children's marks, and undone all, before this one has left its own."""
+    process, control = launch_zygote(chaos_toolkit=True)
+    with control:
+        control.settimeout(20)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(20)
+        with theirs, Path(os.devnull).open("wb") as output:
+            socket.send_fds(control, [b"j"], [theirs.fileno(), output.fileno()])
+        child = int(receive_frame(ours))
+        os.kill(child, signal.SIGSTOP)  # a busy machine lets it wait
+        asked = job("hang", mark=str(tmp_path / "begun"))
+        ours.sendall(framed(encode(msgspec.structs.replace(asked, children=tmp_path))))
+        ours.close()
+        os.kill(child, signal.SIGCONT)
+        assert control.recv(64) == f"{child} 0\n".encode()
+    process.wait(10)
+    assert list(tmp_path.glob("[0-9b]*")) == []
