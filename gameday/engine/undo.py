@@ -131,7 +131,8 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         rollbacks = decode(path.read_bytes(), Rollbacks)
     except (OSError, msgspec.MsgspecError) as error:
         recorder.record(
-            RollbacksEnded(at=recorder.now(), experiment=experiment, failed=(f"{path.name}: {error}",), by=by)
+            RollbacksEnded(at=recorder.now(), experiment=experiment, failed=(f"{path.name}: {error}",), by=by),
+            sync=True,
         )
         return False
     # `recover` was told none, and what a rollback says may hold them.
