@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -13,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from gameday.lab.programs import find_programs
 
 STARTED = time.time()
 # Milliseconds and the share of requests that take at most as long.
@@ -147,9 +148,7 @@ def _serve(exporter: Exporter, pager: Pager) -> ThreadingHTTPServer:
 @contextlib.contextmanager
 def start_stack(directory: Path) -> Iterator[Stack]:
     """Bring all up in `directory`, and end it by pid."""
-    prometheus, alertmanager = shutil.which("prometheus"), shutil.which("prometheus-alertmanager")
-    assert prometheus, "prometheus is not installed"
-    assert alertmanager, "prometheus-alertmanager is not installed"
+    programs = find_programs()
     exporter, pager = Exporter(), Pager()
     server = _serve(exporter, pager)
     target, ports = f"127.0.0.1:{server.server_port}", (free_port(), free_port())
@@ -173,14 +172,14 @@ def start_stack(directory: Path) -> Iterator[Stack]:
     )
     commands = {
         f"http://127.0.0.1:{ports[1]}": [
-            alertmanager,
+            programs.alertmanager,
             f"--config.file={directory / 'alertmanager.yml'}",
             f"--storage.path={directory / 'alertmanager'}",
             f"--web.listen-address=127.0.0.1:{ports[1]}",
             "--cluster.listen-address=",
         ],
         f"http://127.0.0.1:{ports[0]}": [
-            prometheus,
+            programs.prometheus,
             f"--config.file={directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={directory / 'data'}",
             f"--web.listen-address=127.0.0.1:{ports[0]}",

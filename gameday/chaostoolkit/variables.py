@@ -30,6 +30,11 @@ def sounds_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
+def is_dynamic(configuration: JsonObject) -> bool:
+    """Whether a probe gives some of it its value."""
+    return any(isinstance(entry, dict) and entry.get("type") == "probe" for entry in configuration.values())
+
+
 def missing_variables(configuration: JsonObject, secrets: JsonObject) -> tuple[str, ...]:
     """The environment variables that they name and that are not set; one that has a default is not missing."""
     return tuple(

@@ -173,8 +173,11 @@ def _check_fault(step: FaultStep) -> tuple[Mistake, ...]:
 
 def _complain(activity: Activity, complaints: Iterable[str]) -> tuple[Mistake, ...]:
     """What the Chaos Toolkit says about an activity whose shape is right: a module that is not there, and the like."""
+    from gameday.chaostoolkit.extensions import advice
+
     found = f"the {activity.kind} {excerpt(activity.name)}"
-    return tuple(Mistake(activity.location, found, f"one that can run ({complaint})") for complaint in complaints)
+    said = ("; ".join(filter(None, (complaint, advice(complaint)))) for complaint in complaints)
+    return tuple(Mistake(activity.location, found, f"one that can run ({text})") for text in said)
 
 
 def validate_here(definitions: Sequence[JsonObject]) -> Sequence[tuple[str, ...]]:
@@ -230,17 +233,32 @@ def print_mistakes(error: SpecError, file: TextIO | None = None) -> None:
     import click
 
     file = file or sys.stderr
+    _print_each(error.mistakes, file)
+    files = len({mistake.location.path for mistake in error.mistakes})
+    count = len(error.mistakes)
+    total = f"{count} mistake{'s' * (count != 1)} in {files} file{'s' * (files != 1)}."
+    click.echo(click.style(total, fg="red", bold=True) if file.isatty() else total, file=file)
+
+
+def print_warnings(warnings: Iterable[Mistake]) -> None:
+    """The same for what keeps nothing from running."""
+    _print_each(warnings, sys.stderr, "warning: ")
+
+
+def _print_each(mistakes: Iterable[Mistake], file: TextIO, label: str = "") -> None:
+    import click
+
     colour = file.isatty()
 
     def style(text: str, **how: Any) -> str:
         return click.style(text, **how) if colour else text
 
     lines: dict[Path, list[str]] = {}
-    for mistake in error.mistakes:
+    for mistake in mistakes:
         where = mistake.location
         message = str(mistake).removeprefix(str(where)).removeprefix(": ")
         shown = Location(_short(where.path), where.line, where.column)
-        click.echo(f"{style(str(shown), bold=True)}: {message}", file=file)
+        click.echo(f"{style(str(shown), bold=True)}: {style(label, fg='yellow')}{message}", file=file)
         if where.path not in lines:
             lines[where.path] = _lines(where.path)
         source = lines[where.path][where.line - 1] if where.line <= len(lines[where.path]) else ""
@@ -248,10 +266,6 @@ def print_mistakes(error: SpecError, file: TextIO | None = None) -> None:
             bar = style(" " * len(str(where.line)) + " |", fg="blue")
             click.echo(f"{style(f'{where.line} |', fg='blue')} {source}", file=file)
             click.echo(f"{bar} {_pad(source, where.column)}{style('^', fg='red', bold=True)}", file=file)
-    files = len({mistake.location.path for mistake in error.mistakes})
-    count = len(error.mistakes)
-    total = f"{count} mistake{'s' * (count != 1)} in {files} file{'s' * (files != 1)}."
-    click.echo(style(total, fg="red", bold=True), file=file)
 
 
 def _lines(path: Path) -> list[str]:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the verb. An error that nobody foresaw ends in one line and a file, never in a traceback."""
-    zygote = _begin() if sys.argv[1:2] == ["run"] else None
+    # A file of variables may change the environment, which what is started before would not know.
+    begins = sys.argv[1:2] == ["run"] and not any(word.startswith("--var-file") for word in sys.argv)
+    zygote = _begin() if begins else None
     from gameday.cli.verbs import cli
 
     try:

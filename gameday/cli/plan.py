@@ -12,6 +12,7 @@ import click
 
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
+from gameday.cli.source import local_file
 
 if TYPE_CHECKING:
     from gameday.common.json import JsonObject
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @click.command("plan")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path")
 @click.option(
     "--env",
     "environment",
     help="Environment of gameday.yaml; default: the game day's, the lab, or none for a plain file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def command(path: Path, environment: str | None, as_json: bool) -> None:
+def command(path: str, environment: str | None, as_json: bool) -> None:
     """Show what PATH would hit, by name, and what preflight finds. Exit 0 when it could start, else 3."""
     from gameday.engine.planning import plan_session
     from gameday.engine.workers import WorkersError
@@ -35,7 +36,7 @@ def command(path: Path, environment: str | None, as_json: bool) -> None:
     from gameday.journal.events import CheckOutcome
     from gameday.signals import SignalError
 
-    session = make_input(read_session(path, environment), start_lab=False)
+    session = make_input(read_session(local_file(path), environment), start_lab=False)
     try:
         with tempfile.TemporaryDirectory(prefix="gameday-plan-") as scratch:
             plan = asyncio.run(plan_session(session, Path(scratch), datetime.now(UTC)))

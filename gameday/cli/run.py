@@ -6,13 +6,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
+from gameday.cli.source import local_file
+from gameday.cli.toolkit import apply_options, toolkit_options
 from gameday.common.json import JsonObject
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its ti
 
 
 @click.command("run")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path")
 @click.option("--env", "environment", help="Environment; default: the game day's, the lab, or none for a plain file.")
 @click.option("--yes", is_flag=True, help="Ask nothing before the first injection.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document on stdout.")
@@ -31,19 +33,23 @@ _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its ti
     "--reports", type=click.Path(path_type=Path, file_okay=False), help="Where reports go; default: reports/."
 )
 @click.option("--seed", type=int, help="Choose the same targets again.")
+@toolkit_options
 @click.pass_obj
 def command(
     zygote: "Helper | None",
-    path: Path,
+    /,
+    path: str,
     environment: str | None,
     yes: bool,
     as_json: bool,
     reports: Path | None,
     seed: int | None,
+    **options: Any,
 ) -> None:
-    """Run an experiment (native or plain Chaos Toolkit) or a game day."""
+    """Run an experiment (native or plain Chaos Toolkit; a file, or an http(s) URL) or a game day."""
     try:
-        spec = read_session(path, environment, partial(_validate, zygote) if zygote else None)
+        spec = read_session(local_file(path), environment, partial(_validate, zygote) if zygote else None)
+        spec = apply_options(spec, options)
         from gameday.engine.launch import launch_guardian
         from gameday.engine.session import Helpers, run_session
         from gameday.faults.base import FaultError

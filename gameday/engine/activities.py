@@ -48,6 +48,21 @@ async def perform(
     return end(result)
 
 
+def pretend(recorder: Recorder, started: ActivityStarted) -> ActivityEnded:
+    """Write down one that is not run."""
+    recorder.record(started)
+    event = ActivityEnded(
+        at=recorder.now(),
+        experiment=started.experiment,
+        activity=started.activity,
+        status="succeeded",
+        took_s=0.0,
+        output='"(dry: not run)"',
+    )
+    recorder.record(event)
+    return event
+
+
 def _ended(at: float, started: ActivityStarted, result: JobResult, took_s: float) -> ActivityEnded:
     outcome = result.outcome
     return ActivityEnded(

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.common.json import JsonObject
 from gameday.coverage import AlertSource, Finding
 from gameday.engine.abort import Abort
-from gameday.engine.activities import perform
+from gameday.engine.activities import perform, pretend
 from gameday.engine.monitor import Monitor
 from gameday.engine.recorder import Recorder
 from gameday.engine.runs import Run
@@ -24,6 +25,8 @@ from gameday.journal.events import (
 )
 from gameday.signals import Query, SignalSource
 from gameday.spec.model import Activity, Experiment
+
+_GRACE_S = 1.0
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -58,6 +61,7 @@ class Context(msgspec.Struct):
     prepared: PreparedExperiment
     tools: Tools
     monitor: Monitor
+    configuration: JsonObject = {}  # what the probes in it said before the baseline, in their place
     findings: list[Finding] = []
 
     @property
@@ -85,7 +89,10 @@ class Context(msgspec.Struct):
         self.record(PhaseEntered(at=self.now(), phase=phase, experiment=self.index))
 
     async def perform(self, activity: Activity, section: str, timeout_s: float) -> ActivityEnded:
-        """Run an activity of the experiment; `section` is "hypothesis" or "method"."""
+        """Run an activity of the experiment, or pretend to; `section` is "hypothesis" or "method".
+
+        `timeout_s` is for one that names none.
+        """
         started = ActivityStarted(
             at=self.now(),
             experiment=self.index,
@@ -97,8 +104,13 @@ class Context(msgspec.Struct):
         )
         request = ActivityRequest(
             definition=activity.definition,
-            configuration=self.experiment.configuration,
+            configuration=self.configuration,
             secrets=self.experiment.secrets,
             tolerance=section == "hypothesis",
         )
-        return await perform(self.tools.recorder, self.tools.workers, request, started, timeout_s)
+        recorder = self.tools.recorder
+        if self.experiment.pretends(activity):
+            return pretend(recorder, started)
+        if activity.timeout_s is not None:
+            timeout_s = activity.timeout_s + _GRACE_S  # most providers heed it themselves, and say more of it
+        return await perform(recorder, self.tools.workers, request, started, timeout_s)

@@ -1,16 +1,22 @@
 """Runs one experiment: baseline → method → undo → recovery, and says what it found."""
 
+import asyncio
+
 import msgspec
 
+from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.by_hand import by_hand
+from gameday.chaostoolkit.variables import is_dynamic, known_secrets
 from gameday.common.files import write_atomically
 from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context, PreparedExperiment, Tools
+from gameday.engine.jobs import Job, JobKind
 from gameday.engine.method import InjectionRefusedError, Method
 from gameday.engine.monitor import Monitor
 from gameday.engine.steady_state import SteadyState, say
 from gameday.engine.undo import Rollbacks, run_rollbacks, undo_all
+from gameday.engine.workers import WorkersError
 from gameday.journal.events import (
     By,
     ExperimentEnded,
@@ -20,9 +26,13 @@ from gameday.journal.events import (
     Outcome,
     Phase,
     RollbacksArmed,
+    RollbacksEnded,
     Verdict,
 )
 from gameday.journal.log import JournalError
+from gameday.spec.model import RollbackStrategy
+
+_CONFIGURE_TIMEOUT_S = 300.0
 
 
 class ExperimentRunner:
@@ -39,7 +49,7 @@ class ExperimentRunner:
             alerts=tools.alerts,
             watch=AlertWatch(prepared.index, prepared.experiment.alerts),
         )
-        self._context = Context(prepared, tools, monitor)
+        self._context = Context(prepared, tools, monitor, prepared.experiment.configuration)
         self._steady_state = SteadyState(self._context)
         self._method = Method(self._context, self._steady_state)
         self._refused: str | None = None
@@ -61,7 +71,9 @@ class ExperimentRunner:
     async def _run(self) -> tuple[Verdict, str]:
         context, abort = self._context, self._context.tools.abort
         try:
-            problem = await abort.race(self._steady_state.baseline())
+            problem = await abort.race(self._configure())
+            if problem is None:
+                problem = await abort.race(self._steady_state.baseline())
             if problem is None:
                 problem = self._arm_rollbacks()
         except AbortedError:
@@ -72,7 +84,7 @@ class ExperimentRunner:
             return Verdict.NOT_STARTED, problem
         context.monitor.arm()
         try:
-            await self._method.run()
+            await self._method_watched()
         except AbortedError:
             pass
         except InjectionRefusedError as error:
@@ -85,14 +97,51 @@ class ExperimentRunner:
             await self._steady_state.recover(undone_at)
         return self._conclude(undone, undone_at)
 
+    async def _configure(self) -> str | None:
+        """Ask the probes in the configuration, once: later they would see the faults. None, or why it is wanting."""
+        context, experiment = self._context, self._context.experiment
+        if not is_dynamic(experiment.configuration):
+            return None
+        request = ActivityRequest({}, experiment.configuration, experiment.secrets)
+        try:
+            result = await context.tools.workers.run(
+                Job(kind=JobKind.CONFIGURE, activity=request), _CONFIGURE_TIMEOUT_S
+            )
+        except WorkersError as error:
+            return str(error)
+        if result.configuration is None:
+            return result.error
+        context.configuration = result.configuration
+        context.tools.recorder.learn_secrets(known_secrets(result.configuration, {}))
+        return None
+
+    async def _method_watched(self) -> None:
+        """The method, while its hypothesis is judged again and again where the experiment says so."""
+        if not self._context.experiment.runtime.hypothesis.judges_during:
+            await self._method.run()
+            return
+        method = asyncio.create_task(self._method.run())
+        watch = asyncio.create_task(self._steady_state.watch())
+        try:
+            await asyncio.wait({method, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if method.done():
+                method.result()
+            else:
+                watch.result()
+        finally:
+            for task in (method, watch):
+                task.cancel()
+            await asyncio.gather(method, watch, return_exceptions=True)
+
     def _arm_rollbacks(self) -> str | None:
         """Write the rollbacks to disk before anything that they would undo is done. None, or why they could not be."""
         context, experiment = self._context, self._context.experiment
-        if not experiment.rollbacks:
+        rollbacks = [activity for activity in experiment.rollbacks if not experiment.pretends(activity)]
+        if not rollbacks or experiment.runtime.rollbacks is RollbackStrategy.NEVER:
             return None
-        definitions = tuple(activity.definition for activity in experiment.rollbacks)
-        content = Rollbacks(definitions, experiment.configuration, experiment.secrets)
-        names = tuple(activity.name for activity in experiment.rollbacks)
+        definitions = tuple(activity.definition for activity in rollbacks)
+        content = Rollbacks(definitions, context.configuration, experiment.secrets)
+        names = tuple(activity.name for activity in rollbacks)
         try:
             # write_atomically makes files that only their owner may read.
             path = Rollbacks.path(context.tools.run.directory, context.index)
@@ -117,10 +166,23 @@ class ExperimentRunner:
         context.monitor.disarm()
         context.enter(Phase.UNDO)
         undone = await undo_all(tools.recorder, tools.workers, By.RUNNER, experiment=context.index)
-        if context.index in tools.recorder.state.rollbacks:
+        if context.index in tools.recorder.state.rollbacks and self._wants_rollbacks():
             directory = tools.run.directory
             undone = await run_rollbacks(tools.recorder, tools.workers, directory, context.index, By.RUNNER) and undone
         return undone
+
+    def _wants_rollbacks(self) -> bool:
+        """Always, but for an experiment that asks for them only when it has deviated; then they are called off."""
+        context = self._context
+        if (
+            context.experiment.runtime.rollbacks is not RollbackStrategy.DEVIATED
+            or self._steady_state.broken
+            or context.tools.abort.request
+        ):
+            return True
+        context.record(RollbacksEnded(at=context.now(), experiment=context.index))
+        Rollbacks.path(context.tools.run.directory, context.index).unlink(missing_ok=True)
+        return False
 
     def _conclude(self, undone: bool, undone_at: float) -> tuple[Verdict, str]:
         context = self._context

@@ -1,4 +1,5 @@
-"""What a child process can be asked to do: plan, inject, undo or check a fault, or run or validate an activity."""
+"""What a child process can be asked to do: plan, inject, undo or check a fault, run or validate an activity, or ask the
+probes of a configuration."""
 
 from enum import StrEnum
 from fractions import Fraction
@@ -19,6 +20,7 @@ class JobKind(StrEnum):
     CHECK = "check"
     UNDO = "undo"
     ACTIVITY = "activity"
+    CONFIGURE = "configure"
     VALIDATE = "validate"
 
 
@@ -51,6 +53,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lasts: bool = True
     left: tuple[str, ...] = ()
     outcome: ActivityOutcome | None = None
+    configuration: JsonObject | None = None
     complaints: tuple[tuple[str, ...], ...] = ()
 
 
@@ -73,6 +76,8 @@ def perform(job: Job) -> JobResult:
                 return _undo(job)
             case JobKind.ACTIVITY:
                 return _activity(job)
+            case JobKind.CONFIGURE:
+                return _configure(job)
             case JobKind.VALIDATE:
                 return JobResult(complaints=tuple(map(validate_activity, job.definitions)))
     except FaultError as error:
@@ -129,3 +134,13 @@ def _undo(job: Job) -> JobResult:
 def _activity(job: Job) -> JobResult:
     assert job.activity is not None
     return JobResult(outcome=run_activity(job.activity))
+
+
+def _configure(job: Job) -> JobResult:
+    from gameday.chaostoolkit.adapter import resolve_dynamic_configuration
+
+    assert job.activity is not None
+    try:
+        return JobResult(configuration=resolve_dynamic_configuration(job.activity.configuration, job.activity.secrets))
+    except ValueError as error:
+        return JobResult(error=str(error))

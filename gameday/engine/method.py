@@ -25,7 +25,7 @@ from gameday.spec.model import Activity, ActivityKind, BlastRadius, FaultStep
 
 PLAN_TIMEOUT_S = 15.0
 _INJECT_TIMEOUT_S = 30.0
-_ACTIVITY_TIMEOUT_S = 3600.0
+_ACTIVITY_TIMEOUT_S = 24 * 3600.0  # for those that name none; whoever aborts does not wait for it
 
 
 class InjectionRefusedError(Exception):
@@ -58,7 +58,7 @@ class Method:
         self.has_injected = False
 
     async def run(self) -> None:
-        """All steps, until a stage does not hold or an action fails.
+        """All steps, until a stage does not hold or, unless the experiment is plain, an action fails.
 
         Raises AbortedError, and InjectionRefusedError when a fault cannot be planned or injected.
         """
@@ -74,10 +74,9 @@ class Method:
                 return
         if self._background:
             await self._race(asyncio.wait(self._background))
-        samples = self._context.monitor.since(began)
-        if activities and samples:  # the stages of faults have been judged one by one
+        if activities:  # the stages of faults have been judged one by one
             self._context.enter(Phase.JUDGE)
-            await self._race(self._steady_state.judge(samples, "during"))
+            await self._race(self._steady_state.after_method(began))
 
     def stop_background(self) -> None:
         """Kill activities that still run in the background."""
@@ -200,9 +199,10 @@ class Method:
         return await self._race(self._with_pauses(activity))
 
     async def _with_pauses(self, activity: Activity) -> bool:
-        await asyncio.sleep(activity.pause_before_s)
+        before_s, after_s = self._context.experiment.pauses(activity)
+        await asyncio.sleep(before_s)
         ended = await self._context.perform(activity, "method", _ACTIVITY_TIMEOUT_S)
-        await asyncio.sleep(activity.pause_after_s)
+        await asyncio.sleep(after_s)
         if ended.interrupted:
             reason = f"{activity.name} asked for the end: {ended.error}"
             self._context.tools.abort.ask("activity", reason, experiment=self._context.index)
@@ -212,6 +212,7 @@ class Method:
             title = f"The {activity.kind} “{activity.name}” failed"
             finding = Finding(FindingKind.ACTIVITY_FAILED, title, ended.error, weakness=is_action)
             self._context.findings.append(finding)
-            return not is_action
+            # A later activity of a plain experiment may be what mends; the Chaos Toolkit goes on to it.
+            return self._context.experiment.plain or not is_action
         self.has_injected = self.has_injected or is_action
         return True

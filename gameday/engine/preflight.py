@@ -15,7 +15,7 @@ from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.base import System
 from gameday.journal.events import AlertRuleInfo, CheckOutcome, ReadingState, RunbookInfo
 from gameday.signals import SignalSource
-from gameday.spec.model import Environment, FaultStep, Hours, Policy
+from gameday.spec.model import Environment, FaultStep, Hours, Policy, RollbackStrategy
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -79,6 +79,10 @@ def check_sources(prepared: PreparedExperiment, environment: Environment) -> tup
     if experiment.alerts and environment.alerts is None:
         detail = f"the environment `{environment.name}` has no alerts"
         checks.append(Check("alerts", CheckOutcome.FAILURE, detail, prepared.index))
+    checks += [Check("file", CheckOutcome.WARNING, str(warning), prepared.index) for warning in experiment.warnings]
+    if experiment.rollbacks and experiment.runtime.rollbacks is RollbackStrategy.NEVER:
+        detail = "are not run, as the experiment's runtime says: what it does stays, whatever happens"
+        checks.append(Check("rollbacks", CheckOutcome.WARNING, detail, prepared.index))
     if experiment.controls:
         detail = f"not applied: {', '.join(experiment.controls)}"
         checks.append(Check("controls", CheckOutcome.WARNING, detail, prepared.index))

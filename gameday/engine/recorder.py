@@ -1,5 +1,6 @@
 """Writes every event to the journal, without secrets, and offers it to sinks that can neither slow nor stop the run."""
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -165,6 +166,8 @@ class Recorder:
                 self._sink_failures.put((sink.sink.name, detail))
         self._sinks.clear()
         self.report_sink_failures()
+        with contextlib.suppress(JournalError):  # told already; whatever can be written now is
+            self._flush_unwritten()
         self._writer.close()
 
 

@@ -17,7 +17,7 @@ from gameday.journal.events import (
 )
 from gameday.spec.model import Activity
 
-_PROBE_TIMEOUT_S = 30.0
+_PROBE_TIMEOUT_S = 300.0  # for those that name none
 _PROBE_SUBJECT = "tolerance"
 
 
@@ -47,6 +47,8 @@ class SteadyState:
         samples = monitor.since(began)
         monitor.baseline = baseline_of(samples)
         context.record(BaselineRecorded(at=context.now(), experiment=context.index, values=monitor.baseline))
+        if not context.experiment.runtime.hypothesis.judges_before:
+            return None
         judgements = await self.judge(samples, "before")
         wrong = [say(judgement) for judgement in judgements if judgement.outcome is not Outcome.HELD]
         wrong += [
@@ -72,6 +74,22 @@ class SteadyState:
             elif lasted and lasted >= condition.for_s:
                 wrong.append(f"abort-when holds already: {condition.signal} is {condition.text}")
         return wrong
+
+    async def after_method(self, began: float) -> None:
+        """Judge what the method has led to, since `began`, before anything is undone."""
+        context = self._context
+        samples = context.monitor.since(began)
+        if context.experiment.runtime.hypothesis.judges_after and (samples or context.experiment.hypothesis.probes):
+            await self.judge(samples, "during")
+
+    async def watch(self) -> None:
+        """Judge again and again while the method runs; returns when it did not hold and that is to end the method."""
+        runtime = self._context.experiment.runtime
+        while True:
+            judgements = await self.judge((), "during")
+            if runtime.fail_fast and any(judgement.outcome is not Outcome.HELD for judgement in judgements):
+                return
+            await asyncio.sleep(runtime.frequency_s)
 
     async def judge(
         self, samples: Sequence[Sample], when: str, *, step: int | None = None, stage: int | None = None
@@ -123,6 +141,8 @@ class SteadyState:
         A person who has asked for the end is not kept waiting.
         """
         context = self._context
+        if not self._is_judged_after_undo():
+            return
         context.enter(Phase.RECOVERY)
         experiment, timing = context.experiment, context.experiment.timing
         deadline = undone_at + max(timing.recovery_s, experiment.recovers_within_s or 0.0)
@@ -149,6 +169,11 @@ class SteadyState:
         wrong = [say(judgement) for judgement in judgements if judgement.outcome is not Outcome.HELD]
         if recovered and wrong:
             self._find(FindingKind.NOT_RECOVERED, "The steady state does not hold after the undo", "; ".join(wrong))
+
+    def _is_judged_after_undo(self) -> bool:
+        """Of a plain experiment nothing is asked once more unless its rollbacks have changed something since."""
+        experiment = self._context.experiment
+        return not experiment.plain or (bool(experiment.rollbacks) and experiment.runtime.hypothesis.judges_after)
 
     def _measure(self, undone_at: float, steady_since: float | None) -> None:
         context = self._context

@@ -12,6 +12,7 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.variables import known_secrets
+from gameday.common.codec import decode
 from gameday.common.files import write_atomically
 from gameday.common.json import JsonObject
 from gameday.engine.activities import perform
@@ -90,15 +91,17 @@ async def undo_all(
 
 
 async def _attempt(workers: Workers, fault: FaultPlanned) -> JobResult:
+    job = Job(kind=JobKind.UNDO, fault=fault.fault, plan=fault.plan)
     try:
-        return await workers.run(Job(kind=JobKind.UNDO, fault=fault.fault, plan=fault.plan), ATTEMPT_TIMEOUT_S)
-    except Exception as error:  # noqa: BLE001 - out of descriptors, say: whatever it is, the next attempt must come
-        # The warm process is gone (killed, perhaps); undo must not depend on it.
+        return await workers.run(job, ATTEMPT_TIMEOUT_S)
+    except Exception:  # noqa: BLE001 - out of descriptors, say: whatever it is, the next attempt must come
+        # The warm process is gone (killed, perhaps); undo must not depend on it. Again at once: were it another's turn
+        # before, what was injected last would not be undone first.
         try:
             await workers.restart()
-        except Exception:  # noqa: BLE001
-            return JobResult(error=str(error))
-        return JobResult(error=f"{error}; it was started again")
+            return await workers.run(job, ATTEMPT_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001
+            return JobResult(error=str(error) or type(error).__name__)
 
 
 def _record_end(recorder: Recorder, item: _Open, by: By) -> None:
@@ -128,7 +131,7 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
     """
     path = Rollbacks.path(directory, experiment)
     try:
-        rollbacks = msgspec.json.decode(path.read_bytes(), type=Rollbacks)
+        rollbacks = decode(path.read_bytes(), Rollbacks)
     except (OSError, msgspec.MsgspecError) as error:
         names = recorder.state.rollbacks[experiment].activities
         recorder.record(NoteAdded(at=recorder.now(), author=by, text=f"{path.name}: {error}", experiment=experiment))

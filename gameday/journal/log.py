@@ -14,7 +14,8 @@ from gameday.journal.events import FORMAT, AnyEvent, SessionStarted
 JOURNAL_NAME = "journal.jsonl"
 _RESERVE_NAME = ".reserve"
 _RESERVE_BYTES = 512 * 1024
-_MAX_LINE = 64 * 1024 * 1024
+_MAX_LINE = 64 * 1024 * 1024  # bytes, with its line feed
+_PART = 64 * 1024
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
@@ -37,6 +38,7 @@ class JournalWriter:
         """
         self.path = directory / JOURNAL_NAME
         self._reserve = directory / _RESERVE_NAME
+        self._is_torn = False  # the last line is a part of one, and could not be taken back
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -61,38 +63,45 @@ class JournalWriter:
     def append(self, event: AnyEvent, *, sync: bool = False) -> None:
         """Write one event, whole or not at all. Raises JournalError."""
         line = _encoder.encode(event) + b"\n"
+        if len(line) > _MAX_LINE:  # no reader would take it, so what it says could not be undone
+            raise JournalError(f"cannot write the journal {self.path}: an event of {len(line):,} bytes is too long")
         try:
-            self._write(line)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._reserve.exists():
-                raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
-            self._reserve.unlink(missing_ok=True)
             try:
-                self._write(line)
-            except OSError as again:
-                raise JournalError(f"cannot write the journal {self.path}: {again.strerror}") from again
-        if sync:
-            try:
-                os.fsync(self._fd)
+                self._write(line, sync)
             except OSError as error:
-                raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self.is_spare:
+                    raise
+                self._reserve.unlink(missing_ok=True)
+                self._write(line, sync)
+        except OSError as error:
+            raise JournalError(f"cannot write the journal {self.path}: {error.strerror}") from error
 
     @property
     def is_spare(self) -> bool:
-        """Whether the reserve is still there; False means that the disk has been full."""
-        return self._reserve.exists()
+        """Whether the reserve is still there; False means that the disk has been full, or cannot be looked at."""
+        try:
+            return self._reserve.exists()
+        except OSError:
+            return False
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, sync: bool) -> None:
         start = os.fstat(self._fd).st_size
         written = 0
+        data = b"\n" + line if self._is_torn else line
         try:
-            while written < len(line):
-                written += os.write(self._fd, line[written:])
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+            if sync:
+                os.fsync(self._fd)
         except OSError:
+            # Whoever is told that it is not written may write it again, and it must not stand there twice.
             if written:
-                with contextlib.suppress(OSError):
+                try:
                     os.ftruncate(self._fd, start)
+                except OSError:
+                    self._is_torn = True
             raise
+        self._is_torn = False
 
     def close(self) -> None:
         """Sync and close; the reserve goes. Never raises."""
@@ -100,6 +109,7 @@ class JournalWriter:
             os.fsync(self._fd)
         with contextlib.suppress(OSError):
             os.close(self._fd)
+        self._fd = -1  # the number may soon be another file's, and a late event must not end up in that
         with contextlib.suppress(OSError):
             self._reserve.unlink(missing_ok=True)
 
@@ -131,30 +141,45 @@ class Unread(msgspec.Struct, frozen=True):
 def read_journal(path: Path) -> Iterator[AnyEvent | Unread]:
     """Every line of a journal file, or of the one in a run's directory, one at a time, in bounded memory.
 
-    Raises JournalError when the file cannot be opened or was written in a newer format.
+    It ends at a last line that is still being written. Raises JournalError when the file cannot be read or was
+    written in a newer format.
     """
-    if path.is_dir():
-        path = path / JOURNAL_NAME
+    for number, line in enumerate(_lines(path), 1):
+        if line is None:
+            yield Unread(number, f"longer than {_MAX_LINE:,} bytes")
+            continue
+        if not line.strip():
+            continue
+        try:
+            event = _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            yield Unread(number, str(error) if line.endswith(b"\n") else "torn")
+            continue
+        if isinstance(event, SessionStarted) and event.format > FORMAT:
+            raise JournalError(
+                f"{path}:{number}: the journal's format is {event.format}; this gameday reads up to {FORMAT}"
+            )
+        yield event
+
+
+def _lines(path: Path) -> Iterator[bytes | None]:
+    """Every line; None for one that is longer than any that is written. Raises JournalError."""
     try:
-        file = path.open("rb")
+        if path.is_dir():
+            path /= JOURNAL_NAME
+        with path.open("rb") as file:
+            while line := file.readline(_MAX_LINE):
+                if line.endswith(b"\n"):
+                    yield line
+                elif len(line) < _MAX_LINE:
+                    yield line
+                    return  # still being written: what is read on from here would be the end of a line
+                else:
+                    while (part := file.readline(_PART)) and not part.endswith(b"\n"):
+                        pass
+                    yield None
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
-    with file:
-        number = 0
-        while line := file.readline(_MAX_LINE):
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                event = _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                yield Unread(number, "torn" if not line.endswith(b"\n") else str(error))
-                continue
-            if isinstance(event, SessionStarted) and event.format > FORMAT:
-                raise JournalError(
-                    f"{path}:{number}: the journal's format is {event.format}; this gameday reads up to {FORMAT}"
-                )
-            yield event
 
 
 def read_events(path: Path) -> Iterator[AnyEvent]:

@@ -48,8 +48,8 @@ def _directories() -> list[str]:
         root = Path(tools).absolute()
         # An unpacked Debian package keeps its programs under usr/bin; it may have a directory to itself.
         candidates = [
-            root / "usr/bin",
             root / "bin",
+            root / "usr/bin",
             root,
             *sorted(root.glob("*/bin")),
             *sorted(root.glob("*/usr/bin")),

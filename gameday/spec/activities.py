@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from gameday.common.json import Json, JsonObject
-from gameday.spec.model import Activity, ActivityKind
+from gameday.spec.model import Activity, ActivityKind, Dry
 from gameday.spec.nodes import MAX_WEIGHT, Mapping, Node, Scalar, to_json
 from gameday.spec.reader import Fields, describe
 
@@ -22,9 +22,10 @@ _LONGEST_PAUSE_S = 366 * 86400.0
 class Activities:
     """Reads the activities of one experiment, which may refer to one another by name and pause for variables."""
 
-    def __init__(self, root: Fields, configuration: JsonObject) -> None:
+    def __init__(self, root: Fields, configuration: JsonObject, *, plain: bool) -> None:
+        """`plain`: what the Chaos Toolkit would pass over is warned of, and no mistake."""
         self._configuration = configuration
-        self._dry = _dry(root)
+        self._plain = plain
         self._weight = 0  # of what was referred to
         self._by_name = dict(_named(root.node))
 
@@ -47,46 +48,54 @@ class Activities:
             node.boolean("background")
         read = self._read(node, background=background, probe=probe)
         if node is not fields:
-            fields.close(also=_KEYS, tolerant=True)
+            fields.close(also=_KEYS, tolerant=True, forgiving=self._plain)
         return read
 
     def _read(self, fields: Fields, *, background: bool, probe: bool) -> Activity | None:
-        kind = fields.choice("type", ["probe"] if probe else ["probe", "action"])
+        # The Toolkit has no objection to an action in a hypothesis, so long as it has a tolerance.
+        kind = fields.choice("type", ["probe"] if probe and not self._plain else ["probe", "action"])
         name = fields.text("name", "the activity's name")
         fields.require("type", "`type: probe`" if probe else "`type: action` or `type: probe`")
         fields.require("name", "the activity's name")
         fields.require("provider", "a provider of type python, process or http")
         provider = fields.mapping("provider", "a provider, such as {type: process, path: /bin/true}")
         if provider:
-            _check_provider(provider)
+            _check_provider(provider, forgiving=self._plain)
         elif fields.has("provider") and not isinstance(fields.get("provider"), Mapping):
             fields.file.mistake(fields.key("provider"), "an empty provider", "one of type python, process or http")
         if probe:
             fields.require("tolerance", "what the probe's output must be, such as `tolerance: 200`")
         before, after = self._pauses(fields)
-        fields.close(also=_KEYS, tolerant=True)
+        fields.close(also=_KEYS, tolerant=True, forgiving=self._plain)
         if kind is None or name is None or provider is None:
             return None
-        definition = fields.json()
-        if self._dry in (f"{kind}s", "activities"):
-            definition.setdefault("dry", self._dry)  # the adapter refuses it: it would not have run under `chaos`
         return Activity(
             kind=ActivityKind(kind),
             name=name,
-            definition=definition,
+            definition=fields.json(),
             background=background,
             pause_before_s=before,
             pause_after_s=after,
             location=fields.file.location(fields.node),
+            timeout_s=self._timeout(provider),
+            dry=read_dry(fields),
         )
+
+    def _timeout(self, provider: Fields) -> float | None:
+        """Seconds; None when there is none, or a variable that only the Toolkit can fill in."""
+        node = provider.get("timeout")
+        value: Json = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, str) and (variable := _VARIABLE.fullmatch(value.strip())):
+            value = self._variable(variable[1])
+        return _number(value) or None
 
     def _pauses(self, fields: Fields) -> tuple[float, float]:
         pauses = fields.mapping("pauses", "pauses, such as {before: 5, after: 5}")
         if pauses is None:
             return 0.0, 0.0
         found = tuple(self._pause(pauses, key) for key in ("before", "after"))
-        pauses.close(tolerant=True)
-        return (0.0, 0.0) if self._dry == "pause" else (found[0], found[1])
+        pauses.close(tolerant=True, forgiving=self._plain)
+        return found[0], found[1]
 
     def _pause(self, pauses: Fields, key: str) -> float:
         node = pauses.get(key)
@@ -120,12 +129,13 @@ def _number(value: Json) -> float | None:
     return seconds if math.isfinite(seconds) and 0 <= seconds <= _LONGEST_PAUSE_S else None
 
 
-def _dry(root: Fields) -> str:
-    """What of the experiment is only to be pretended: "probes", "actions", "activities", "pause" or nothing."""
-    node = root.get("dry")
+def read_dry(fields: Fields) -> Dry | None:
+    """What of an experiment, or whether an activity, is only to be pretended."""
+    node = fields.get("dry")
     if node is None or (isinstance(node, Scalar) and not node.value):
-        return ""
-    return root.choice("dry", ["probes", "actions", "activities", "pause"]) or ""
+        return None
+    dry = fields.choice("dry", [dry.value for dry in Dry])
+    return Dry(dry) if dry else None
 
 
 def _named(root: Mapping) -> Iterator[tuple[str, Mapping]]:
@@ -143,11 +153,11 @@ def _named(root: Mapping) -> Iterator[tuple[str, Mapping]]:
                     yield name, item
 
 
-def _check_provider(provider: Fields) -> None:
+def _check_provider(provider: Fields, *, forgiving: bool) -> None:
     kind = provider.choice("type", tuple(_PROVIDERS))
     provider.require("type", "python, process or http")
     for key in _PROVIDERS.get(kind or "", ()):
         provider.text(key)
         provider.require(key, f"what a provider of type {kind} needs")
     also = ("arguments", "timeout", "headers", "method", "secrets", "configuration", "env", "verify_tls")
-    provider.close(also=also, tolerant=True)
+    provider.close(also=also, tolerant=True, forgiving=forgiving)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.json import JsonObject
-from gameday.spec.location import Location
+from gameday.spec.location import Location, Mistake
 
 
 class SignalKind(StrEnum):
@@ -83,6 +83,19 @@ class ActivityKind(StrEnum):
     ACTION = "action"
 
 
+class Dry(StrEnum):
+    """What is only pretended, by the names of `chaos run --dry`."""
+
+    PROBES = "probes"
+    ACTIONS = "actions"
+    ACTIVITIES = "activities"
+    PAUSE = "pause"
+
+    def pretends(self, kind: ActivityKind) -> bool:
+        """Whether an activity of this kind is not run."""
+        return self is Dry.ACTIVITIES or self.value == f"{kind.value}s"
+
+
 class Activity(msgspec.Struct, frozen=True):
     """A Chaos Toolkit activity, kept as it was written; only the adapter looks into `definition`."""
 
@@ -93,6 +106,8 @@ class Activity(msgspec.Struct, frozen=True):
     pause_before_s: float
     pause_after_s: float
     location: Location
+    timeout_s: float | None = None  # its provider's
+    dry: Dry | None = None  # its own, before the experiment's
 
 
 class BlastRadius(msgspec.Struct, frozen=True):
@@ -170,6 +185,51 @@ class Timing(msgspec.Struct, frozen=True):
     blind_after_s: float = 10.0  # how long a guarding signal may be unreadable
 
 
+class HypothesisStrategy(StrEnum):
+    """When a plain experiment's hypothesis is judged, by the names of `chaos run --hypothesis-strategy`."""
+
+    DEFAULT = "default"  # before and after the method
+    BEFORE = "before-method-only"
+    AFTER = "after-method-only"
+    DURING = "during-method-only"
+    CONTINUOUSLY = "continuously"  # before, during and after
+    SKIP = "skip"
+
+    @property
+    def judges_before(self) -> bool:
+        """Whether it must hold before anything is done."""
+        return self in (self.DEFAULT, self.BEFORE, self.CONTINUOUSLY)
+
+    @property
+    def judges_during(self) -> bool:
+        """Whether it is judged again and again while the method runs."""
+        return self in (self.DURING, self.CONTINUOUSLY)
+
+    @property
+    def judges_after(self) -> bool:
+        """Whether it is judged when the method has ended."""
+        return self in (self.DEFAULT, self.AFTER, self.CONTINUOUSLY)
+
+
+class RollbackStrategy(StrEnum):
+    """When a plain experiment's rollbacks run, by the names of `chaos run --rollback-strategy`."""
+
+    DEFAULT = "default"
+    ALWAYS = "always"
+    NEVER = "never"
+    DEVIATED = "deviated"
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """How a plain experiment is run: what `chaos run` has options for."""
+
+    hypothesis: HypothesisStrategy = HypothesisStrategy.DEFAULT
+    frequency_s: float = 1.0  # between two judgements while the method runs
+    fail_fast: bool = False  # the first of them that does not hold ends the method
+    rollbacks: RollbackStrategy = RollbackStrategy.DEFAULT
+    dry: Dry | None = None
+
+
 class Experiment(msgspec.Struct, frozen=True):
     """One experiment file. `plain` means that it uses nothing but the Chaos Toolkit's own keys."""
 
@@ -187,10 +247,23 @@ class Experiment(msgspec.Struct, frozen=True):
     plain: bool
     location: Location
     tags: tuple[str, ...] = ()
-    # Opaque to us, handed to the adapter: configuration, secrets, controls, runtime, extensions.
+    runtime: Runtime = Runtime()
+    # Opaque to us, handed to the adapter.
     configuration: JsonObject = {}
     secrets: JsonObject = {}
     controls: tuple[str, ...] = ()
+    warnings: tuple[Mistake, ...] = ()  # what is probably not meant, and keeps nothing from running
+
+    def pretends(self, activity: Activity) -> bool:
+        """Whether the activity is only pretended."""
+        dry = activity.dry or self.runtime.dry
+        return dry is not None and dry.pretends(activity.kind)
+
+    def pauses(self, activity: Activity) -> tuple[float, float]:
+        """How long to wait before and after it, in seconds."""
+        if self.pretends(activity) or (activity.dry or self.runtime.dry) is Dry.PAUSE:
+            return 0.0, 0.0
+        return activity.pause_before_s, activity.pause_after_s
 
 
 class People(msgspec.Struct, frozen=True):

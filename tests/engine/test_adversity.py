@@ -11,6 +11,7 @@ from pretend import PretendSystem, events_of
 from test_session import When, run
 
 from gameday.common.redact import Redactor
+from gameday.engine.abort import Abort, AbortedError
 from gameday.engine.recorder import Recorder
 from gameday.engine.recovery import recover
 from gameday.engine.runs import Run
@@ -156,3 +157,24 @@ def test_an_undo_survives_any_error_of_the_machine(
 
     assert asyncio.run(undo())
     assert system.broken == []
+
+
+# -- aborts
+
+
+def test_nothing_is_begun_once_an_abort_was_asked_for(tmp_path: Path) -> None:
+    begun: list[bool] = []
+
+    async def inject() -> None:
+        begun.append(True)
+
+    async def race() -> None:
+        abort = Abort(Recorder(JournalWriter(tmp_path), Redactor()))
+        abort.ask("journal", "test")
+        for begin in (inject, lambda: asyncio.gather(inject(), inject()), lambda: asyncio.ensure_future(inject())):
+            with pytest.raises(AbortedError):
+                await abort.race(begin())
+        await asyncio.sleep(0.01)
+
+    asyncio.run(race())
+    assert begun == []

@@ -375,7 +375,7 @@ def statuses(result: SessionResult) -> list[tuple[str, str]]:
 
 def test_activities_run_with_probes_around_them_and_rollbacks_after(system: PretendSystem) -> None:
     result = run(system, activities())
-    assert statuses(result) == [(name, "succeeded") for name in ("fine", "act", "back", "fine")]
+    assert statuses(result) == [(name, "succeeded") for name in ("fine", "act", "fine", "back", "fine")]
     assert result.verdict is Verdict.HELD
 
 

@@ -308,3 +308,22 @@ def test_leftovers_of_a_dead_runner_and_zygote_are_found_on_disk(tmp_path: Path,
         workers.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("pid", [0, 1, -5, 2**31, 2**70])
+def test_a_damaged_mark_kills_nobody_and_keeps_no_undo_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    killed: list[int] = []
+    killpg = os.killpg
+
+    def kill(group: int, number: int) -> None:
+        killed.append(group)
+        killpg(max(group, 2**31), number)  # none of that number can be
+
+    monkeypatch.setattr(os, "killpg", kill)
+    (tmp_path / "children").mkdir()
+    (tmp_path / "children" / "1").write_text(f'{{"pid":{pid},"started":"17"}}')
+    kill_leftovers(tmp_path)
+    assert all(group > 1 for group in killed)
+    assert not list((tmp_path / "children").iterdir())

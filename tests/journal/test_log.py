@@ -211,3 +211,62 @@ def test_a_secret_that_looks_like_the_journal_does_not_damage_it(tmp_path: Path)
     assert first == note(f"the {MASK} is secret")
     assert isinstance(second, FaultPlanned)
     assert second.fault_id == "0.0.0"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_an_event_whose_sync_fails_is_not_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Some file systems say only at the sync that there is no room."""
+    recorder = Recorder(JournalWriter(tmp_path), Redactor())
+    failures = [number] * 2
+    sync = os.fsync
+
+    def fail(fd: int) -> None:
+        if failures:
+            raise OSError(failures.pop(), "it failed")
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    recorder.record(note("one"), sync=True)
+    assert list(read_journal(tmp_path)) == []
+    failures.clear()
+    recorder.record(note("two"), sync=True)
+    assert list(read_journal(tmp_path)) == [note("one"), note("two")]
+
+
+def test_what_could_not_be_written_is_tried_once_more_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(JournalWriter(tmp_path, reserve=False), Redactor())
+    room = [0]
+    with monkeypatch.context() as patch:
+        fill_disk(patch, room)
+        recorder.record(note("last"))
+    recorder.close(0)
+    assert list(read_journal(tmp_path)) == [note("last")]
+
+
+def test_a_part_of_a_line_that_cannot_be_taken_back_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = JournalWriter(tmp_path, reserve=False)
+    with monkeypatch.context() as patch:
+        fill_disk(patch, [20])
+        patch.setattr(os, "ftruncate", lambda *_: os.fstat(-1))
+        with pytest.raises(JournalError):
+            writer.append(note("one"))
+    writer.append(note("two"))
+    writer.append(note("three"))
+    torn, *whole = read_journal(tmp_path)
+    assert isinstance(torn, Unread)
+    assert whole == [note("two"), note("three")]
+
+
+def test_nothing_is_written_once_it_is_closed(tmp_path: Path) -> None:
+    """The descriptor's number is soon another file's."""
+    writer = JournalWriter(tmp_path)
+    writer.close()
+    with (tmp_path / "other").open("wb"), pytest.raises(JournalError):
+        writer.append(note("late"))
+    assert (tmp_path / "other").read_bytes() == b""

@@ -15,6 +15,7 @@ from labtools import wait_for
 from gameday.cli.lab import command
 from gameday.common.processes import ProcessRef, is_alive
 from gameday.lab import Lab, LabError
+from gameday.lab.programs import find_programs
 from gameday.lab.state import Paths, State, read_state
 from gameday.lab.topology import Layout
 
@@ -144,6 +145,7 @@ def test_a_dead_part_is_named_with_its_last_words(lab: Lab, tmp_path: Path, monk
     broken.parent.mkdir(parents=True)
     broken.write_text("#!/bin/sh\necho 'opening storage failed: lock held' >&2\nexit 3\n")
     broken.chmod(0o755)
+    broken.with_name("alertmanager").symlink_to(find_programs().alertmanager)
     monkeypatch.setenv("GAMEDAY_TOOLS", str(tmp_path / "tools"))
     with pytest.raises(LabError) as failure:
         lab.up()

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from gameday.spec.experiment import load_experiment
+from gameday.spec.location import SpecError
 from gameday.spec.model import (
     Activity,
     BlastRadius,
     Comparator,
     FaultStep,
+    HypothesisStrategy,
     Project,
+    RollbackStrategy,
     Runbook,
     Service,
     SignalId,
@@ -140,14 +143,25 @@ def test_a_plain_experiment(write: Write, name: str) -> None:
     assert [rollback.name for rollback in experiment.rollbacks] == ["back"]
 
 
-def test_what_is_only_to_be_pretended_is_never_run_for_real(write: Write) -> None:
-    for dry, marked in (("actions", [False, True]), ("activities", [True, True]), ("probes", [True, False])):
+def test_what_is_only_to_be_pretended_is_known(write: Write) -> None:
+    for dry, pretended in (("actions", [False, True]), ("activities", [True, True]), ("probes", [True, False])):
         experiment = load_experiment(write("a.json", json.dumps(PLAIN | {"dry": dry})))
         steps = [step for step in experiment.method if isinstance(step, Activity)]
-        assert ["dry" in step.definition for step in steps] == marked
-    paused = load_experiment(write("a.json", json.dumps(PLAIN | {"dry": "pause"}))).method[1]
-    assert isinstance(paused, Activity)
-    assert paused.pause_before_s == 0
+        assert [experiment.pretends(step) for step in steps] == pretended
+        assert [experiment.pauses(step) != (0, 0) for step in steps] == [False, dry == "probes"]
+    paused = load_experiment(write("a.json", json.dumps(PLAIN | {"dry": "pause"})))
+    action = paused.method[1]
+    assert isinstance(action, Activity)
+    assert (paused.pretends(action), paused.pauses(action)) == (False, (0, 0))
+
+
+def test_the_strategies_of_a_plain_experiment(write: Write) -> None:
+    runtime = {"hypothesis": {"strategy": "continously"}, "rollbacks": {"strategy": "deviated"}, "python": {}}
+    experiment = load_experiment(write("a.json", json.dumps(PLAIN | {"runtime": runtime})))
+    assert experiment.runtime.hypothesis is HypothesisStrategy.CONTINUOUSLY  # spelt as the Toolkit forgives it
+    assert experiment.runtime.rollbacks is RollbackStrategy.DEVIATED
+    with pytest.raises(SpecError, match="found `sometimes`"):
+        load_experiment(write("a.json", json.dumps(PLAIN | {"runtime": {"rollbacks": {"strategy": "sometimes"}}})))
 
 
 def test_everything_else_a_user_may_write(write: Write) -> None:
@@ -373,10 +387,9 @@ ACTIVITY = "title: T\nmethod:\n  - "
             ],
         ),
         (
-            ACTIVITY + "{type: action, name: n, provider: {type: process, path: ls}, background: maybe, pause: {}}\n",
+            ACTIVITY + "{type: action, name: n, provider: {type: process, path: ls}, background: maybe}\n",
             [
                 "3:78: found `maybe`, expected true or false",
-                "3:85: found the key `pause`, expected a key of an activity; did you mean `pauses`?",
             ],
         ),
         (ACTIVITY + "ref: nope\n", ["3:5: found the activity `nope`, expected the name of a known activity"]),

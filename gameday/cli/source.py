@@ -1,0 +1,71 @@
+"""Brings an experiment that is named by an http(s) URL to this machine, as `chaos run` does."""
+
+import base64
+import os
+import re
+from pathlib import Path, PurePosixPath
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from gameday.cli.output import fail, say
+
+_TIMEOUT_S = 30.0
+_MAX_BYTES = 1024 * 1024  # as of any file that a user writes
+_TOKEN = "CHAOSTOOLKIT_LOADER_AUTH_BEARER_TOKEN"  # noqa: S105 - the name of the Toolkit's variable, no secret
+_SETTINGS = Path("~/.chaostoolkit/settings.yaml")
+_KINDS = {"application/json": ".json", "application/x-yaml": ".yaml", "application/yaml": ".yaml", "text/yaml": ".yaml"}
+
+
+def local_file(source: str) -> Path:
+    """The path; for a URL, of a copy of what it gives now. Ends the program with status 2 when it gives nothing.
+
+    The request is authorized like the Toolkit's loader's: by its variable, or by `auths` in its settings
+    (https://chaostoolkit.org/reference/usage/settings/).
+    """
+    if not re.match(r"https?://", source, re.IGNORECASE):
+        return Path(source)
+    import tempfile
+    import urllib.request
+    from urllib.error import HTTPError
+
+    try:
+        parts = urlsplit(source)
+        headers = {"Accept": "application/json, application/x-yaml", "User-Agent": "gameday"}
+        address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        request = urllib.request.Request(address, headers=headers)  # noqa: S310 - http and https only, see above
+        if authorization := _authorization(parts):
+            request.add_unredirected_header("Authorization", authorization)  # it is for this server alone
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            content, kind = response.read(_MAX_BYTES + 1), response.headers.get_content_type()
+    except HTTPError as error:
+        fail(f"{_shown(source)}: HTTP {error.code} {error.reason}")
+    except (OSError, ValueError) as error:
+        fail(f"{_shown(source)}: {getattr(error, 'reason', None) or error}")
+    if len(content) > _MAX_BYTES:
+        fail(f"{_shown(source)}: it is larger than {_MAX_BYTES // 1024} KiB")
+    name = PurePosixPath(parts.path)
+    suffix = name.suffix if name.suffix in (".json", ".yaml", ".yml") else _KINDS.get(kind, ".yaml")
+    path = Path(tempfile.mkdtemp(prefix="gameday-")) / f"{name.stem or 'experiment'}{suffix}"
+    path.write_bytes(content)
+    say(f"fetched {_shown(source)} to {path}")
+    return path
+
+
+def _shown(source: str) -> str:
+    """Without what may be secret in it: user, password and query."""
+    return re.sub(r"//[^/@]*@", "//", source).partition("?")[0]
+
+
+def _authorization(parts: SplitResult) -> str | None:
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return f"basic {base64.b64encode(pair.encode()).decode()}"
+    if token := os.environ.get(_TOKEN, "").strip():
+        return f"bearer {token}"
+    import yaml
+
+    try:
+        settings = yaml.safe_load(_SETTINGS.expanduser().read_text(encoding="utf-8"))
+        entry = settings["auths"][parts.netloc]
+        return f"{entry['type']} {entry['value']}"
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None  # none is named

@@ -1,0 +1,51 @@
+"""Journals as earlier versions wrote them still read: none of these files may ever be changed, only more be added."""
+
+from pathlib import Path
+
+import pytest
+
+from gameday.journal.events import FORMAT, By, Verdict
+from gameday.journal.log import Unread, read_journal
+from gameday.journal.state import replay
+from gameday.report.model import load_report
+from gameday.report.render import Format, render
+from tests.journal.test_journal_page import KINDS
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def test_every_format_has_a_journal() -> None:
+    assert sorted(path.name for path in FIXTURES.iterdir()) == [f"format-{n}.jsonl" for n in range(1, FORMAT + 1)]
+
+
+def test_a_journal_of_format_1_replays() -> None:
+    lines = list(read_journal(FIXTURES / "format-1.jsonl"))
+    events = [line for line in lines if not isinstance(line, Unread)]
+    assert len(events) == len(lines) == 99
+    assert {type(event) for event in events} == set(KINDS)
+    before, state = replay(events[:-1]), replay(events)
+    assert list(before.faults) == ["1.0.1"]
+    assert before.undo_failed["1.0.1"].left == ("payments-3 is still down",)
+    assert bytes(before.faults["1.0.1"].plan) == (b'{"inventory":"inventory.json","names":["payments-2","payments-3"]}')
+    assert not before.is_clean
+    assert state.is_clean
+    assert state.session is not None
+    assert state.session.title == "Checkout game day"
+    assert [info.title for info in state.session.experiments] == [
+        "Checkout survives the loss of payments replicas",
+        "Checkout refuses politely",
+    ]
+    assert state.abort is not None
+    assert state.abort.source == "guard"
+    assert state.verdicts == {0: Verdict.HELD}
+    assert (state.weaknesses, state.activities) == (1, 1)
+    assert state.ended is not None
+    assert (state.ended.verdict, state.ended.by) == (Verdict.UNDO_FAILED, By.GUARDIAN)
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_a_journal_of_format_1_gives_a_report(kind: Format) -> None:
+    text = render(load_report(FIXTURES / "format-1.jsonl"), kind)
+    text = text.replace("\\", "")  # Markdown's
+    for words in ("Checkout game day", "payments-3"):
+        assert words in text
