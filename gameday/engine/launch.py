@@ -22,6 +22,7 @@ from typing import NamedTuple, NoReturn
 
 # Python itself ignores SIGPIPE.
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
+_DESCRIPTORS = Path("/proc/self/fd")  # Linux
 _POLL_S = 0.0005
 _END_TIMEOUT_S = 1.0
 
@@ -112,7 +113,7 @@ def _spawn(module: str, kept: int, arguments: tuple[str, ...]) -> subprocess.Pop
 
 def may_fork() -> bool:
     """Whether a fork of this process is safe: with other threads, what these hold locked would stay locked in it."""
-    return sys.platform == "linux" and threading.active_count() == 1
+    return threading.active_count() == 1 and _DESCRIPTORS.is_dir()
 
 
 def ignore_signals() -> None:
@@ -165,7 +166,7 @@ def _be_child(module: str, kept: int, arguments: tuple[str, ...]) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):
             os.dup2(null, standard)
-        for entry in list(Path("/proc/self/fd").iterdir()):
+        for entry in list(_DESCRIPTORS.iterdir()):
             if (descriptor := int(entry.name)) > 2 and descriptor != kept:
                 with suppress(OSError):
                     os.close(descriptor)

@@ -162,6 +162,7 @@ def _load(control: socket.socket) -> None:
     for name in wanted.faults:
         with contextlib.suppress(Exception):  # said properly when the fault is planned
             load_fault(name)
+    decode(encode(Job(kind=JobKind.CHECK)), Job)  # how that is done is worked out once, not by each child
     gc.freeze()  # a child that collects garbage need not copy all of this to look at it
     control.sendall(READY)
 
