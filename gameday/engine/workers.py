@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,12 +15,13 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode, encode
-from gameday.common.processes import ProcessRef, kill_family, ref_of
+from gameday.common.processes import ProcessRef, boot_id, is_alive, kill_family, ref_of
 from gameday.engine.jobs import Job, JobResult
-from gameday.engine.zygote import LENGTH_BYTES, framed
+from gameday.engine.zygote import LENGTH_BYTES, Mark, framed
 
 _START_TIMEOUT_S = 20.0
 _KILL_TIMEOUT_S = 1.0
+_KILL_POLL_S = 0.005
 _OUTPUT_TAIL_BYTES = 4096
 _MAX_RESULT_BYTES = 16 * 1024 * 1024
 
@@ -224,16 +226,21 @@ def _settle(future: asyncio.Future[int], status: int) -> None:
 
 
 def kill_leftovers(directory: Path) -> int:
-    """End children that a dead runner left in the middle of their work; how many there were."""
-    killed = 0
+    """End children that a dead runner left in the middle of their work, and wait for that; how many there were."""
+    killed = []
     marks = directory / "children"
-    for mark in sorted(marks.iterdir()) if marks.is_dir() else ():
+    for path in sorted(marks.iterdir()) if marks.is_dir() else ():
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            kill_family(decode(mark.read_bytes(), ProcessRef))
-            killed += 1
+            mark = decode(path.read_bytes(), Mark)
+            if mark.boot == boot_id():
+                kill_family(mark.process)
+                killed.append(mark.process)
         with contextlib.suppress(OSError):
-            mark.unlink()
-    return killed
+            path.unlink()
+    deadline = time.monotonic() + _KILL_TIMEOUT_S
+    while any(map(is_alive, killed)) and time.monotonic() < deadline:
+        time.sleep(_KILL_POLL_S)
+    return len(killed)
 
 
 def _with_marks(job: Job, marks: Path) -> Job:

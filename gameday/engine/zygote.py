@@ -17,12 +17,19 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode, encode
-from gameday.common.processes import ProcessRef, adopt_orphans, group_of, kill_family, ref_of, send_signal
+from gameday.common.processes import ProcessRef, adopt_orphans, boot_id, group_of, kill_family, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult, perform
 
 LENGTH_BYTES = 8
 # Python itself ignores SIGPIPE, which both the zygote and its children rely on.
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A child that runs, in a file of its own; on another machine its number may be anybody's."""
+
+    process: ProcessRef
+    boot: str
 
 
 def receive_exactly(connection: socket.socket, size: int) -> bytes:
@@ -54,6 +61,10 @@ def _be_child(connection: socket.socket, output: int) -> None:
     size = int.from_bytes(receive_exactly(connection, LENGTH_BYTES), "big")
     job = decode(receive_exactly(connection, size), Job)
     mark = _leave_mark(job)
+    if _is_unwanted(connection):
+        if mark:
+            mark.unlink(missing_ok=True)
+        return
     if job.kind is not JobKind.UNDO:
         adopt_orphans()
         _offer_to_the_killer()
@@ -67,6 +78,14 @@ def _be_child(connection: socket.socket, output: int) -> None:
     connection.sendall(framed(data))
 
 
+def _is_unwanted(connection: socket.socket) -> bool:
+    """Whether the runner is gone. Asked once the mark is left: whoever undoes after that, finds it."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
 def _offer_to_the_killer() -> None:
     """When memory runs out, the kernel is to take this process, not the runner or the guardian (proc(5), Linux)."""
     with contextlib.suppress(OSError):
@@ -78,9 +97,10 @@ def _leave_mark(job: Job) -> Path | None:
     if job.children is None:
         return None
     reference = ref_of(os.getpid())
+    assert reference is not None
     mark = job.children / str(os.getpid())
     try:
-        mark.write_bytes(encode(reference))
+        mark.write_bytes(encode(Mark(reference, boot_id())))
     except OSError:
         # What breaks something must leave its mark; what mends it must run on a full disk too.
         if job.kind is JobKind.INJECT:
