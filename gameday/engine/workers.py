@@ -47,26 +47,29 @@ class Workers:
 
     async def start(self) -> None:
         """Start the zygote and wait until it is warm. Raises WorkersError."""
-        self._marks.mkdir(parents=True, exist_ok=True)
-        ours, theirs = socket.socketpair()
+        try:
+            self._marks.mkdir(parents=True, exist_ok=True)
+            self._control, theirs = socket.socketpair()
+            command = [sys.executable, "-m", "gameday.engine.zygote", str(theirs.fileno())]
+            command += ["1" if self._chaos_toolkit else "0", *self._faults]
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone
+                )
+        except OSError as error:
+            raise WorkersError(f"the process that runs faults cannot be started: {error.strerror}") from error
+        ours = self._control
         ours.setblocking(False)
-        command = [sys.executable, "-m", "gameday.engine.zygote", str(theirs.fileno())]
-        command += ["1" if self._chaos_toolkit else "0", *self._faults]
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone
-            )
-        self._control = ours
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 ready = await loop.sock_recv(ours, 64)
-        except TimeoutError:
+        except OSError:  # a timeout, too
             ready = b""
         if not ready.startswith(b"0 ready\n"):
             self.close()
@@ -116,8 +119,11 @@ class Workers:
         """
         if self._control is None or self._listener is None or self._listener.done():
             raise WorkersError("the process that runs faults is gone")
-        ours, theirs = socket.socketpair()
-        output_read, output_write = os.pipe()
+        try:
+            ours, theirs = socket.socketpair()
+            output_read, output_write = os.pipe()
+        except OSError as error:
+            raise WorkersError(f"no child can be started: {error.strerror}") from error
         ours.setblocking(False)
         os.set_blocking(output_read, False)
         tail: deque[bytes] = deque(maxlen=2)
