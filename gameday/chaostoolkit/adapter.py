@@ -7,7 +7,10 @@ Chaos Toolkit control never runs. What an activity does to its process, such as 
 
 import copy
 import logging
+import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
@@ -52,8 +55,16 @@ class _FailedError(Exception):
     """The activity cannot be run or judged; the message says why."""
 
 
-def preload() -> None:
-    """Import all that an activity needs, and quiet what it logs: a process forked afterwards starts at once."""
+def preload(*, http: bool = False) -> None:
+    """Import all that an activity needs, and quiet what it logs: a process forked afterwards starts at once.
+
+    Without `http`, what only an HTTP activity needs is left until there is one.
+    """
+    if http:
+        import requests  # noqa: F401
+    # They want requests, which takes as long as all the rest together.
+    _put_off("chaoslib.provider.http", "run_http_activity", "validate_http_activity")
+    _put_off("chaoslib.loader", "load_experiment")
     import chaoslib.configuration
     import chaoslib.experiment
     import chaoslib.hypothesis
@@ -66,6 +77,34 @@ def preload() -> None:
         logger = logging.getLogger(name)
         logger.handlers = [logging.NullHandler()]
         logger.propagate = False
+
+
+def _put_off(name: str, *functions: str) -> None:
+    """Let a module of chaoslib be imported when one of these functions is called, or anything else in it looked up."""
+    if name in sys.modules:
+        return
+
+    def real() -> ModuleType:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+        return import_module(name)
+
+    def get(attribute: str) -> Any:
+        if attribute.startswith("__"):  # the import system's own
+            raise AttributeError(attribute)
+        return getattr(real(), attribute)
+
+    def later(function: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            return get(function)(*arguments, **keywords)
+
+        return call
+
+    stand_in = ModuleType(name)
+    vars(stand_in).update({function: later(function) for function in functions}, __getattr__=get)
+    parent, _, own = name.rpartition(".")
+    setattr(import_module(parent), own, stand_in)
+    sys.modules[name] = stand_in
 
 
 def run_activity(request: ActivityRequest) -> ActivityOutcome:
@@ -190,6 +229,16 @@ def validate_experiment(document: JsonObject) -> tuple[str, ...]:
     if not any(messages):
         messages = [_complaint(ensure_experiment_is_valid, document)]
     return tuple(dict.fromkeys(message for message in messages if message))
+
+
+def validate_activity(definition: JsonObject) -> tuple[str, ...]:
+    """The same of one activity by itself; of a probe with a tolerance, that too."""
+    document: JsonObject = {"title": "-", "description": "-", "method": []}
+    if "tolerance" in definition:
+        document["steady-state-hypothesis"] = {"title": "-", "probes": [definition]}
+    else:
+        document["method"] = [definition]
+    return validate_experiment(document)
 
 
 def _activities(document: JsonObject) -> Iterator[JsonObject]:

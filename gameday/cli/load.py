@@ -2,19 +2,19 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 
-from gameday.common.json import Json, JsonObject
+from gameday.common.json import JsonObject
 from gameday.common.project import PROJECT_FILE, find_root
 from gameday.faults.arguments import read_arguments
 from gameday.faults.base import FaultError
 from gameday.faults.registry import fault_names, load_fault
 from gameday.signals.platforms import platform_names
-from gameday.spec.experiment import parse_experiment
+from gameday.spec.experiment import StepCheck, parse_experiment
 from gameday.spec.game_day import parse_game_day
 from gameday.spec.location import Location, Mistake, SpecError
 from gameday.spec.model import (
@@ -38,6 +38,8 @@ _NOWHERE = Environment("no environment", EnvironmentKind.DECLARED)
 _LAB_SIGNALS = SignalsConfig("prometheus", "", "envoy")  # as the lab will be declared once it is up
 _SIGNALS, _ALERTS = "gameday.signals", "gameday.alerts"  # groups of entry points
 _SECRET_LINE = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
+# What the Chaos Toolkit finds wrong with each of these activities.
+type ActivityCheck = Callable[[Sequence[JsonObject]], Sequence[tuple[str, ...]]]
 _WIDEST = 160  # of a source line that is shown
 
 
@@ -78,13 +80,26 @@ class Mistakes:
             raise SpecError(tuple(ordered))
 
 
-def load_session(path: Path, environment_override: str | None = None) -> SessionSpec:
+def load_session(
+    path: Path, environment_override: str | None = None, validate: ActivityCheck | None = None
+) -> SessionSpec:
     """Read the experiment or game day at `path`, its project and its environment: the one that is asked for, else the
     game day's, else the lab, or none for a plain experiment. Raises SpecError with all mistakes of all files."""
     mistakes = Mistakes()
     project, wrong = read_project(project_start(path))
     mistakes.add(wrong)
-    loaded = mistakes.of(lambda: load_path(path, project))
+    activities: list[Activity] = []
+
+    def check_or_keep(step: FaultStep | Activity) -> tuple[Mistake, ...]:
+        if isinstance(step, FaultStep):
+            return _check_fault(step)
+        activities.append(step)
+        return ()
+
+    loaded = mistakes.of(lambda: parse_path(path, read_document(path), project, check_or_keep))
+    complaints = (validate or validate_here)([activity.definition for activity in activities])
+    for activity, wrong_with_it in zip(activities, complaints, strict=True):
+        mistakes.add(_complain(activity, wrong_with_it))
     game_day, experiments = loaded or (None, ())
     name = environment_override or (game_day.environment if game_day else None)
     if name is None and experiments and all(experiment.plain for experiment in experiments):
@@ -106,18 +121,15 @@ def project_start(path: Path) -> Path:
     return directory if (find_root(directory) / PROJECT_FILE).is_file() else Path.cwd()
 
 
-def load_path(path: Path, project: Project | None) -> tuple[GameDay | None, tuple[Experiment, ...]]:
+def parse_path(
+    path: Path, document: Mapping, project: Project | None, check: StepCheck | None = None
+) -> tuple[GameDay | None, tuple[Experiment, ...]]:
     """A game day with its experiments, or one experiment: the content says which. Raises SpecError."""
-    return parse_path(path, read_document(path), project)
-
-
-def parse_path(path: Path, document: Mapping, project: Project | None) -> tuple[GameDay | None, tuple[Experiment, ...]]:
-    """The same, from a document that has been read already. Raises SpecError."""
     if is_game_day(document):
-        game_day = parse_game_day(path, document, project, check_step)
+        game_day = parse_game_day(path, document, project, check or check_step)
         return game_day, game_day.experiments
     if is_experiment(document):
-        return None, (parse_experiment(path, document, project, check_step),)
+        return None, (parse_experiment(path, document, project, check or check_step),)
     expected = "an experiment (it has a `method`) or a game day (it has `experiments`)"
     if path.name == PROJECT_FILE:
         found, near = "the project's file", None
@@ -139,7 +151,9 @@ def is_experiment(document: Mapping) -> bool:
 
 def check_step(step: FaultStep | Activity) -> tuple[Mistake, ...]:
     """What is wrong with a fault or an activity that has been read."""
-    return _check_fault(step) if isinstance(step, FaultStep) else _check_activity(step)
+    if isinstance(step, FaultStep):
+        return _check_fault(step)
+    return _complain(step, *validate_here([step.definition]))
 
 
 def _check_fault(step: FaultStep) -> tuple[Mistake, ...]:
@@ -157,20 +171,20 @@ def _check_fault(step: FaultStep) -> tuple[Mistake, ...]:
     return ()
 
 
-def _check_activity(activity: Activity) -> tuple[Mistake, ...]:
+def _complain(activity: Activity, complaints: Iterable[str]) -> tuple[Mistake, ...]:
     """What the Chaos Toolkit says about an activity whose shape is right: a module that is not there, and the like."""
-    from gameday.chaostoolkit.adapter import validate_experiment
+    from gameday.chaostoolkit.extensions import advice
 
-    steps: list[Json] = [activity.definition]
-    document: JsonObject = {"title": "-", "description": "-", "method": []}
-    if "tolerance" in activity.definition:
-        document["steady-state-hypothesis"] = {"title": "-", "probes": steps}
-    else:
-        document["method"] = steps
-    return tuple(
-        Mistake(activity.location, f"the {activity.kind} {excerpt(activity.name)}", f"one that can run ({complaint})")
-        for complaint in validate_experiment(document)
-    )
+    found = f"the {activity.kind} {excerpt(activity.name)}"
+    said = ("; ".join(filter(None, (complaint, advice(complaint)))) for complaint in complaints)
+    return tuple(Mistake(activity.location, found, f"one that can run ({text})") for text in said)
+
+
+def validate_here(definitions: Sequence[JsonObject]) -> Sequence[tuple[str, ...]]:
+    """What the Chaos Toolkit, imported into this process, finds wrong with each activity."""
+    from gameday.chaostoolkit.adapter import validate_activity
+
+    return [validate_activity(definition) for definition in definitions]
 
 
 def check_signals(experiment: Experiment, environment: Environment) -> tuple[Mistake, ...]:
@@ -215,17 +229,32 @@ def print_mistakes(error: SpecError, file: TextIO | None = None) -> None:
     import click
 
     file = file or sys.stderr
+    _print_each(error.mistakes, file)
+    files = len({mistake.location.path for mistake in error.mistakes})
+    count = len(error.mistakes)
+    total = f"{count} mistake{'s' * (count != 1)} in {files} file{'s' * (files != 1)}."
+    click.echo(click.style(total, fg="red", bold=True) if file.isatty() else total, file=file)
+
+
+def print_warnings(warnings: Iterable[Mistake]) -> None:
+    """The same for what keeps nothing from running."""
+    _print_each(warnings, sys.stderr, "warning: ")
+
+
+def _print_each(mistakes: Iterable[Mistake], file: TextIO, label: str = "") -> None:
+    import click
+
     colour = file.isatty()
 
     def style(text: str, **how: Any) -> str:
         return click.style(text, **how) if colour else text
 
     lines: dict[Path, list[str]] = {}
-    for mistake in error.mistakes:
+    for mistake in mistakes:
         where = mistake.location
         message = str(mistake).removeprefix(str(where)).removeprefix(": ")
         shown = Location(_short(where.path), where.line, where.column)
-        click.echo(f"{style(str(shown), bold=True)}: {message}", file=file)
+        click.echo(f"{style(str(shown), bold=True)}: {style(label, fg='yellow')}{message}", file=file)
         if where.path not in lines:
             lines[where.path] = _lines(where.path)
         source = lines[where.path][where.line - 1] if where.line <= len(lines[where.path]) else ""
@@ -233,10 +262,6 @@ def print_mistakes(error: SpecError, file: TextIO | None = None) -> None:
             bar = style(" " * len(str(where.line)) + " |", fg="blue")
             click.echo(f"{style(f'{where.line} |', fg='blue')} {source}", file=file)
             click.echo(f"{bar} {_pad(source, where.column)}{style('^', fg='red', bold=True)}", file=file)
-    files = len({mistake.location.path for mistake in error.mistakes})
-    count = len(error.mistakes)
-    total = f"{count} mistake{'s' * (count != 1)} in {files} file{'s' * (files != 1)}."
-    click.echo(style(total, fg="red", bold=True), file=file)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,9 +1,12 @@
 """`gameday run`: an experiment or a game day, to its report."""
 
 import asyncio
+import gc
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -12,6 +15,13 @@ from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
 from gameday.cli.source import local_file
 from gameday.cli.toolkit import apply_options, toolkit_options
+from gameday.common.json import JsonObject
+
+if TYPE_CHECKING:
+    from gameday.engine.launch import Helper
+    from gameday.report.writer import ReportWriter
+
+_VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its time to import
 
 
 @click.command("run")
@@ -24,7 +34,10 @@ from gameday.cli.toolkit import apply_options, toolkit_options
 )
 @click.option("--seed", type=int, help="Choose the same targets again.")
 @toolkit_options
+@click.pass_obj
 def command(
+    zygote: "Helper | None",
+    /,
     path: str,
     environment: str | None,
     yes: bool,
@@ -35,15 +48,22 @@ def command(
 ) -> None:
     """Run an experiment (native or plain Chaos Toolkit; a file, or an http(s) URL) or a game day."""
     try:
-        from gameday.engine.session import run_session
+        spec = read_session(local_file(path), environment, partial(_validate, zygote) if zygote else None)
+        spec = apply_options(spec, options)
+        from gameday.engine.launch import launch_guardian
+        from gameday.engine.session import Helpers, run_session
         from gameday.faults.base import FaultError
         from gameday.journal.log import JournalError
         from gameday.notify.terminal import Terminal
+        from gameday.report.writer import ReportWriter
         from gameday.signals import SignalError
         from gameday.spec.location import SpecError
         from gameday.spec.model import EnvironmentKind
 
-        spec = apply_options(read_session(local_file(path), environment), options)
+        # Now, when they need import little more, and nothing is held that they must not share.
+        helpers = Helpers(zygote, launch_guardian(early=True)) if zygote else Helpers()
+        writer = ReportWriter.start() if zygote else ReportWriter()
+        gc.enable()
         session = make_input(spec, start_lab=True)
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)
@@ -51,9 +71,11 @@ def command(
             _confirm(session.title, session.environment.name)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
+    except OSError as error:
+        fail(f"not started, nothing was injected: {error}", 3)
     terminal = Terminal(live=sys.stderr.isatty())
     try:
-        result = asyncio.run(run_session(session, [terminal], tell=terminal.tell))
+        result = asyncio.run(run_session(session, [terminal], tell=terminal.tell, helpers=helpers))
     except SpecError as error:
         from gameday.cli.load import print_mistakes
 
@@ -65,8 +87,24 @@ def command(
         fail(f"not started, nothing was injected: {error}", 3)
     if spec.environment.kind is EnvironmentKind.LAB:
         say("The lab stays up; `gameday lab down` ends it.")
-    _finish(result.run.directory, reports or spec.project.root / "reports", as_json=as_json)
+    _finish(result.run.directory, writer, reports or spec.project.root / "reports", as_json=as_json)
     sys.exit(result.verdict.exit_code)
+
+
+def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[tuple[str, ...]]:
+    """What the Chaos Toolkit says of each activity, asked of a child, while this process imports what comes next."""
+    from gameday.engine.jobs import Job, JobKind
+    from gameday.engine.workers import Question, WorkersError
+
+    try:
+        question = Question(zygote, Job(kind=JobKind.VALIDATE, definitions=tuple(definitions))) if definitions else None
+        import gameday.engine.session
+        import gameday.notify.terminal
+        import gameday.report.writer  # noqa: F401
+
+        return question.answer(_VALIDATION_TIMEOUT_S).complaints if question else ()
+    except WorkersError as error:
+        fail(f"not started, nothing was injected: the activities cannot be checked: {error}", 3)
 
 
 def _confirm(title: str, environment: str) -> None:
@@ -76,17 +114,17 @@ def _confirm(title: str, environment: str) -> None:
         fail("not confirmed; nothing was injected", 3)
 
 
-def _finish(directory: Path, reports: Path, *, as_json: bool) -> None:
+def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: bool) -> None:
     """Write the reports and say, last, what a person must know: what is left, and where the report is."""
     from gameday.cli.left import say_what_is_left
     from gameday.journal.log import JournalError
 
     written: tuple[Path, ...] = ()
     try:
-        from gameday.report.render import Format, write_report
+        from gameday.report.render import Format
 
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
-        written = write_report(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
+        written = writer.write(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
     except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")

@@ -1,12 +1,11 @@
 """What `run` and `plan` share: from a path to a session that could start."""
 
-import getpass
-import secrets
+import os
 import sys
 from pathlib import Path
 
 from gameday.cli.environment import resolve_environment
-from gameday.cli.load import SessionSpec, load_session, print_mistakes
+from gameday.cli.load import ActivityCheck, SessionSpec, load_session, print_mistakes
 from gameday.cli.output import fail
 from gameday.engine.preparation import SessionInput
 from gameday.spec.location import SpecError
@@ -14,10 +13,10 @@ from gameday.spec.model import People
 from gameday.spec.project import secret_values
 
 
-def read_session(path: Path, environment: str | None) -> SessionSpec:
+def read_session(path: Path, environment: str | None, validate: ActivityCheck | None = None) -> SessionSpec:
     """Read everything that the path needs; mistakes end the program with status 2."""
     try:
-        return load_session(path, environment)
+        return load_session(path, environment, validate)
     except SpecError as error:
         print_mistakes(error)
         sys.exit(2)
@@ -36,7 +35,7 @@ def make_input(spec: SessionSpec, *, start_lab: bool) -> SessionInput:
         people=spec.game_day.people if spec.game_day else People(),
         secrets=secret_values(spec.environment),
         by=user(),
-        seed=secrets.randbelow(2**31),
+        seed=int.from_bytes(os.urandom(4)) >> 1,
     )
 
 
@@ -49,6 +48,8 @@ def _relative(path: Path, root: Path) -> Path:
 
 def user() -> str:
     """Who is at the keyboard."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

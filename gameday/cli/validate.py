@@ -14,6 +14,7 @@ from gameday.cli.load import (
     project_start,
 )
 from gameday.common.project import PROJECT_FILE
+from gameday.spec.location import Mistake
 from gameday.spec.model import Project
 from gameday.spec.nodes import Mapping
 from gameday.spec.project import RUNBOOKS, list_files, read_project
@@ -24,8 +25,8 @@ EXPERIMENTS = "experiments"
 _DOCUMENTS = (".yaml", ".yml", ".json")
 
 
-def validate(paths: Iterable[Path]) -> Counter[str]:
-    """How many of each kind of file were checked: those named, or all of the current directory's project.
+def validate(paths: Iterable[Path]) -> tuple[Counter[str], tuple[Mistake, ...]]:
+    """How many of each kind of file were checked: those named, or all of the current directory's project. And warnings.
 
     Raises SpecError with all mistakes of all files.
     """
@@ -33,12 +34,13 @@ def validate(paths: Iterable[Path]) -> Counter[str]:
     for path in tuple(paths) or (Path(),):
         validation.path(path)
     validation.mistakes.check()
-    return validation.checked
+    return validation.checked, tuple(validation.warnings)
 
 
 class _Validation:
     def __init__(self) -> None:
         self.mistakes = Mistakes()
+        self.warnings: dict[Mistake, None] = {}
         self.checked: Counter[str] = Counter()
         self._projects: dict[Path, Project] = {}
         self._seen: set[Path] = set()
@@ -98,6 +100,7 @@ class _Validation:
             return
         game_day, experiments = loaded
         self.checked["game day" if game_day else "experiment"] += 1
+        self.warnings |= dict.fromkeys(warning for experiment in experiments for warning in experiment.warnings)
         environment = project.environment(game_day.environment) if game_day and game_day.environment else None
         if environment:
             for experiment in experiments:

@@ -1,7 +1,6 @@
 """Would anyone notice, and could they act: alerts and runbooks."""
 
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 
 from gameday.coverage.base import AlertSource, AlertSourceError, AlertsSeen, Finding, SeenAlert
 from gameday.coverage.findings import PreflightResult, check_rules, judge_alerts
@@ -39,6 +38,8 @@ def open_alerts(environment: Environment) -> AlertSource | None:
         return None
     signals = environment.signals
     rules_url = config.rules_url or (signals.url if signals and signals.source == "prometheus" else None)
+    from importlib.metadata import entry_points
+
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     entry = entries.get(config.source)
     if entry is None:

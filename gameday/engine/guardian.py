@@ -1,7 +1,9 @@
 """The guardian: a process that does nothing but wait, and undoes every fault if the runner dies or hangs.
 
-It holds one end of a pipe. The runner sends a byte a second; when the pipe closes before the runner has said that it is
-done, or nothing comes for too long, the guardian takes over. It hears no signals but SIGKILL.
+It may be launched before there is a run, and is told over its socket, once, what to watch; with that come its end of a
+pipe, its log, and the locks that it is to hold. The runner sends a byte a second; when the pipe closes before the
+runner has said that it is done, or nothing comes for too long, the guardian takes over. It hears no signals but
+SIGKILL.
 """
 
 import asyncio
@@ -9,6 +11,7 @@ import contextlib
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.processes import ProcessRef, ref_of, send_signal
+from gameday.engine.launch import Forked, Helper, ignore_signals, launch_guardian, name_process
 from gameday.engine.locks import FileLock
 from gameday.engine.recovery import recover
 from gameday.engine.runs import GUARDIAN_LOCK, Run
@@ -27,8 +31,11 @@ from gameday.journal.events import By
 BEAT_S = 1.0
 HUNG_AFTER_BEATS = 30
 _START_TIMEOUT_S = 20.0
+_KILL_TIMEOUT_S = 5.0
 _WARM_AFTER_S = 2.0
 _STILL_WATCHING = "still watching"
+_MOST_DESCRIPTORS = 200  # in one message; the kernel takes 253 (SCM_MAX_FD of unix(7))
+_WATCHING = b"watching\n"
 _DONE = b"."
 _BEAT = b"b"
 
@@ -38,8 +45,9 @@ class GuardianError(Exception):
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """What the guardian is told at the start, through its pipe: it may hold secrets, which arguments must not."""
+    """What the guardian is told at the start, through its socket: it may hold secrets, which arguments must not."""
 
+    directory: str  # of the run
     runner: ProcessRef
     faults: tuple[str, ...]
     chaos_toolkit: bool
@@ -49,7 +57,7 @@ class Setup(msgspec.Struct, frozen=True):
 class Guardian:
     """The runner's side."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pipe: int, beats: asyncio.Task[None]) -> None:
+    def __init__(self, process: Forked | subprocess.Popen[bytes], pipe: int, beats: asyncio.Task[None]) -> None:
         self._process = process
         self._pipe: int | None = pipe
         self._beats = beats
@@ -64,34 +72,33 @@ class Guardian:
         secrets: tuple[str, ...],
         locks: tuple[int, ...],
         lost: Callable[[], None],
+        launched: Helper | None = None,
     ) -> "Guardian":
-        """Start it and wait until it watches. `locks` are inherited and held until it ends; `lost` is called when it is
-        gone before it was dismissed. Raises GuardianError."""
-        read, write = os.pipe()
-        with (run.directory / "guardian.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds, before anything is watched
-                [sys.executable, "-m", "gameday.engine.guardian", str(run.directory)],
-                stdin=read,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                pass_fds=locks,
-                start_new_session=True,  # a lost terminal must not take it along
-            )
-        os.close(read)
+        """Start it, unless it is launched already, and wait until it watches. `locks` are held until it ends; `lost` is
+        called when it is gone before it was dismissed. Raises GuardianError."""
+        process, control = launched or launch_guardian()
+        control.setblocking(False)
         runner = ref_of(os.getpid())
         assert runner is not None
-        setup = Setup(runner, tuple(sorted(set(faults))), chaos_toolkit, secrets)
-        try:
-            os.write(write, msgspec.json.encode(setup) + b"\n")
-            assert process.stdout is not None
-            async with asyncio.timeout(_START_TIMEOUT_S):
-                answer = await asyncio.to_thread(process.stdout.readline)
-        except (TimeoutError, OSError):
-            answer = b""
-        if answer != b"watching\n":
+        setup = Setup(str(run.directory), runner, tuple(sorted(set(faults))), chaos_toolkit, secrets)
+        loop = asyncio.get_running_loop()
+        read, write = os.pipe()
+        with control, (run.directory / "guardian.log").open("ab") as log:
+            try:
+                descriptors = [read, log.fileno(), *locks]
+                for some in range(0, len(descriptors), _MOST_DESCRIPTORS):
+                    socket.send_fds(control, [b" "], descriptors[some : some + _MOST_DESCRIPTORS])
+                async with asyncio.timeout(_START_TIMEOUT_S):
+                    await loop.sock_sendall(control, msgspec.json.encode(setup) + b"\n")
+                    answer = await loop.sock_recv(control, len(_WATCHING))
+            except (TimeoutError, OSError):
+                answer = b""
+            finally:
+                os.close(read)
+        if answer != _WATCHING:
             os.close(write)
             process.kill()
-            process.wait()
+            process.wait(_KILL_TIMEOUT_S)
             raise GuardianError(f"the guardian did not start; see {run.directory / 'guardian.log'}")
         return cls(process, write, asyncio.create_task(_beat(write, lost)))
 
@@ -141,20 +148,22 @@ def _watch(pipe: int, for_s: float = float("inf")) -> str | None:
     return f"the runner gave no sign of life for {HUNG_AFTER_BEATS * BEAT_S:g} s"
 
 
-def _read_setup(pipe: int) -> Setup:
-    line = bytearray()
+def _hear(control: socket.socket) -> tuple[Setup, list[int]] | None:
+    """What to watch, and the descriptors; None when the runner ended before there was anything to watch."""
+    line, descriptors = b"", list[int]()
     while not line.endswith(b"\n"):
-        byte = os.read(pipe, 1)
-        if not byte:
-            raise EOFError("the runner died before it said what to watch")
-        line += byte
-    return msgspec.json.decode(bytes(line), type=Setup)
+        data, some, _, _ = socket.recv_fds(control, 65536, _MOST_DESCRIPTORS)
+        if not data:
+            return None
+        line += data
+        descriptors += some
+    return msgspec.json.decode(line, type=Setup), descriptors
 
 
-async def _guard(run: Run) -> int:
-    setup = _read_setup(0)
+async def _guard(run: Run, setup: Setup, control: socket.socket) -> int:
     workers = Workers(run.directory, setup.faults, chaos_toolkit=setup.chaos_toolkit)
-    os.write(1, b"watching\n")
+    with control, contextlib.suppress(OSError):  # a runner that is dead already is found so below
+        control.sendall(_WATCHING)
     try:
         reason = await asyncio.to_thread(_watch, 0, _WARM_AFTER_S)
         if reason is _STILL_WATCHING:
@@ -175,14 +184,22 @@ async def _guard(run: Run) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """`guardian RUN-DIRECTORY`"""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    run = Run(Path(arguments[0]))
+    """`guardian FD`"""
+    ignore_signals()
+    control = socket.socket(fileno=int(arguments[0]))
+    heard = _hear(control)
+    if heard is None:
+        return 0
+    setup, (pipe, log, *_locks) = heard
+    for descriptor, standard in ((pipe, 0), (log, 2)):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+    run = Run(Path(setup.directory))
+    name_process("gameday.engine.guardian", run.name)
     lock = FileLock(run.directory / GUARDIAN_LOCK)
     lock.acquire(f"guardian {os.getpid()}")
     try:
-        return asyncio.run(_guard(run))
+        return asyncio.run(_guard(run, setup, control))
     finally:
         lock.release()
 

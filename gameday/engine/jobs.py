@@ -1,5 +1,5 @@
-"""What a child process can be asked to do: plan, inject, undo or check a fault, or run one Chaos Toolkit activity or a
-configuration's probes."""
+"""What a child process can be asked to do: plan, inject, undo or check a fault, run or validate an activity, or ask the
+probes of a configuration."""
 
 from enum import StrEnum
 from fractions import Fraction
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest
+from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest, run_activity, validate_activity
 from gameday.common.codec import decode, encode
 from gameday.common.json import JsonObject
 from gameday.faults.base import FaultError, FaultRequest, Reach, System
@@ -21,6 +21,7 @@ class JobKind(StrEnum):
     UNDO = "undo"
     ACTIVITY = "activity"
     CONFIGURE = "configure"
+    VALIDATE = "validate"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,12 +34,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system: System = System()
     ceiling: float | None = None
     activity: ActivityRequest | None = None
+    definitions: tuple[JsonObject, ...] = ()
     children: Path | None = None
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of it. `error` is empty when it went well; `left` is what is not as it was: after an undo
-    what is still broken, at a check what the fault holds. `lasts`: the fault's own, with its plan."""
+    """What came of it. `error` is empty when it went well; `left` is what is not as it was: after an undo what is still
+    broken, at a check what the fault holds. `lasts`: the fault's own, with its plan. `complaints`: of each definition.
+    """
 
     error: str = ""
     killed: bool = False
@@ -51,6 +54,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left: tuple[str, ...] = ()
     outcome: ActivityOutcome | None = None
     configuration: JsonObject | None = None
+    complaints: tuple[tuple[str, ...], ...] = ()
 
 
 def exceeds(reach: Reach, ceiling: float | None) -> bool:
@@ -74,6 +78,8 @@ def perform(job: Job) -> JobResult:
                 return _activity(job)
             case JobKind.CONFIGURE:
                 return _configure(job)
+            case JobKind.VALIDATE:
+                return JobResult(complaints=tuple(map(validate_activity, job.definitions)))
     except FaultError as error:
         return JobResult(error=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code may raise anything
@@ -126,8 +132,6 @@ def _undo(job: Job) -> JobResult:
 
 
 def _activity(job: Job) -> JobResult:
-    from gameday.chaostoolkit.adapter import run_activity
-
     assert job.activity is not None
     return JobResult(outcome=run_activity(job.activity))
 

@@ -1,7 +1,6 @@
 """Judges samples against conditions: did it hold, was it broken, or could nobody tell. Pure; no clock, no I/O."""
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -48,7 +47,9 @@ def baseline_of(samples: Sequence[Sample]) -> dict[str, float]:
         for name, reading in sample.readings.items():
             if reading.value is not None and is_readable(reading):
                 values.setdefault(name, []).append(reading.value)
-    return {name: statistics.median(found) for name, found in values.items()}
+    from statistics import median
+
+    return {name: median(found) for name, found in values.items()}
 
 
 class Streak:

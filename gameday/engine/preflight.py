@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -42,6 +41,8 @@ def check_hours(hours: Hours | None, now: datetime) -> Check:
     """Whether the policy allows a start at this time (aware)."""
     if hours is None:
         return Check("hours", CheckOutcome.OK, "no hours are set")
+    from zoneinfo import ZoneInfo
+
     local = now.astimezone(ZoneInfo(hours.timezone))
     minute = local.hour * 60 + local.minute
     inside = local.weekday() in hours.days and hours.start_minute <= minute < hours.end_minute
@@ -78,6 +79,7 @@ def check_sources(prepared: PreparedExperiment, environment: Environment) -> tup
     if experiment.alerts and environment.alerts is None:
         detail = f"the environment `{environment.name}` has no alerts"
         checks.append(Check("alerts", CheckOutcome.FAILURE, detail, prepared.index))
+    checks += [Check("file", CheckOutcome.WARNING, str(warning), prepared.index) for warning in experiment.warnings]
     if experiment.rollbacks and experiment.runtime.rollbacks is RollbackStrategy.NEVER:
         detail = "are not run, as the experiment's runtime says: what it does stays, whatever happens"
         checks.append(Check("rollbacks", CheckOutcome.WARNING, detail, prepared.index))

@@ -1,6 +1,6 @@
 """What a session needs to know before it starts: the input, read and checked, and what is looked up for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gameday.engine.context import PreparedExperiment
 from gameday.faults.arguments import read_arguments
 from gameday.faults.registry import load_fault
 from gameday.signals import plan_queries
-from gameday.spec.model import Environment, Experiment, FaultStep, People, Project, SignalId
+from gameday.spec.model import Activity, Environment, Experiment, FaultStep, People, Project, SignalId
 
 
 class SessionInput(msgspec.Struct, frozen=True):
@@ -84,11 +84,19 @@ def secrets_of(session: SessionInput) -> tuple[str, ...]:
     return tuple({*session.secrets, *(value for values in declared for value in values)})
 
 
+def _activities_of(experiments: Sequence[Experiment]) -> Iterator[Activity]:
+    for experiment in experiments:
+        yield from experiment.hypothesis.probes
+        yield from (step for step in experiment.method if not isinstance(step, FaultStep))
+        yield from experiment.rollbacks
+
+
 def uses_chaos_toolkit(experiments: Sequence[Experiment]) -> bool:
     """Whether any activity or probe is to be run."""
-    return any(
-        experiment.hypothesis.probes
-        or experiment.rollbacks
-        or any(not isinstance(step, FaultStep) for step in experiment.method)
-        for experiment in experiments
-    )
+    return any(True for _ in _activities_of(experiments))
+
+
+def uses_http(experiments: Sequence[Experiment]) -> bool:
+    """Whether any of these asks an HTTP server."""
+    providers = (activity.definition.get("provider") for activity in _activities_of(experiments))
+    return any(isinstance(provider, dict) and provider.get("type") == "http" for provider in providers)

@@ -1,8 +1,8 @@
 """The directories of runs under `.gameday/runs`: their names, whether they live, what they left, messages to them."""
 
 import contextlib
+import os
 import re
-import secrets
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -83,7 +83,7 @@ class Run(msgspec.Struct, frozen=True):
 
     def send(self, message: Message) -> None:
         """Leave a message, whole or not at all. Raises OSError."""
-        name = f"{time.time_ns()}-{secrets.token_hex(3)}.json"
+        name = f"{time.time_ns()}-{os.urandom(3).hex()}.json"
         write_atomically(self.directory / "inbox" / name, msgspec.json.encode(message))
 
     def receive(self) -> tuple[Message, ...]:
@@ -107,7 +107,7 @@ def runs_directory(root: Path) -> Path:
 def new_run(root: Path, title: str) -> Run:
     """A new directory, named by time and title so that names sort by age. Raises OSError."""
     words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
-    name = "-".join(filter(None, (time.strftime("%Y%m%d-%H%M%S", time.gmtime()), words, secrets.token_hex(2))))
+    name = "-".join(filter(None, (time.strftime("%Y%m%d-%H%M%S", time.gmtime()), words, os.urandom(2).hex())))
     directory = runs_directory(root) / name
     (directory / "inbox").mkdir(parents=True)
     # Nobody wants runs under version control; what ignores itself cannot be forgotten.

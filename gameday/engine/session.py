@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +19,7 @@ from gameday.engine.context import PreparedExperiment, Tools
 from gameday.engine.experiment import ExperimentRunner
 from gameday.engine.guardian import Guardian, GuardianError
 from gameday.engine.info import describe_experiment, describe_people
+from gameday.engine.launch import Helper
 from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
 from gameday.engine.preflight import (
     Check,
@@ -32,7 +34,15 @@ from gameday.engine.preflight import (
     open_and_read_rules,
     plan_stages,
 )
-from gameday.engine.preparation import SessionInput, faults_of, prepare, secrets_of, services_of, uses_chaos_toolkit
+from gameday.engine.preparation import (
+    SessionInput,
+    faults_of,
+    prepare,
+    secrets_of,
+    services_of,
+    uses_chaos_toolkit,
+    uses_http,
+)
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.stop_switch import SwitchWatch, switch_of
@@ -71,8 +81,19 @@ class SessionResult(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Helpers(NamedTuple):
+    """The processes beside the runner that have been launched already; the session launches what is missing."""
+
+    zygote: Helper | None = None
+    guardian: Helper | None = None
+
+
 async def run_session(
-    session: SessionInput, sinks: Sequence[Sink], *, tell: Callable[[str], None] = lambda _text: None
+    session: SessionInput,
+    sinks: Sequence[Sink],
+    *,
+    tell: Callable[[str], None] = lambda _text: None,
+    helpers: Helpers = Helpers(),  # noqa: B008 - a tuple
 ) -> SessionResult:
     """Run it to its end. `tell` reaches the person at the terminal, for what cannot wait for a sink.
 
@@ -84,7 +105,7 @@ async def run_session(
     lock = FileLock(run.directory / WRITER_LOCK)
     lock.acquire(f"{RUNNER} {os.getpid()}")
     try:
-        return await _Session(session, prepared, run, sinks, tell).run()
+        return await _Session(session, prepared, run, sinks, tell, helpers).run()
     finally:
         lock.release()
 
@@ -97,6 +118,7 @@ class _Session:
         run: Run,
         sinks: Sequence[Sink],
         tell: Callable[[str], None],
+        helpers: Helpers,
     ) -> None:
         self._session = session
         self._secrets = secrets_of(session)
@@ -114,8 +136,13 @@ class _Session:
         self._switch = SwitchWatch(switch_of(session.project))
         self._may_run = False  # the stop switch let it start
         self._locks = ServiceLocks(session.project.root / ".gameday" / "locks", environment.name)
+        self._helpers = helpers
         self._workers = Workers(
-            run.directory, faults_of(session.experiments), chaos_toolkit=uses_chaos_toolkit(session.experiments)
+            run.directory,
+            faults_of(session.experiments),
+            chaos_toolkit=uses_chaos_toolkit(session.experiments),
+            http=uses_http(session.experiments),
+            zygote=helpers.zygote,
         )
         self._guardian: Guardian | None = None
         self._source: SignalSource | None = None
@@ -245,6 +272,7 @@ class _Session:
             secrets=self._secrets,
             locks=self._locks.descriptors,
             lost=lambda: self._abort.ask("failure", "the guardian is gone, and nothing may be in place without one"),
+            launched=self._helpers.guardian,
         )
         try:
             self._guardian, _ = await asyncio.gather(guardian, self._workers.start())

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -17,7 +16,8 @@ import msgspec
 from gameday.common.codec import decode, encode
 from gameday.common.processes import ProcessRef, boot_id, is_alive, kill_family, ref_of
 from gameday.engine.jobs import Job, JobResult
-from gameday.engine.zygote import LENGTH_BYTES, Mark, framed
+from gameday.engine.launch import Forked, Helper, launch_zygote
+from gameday.engine.zygote import LENGTH_BYTES, Mark, Wanted, framed, receive_exactly, receive_frame
 
 _START_TIMEOUT_S = 20.0
 _KILL_TIMEOUT_S = 1.0
@@ -30,16 +30,59 @@ class WorkersError(Exception):
     """Children cannot be started; the message says why."""
 
 
+class Question:
+    """One job for a child of a zygote that has been launched, before there is a run or an event loop."""
+
+    def __init__(self, zygote: Helper, job: Job) -> None:
+        """Ask; the child begins as soon as the zygote is warm. Raises WorkersError."""
+        self._zygote = zygote.socket
+        self._job = job
+        self._connection, theirs = socket.socketpair()
+        with theirs, Path(os.devnull).open("wb") as output:
+            try:
+                socket.send_fds(self._zygote, [b"j"], [theirs.fileno(), output.fileno()])
+            except OSError as error:
+                raise WorkersError(f"the process that runs faults is gone: {error.strerror}") from error
+
+    def answer(self, timeout_s: float) -> JobResult:
+        """Wait for the answer and the child's end. Raises WorkersError when there is none; then the child is killed."""
+        self._connection.settimeout(timeout_s)
+        self._zygote.settimeout(timeout_s)
+        child: ProcessRef | None = None
+        with self._connection as connection:
+            try:
+                child = ref_of(int(receive_frame(connection)))
+                connection.sendall(framed(encode(self._job)))
+                result = decode(receive_frame(connection), JobResult)
+                while receive_exactly(self._zygote, 1) != b"\n":  # its end, which nobody else is to hear of
+                    pass
+            except (EOFError, OSError, msgspec.MsgspecError) as error:
+                if child:
+                    kill_family(child)
+                raise WorkersError(str(error) or "its process ended without an answer") from error
+        return result
+
+
 class Workers:
     """A zygote and the children forked from it."""
 
-    def __init__(self, directory: Path, faults: Iterable[str], *, chaos_toolkit: bool) -> None:
-        """`directory`: where running children leave their marks. Nothing is started yet."""
+    def __init__(
+        self,
+        directory: Path,
+        faults: Iterable[str],
+        *,
+        chaos_toolkit: bool,
+        http: bool = False,
+        zygote: Helper | None = None,
+    ) -> None:
+        """`directory`: where running children leave their marks. `http`: HTTP activities are to come. `zygote`: one
+        that has been launched; else nothing is started yet."""
         self._marks = directory / "children"
-        self._faults = sorted(set(faults))
+        self._wanted = Wanted(tuple(sorted(set(faults))), http)
         self._chaos_toolkit = chaos_toolkit
+        self._launched = zygote
         self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | subprocess.Popen[bytes] | None = None
         self._ends: dict[int, asyncio.Future[int]] = {}  # of children whose end has not been heard of
         self._early: dict[int, int] = {}  # ends that were heard of before the child's own first word
         self._started: dict[int, ProcessRef] = {}  # and not ended, as far as is known
@@ -49,32 +92,23 @@ class Workers:
         """Start the zygote and wait until it is warm. Raises WorkersError."""
         try:
             self._marks.mkdir(parents=True, exist_ok=True)
-            self._control, theirs = socket.socketpair()
-            command = [sys.executable, "-m", "gameday.engine.zygote", str(theirs.fileno())]
-            command += ["1" if self._chaos_toolkit else "0", *self._faults]
-            with theirs:
-                self._process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone
-                )
+            launched, self._launched = self._launched or launch_zygote(chaos_toolkit=self._chaos_toolkit), None
         except OSError as error:
             raise WorkersError(f"the process that runs faults cannot be started: {error.strerror}") from error
-        ours = self._control
-        ours.setblocking(False)
+        self._process, self._control = launched
+        self._control.setblocking(False)
         loop = asyncio.get_running_loop()
+        ready = self._ends[0] = loop.create_future()  # the zygote's own word comes as a child's does
+        self._listener = asyncio.create_task(self._listen(self._control))
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                ready = await loop.sock_recv(ours, 64)
-        except OSError:  # a timeout, too
-            ready = b""
-        if not ready.startswith(b"0 ready\n"):
+                await loop.sock_sendall(self._control, b"w" + encode(self._wanted) + b"\n")
+                is_ready = await ready == 0
+        except (TimeoutError, OSError):
+            is_ready = False
+        if not is_ready:
             self.close()
             raise WorkersError("the process that runs faults did not start")
-        self._listener = asyncio.create_task(self._listen(ours))
 
     async def restart(self) -> None:
         """Start a new zygote in place of one that is gone. Raises WorkersError."""
@@ -86,17 +120,18 @@ class Workers:
     async def _listen(self, control: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         buffer = b""
-        while data := await loop.sock_recv(control, 4096):
-            buffer += data
-            *lines, buffer = buffer.split(b"\n")
-            for line in lines:
-                pid, status = map(int, line.split())
-                # From now on the number may be another's.
-                self._started.pop(pid, None)
-                if pid in self._ends:
-                    _settle(self._ends.pop(pid), status)
-                else:
-                    self._early[pid] = status
+        with contextlib.suppress(OSError):  # killed in the middle of its work, it resets the connection
+            while data := await loop.sock_recv(control, 4096):
+                buffer += data
+                *lines, buffer = buffer.split(b"\n")
+                for line in lines:
+                    pid, status = map(int, line.split())
+                    # From now on the number may be another's.
+                    self._started.pop(pid, None)
+                    if pid in self._ends:
+                        _settle(self._ends.pop(pid), status)
+                    else:
+                        self._early[pid] = status
         for future in self._ends.values():
             _settle(future, -signal.SIGKILL)
         self._ends.clear()

@@ -1,11 +1,13 @@
 """The warm process that children are forked from: all is imported, so that one starts in a few milliseconds.
 
-It is single-threaded, for fork's sake. It speaks over one socket: a byte with two descriptors asks for a child, which
-reads its job from the first and writes what it prints to the second; a line `<pid> <status>` says that a child has
-ended. When the socket closes, because the runner ended or died, it kills every child's process group and goes.
+It is single-threaded, for fork's sake. It speaks over one socket: `w` and a line of JSON says what is wanted, which is
+imported and answered by `0 0`; `j` with two descriptors asks for a child, which reads its job from the first
+and writes what it prints to the second; a line `<pid> <status>` says that a child has ended. When the socket closes,
+because the runner ended or died, it kills every child's process group and goes.
 """
 
 import contextlib
+import gc
 import os
 import selectors
 import signal
@@ -13,16 +15,19 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
+from gameday.chaostoolkit.adapter import preload
 from gameday.common.codec import decode, encode
 from gameday.common.processes import ProcessRef, adopt_orphans, boot_id, group_of, kill_family, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult, perform
+from gameday.engine.launch import IGNORED, ignore_signals
+from gameday.faults.registry import load_fault
 
 LENGTH_BYTES = 8
-# Python itself ignores SIGPIPE, which both the zygote and its children rely on.
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
+READY = b"0 0\n"
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -43,25 +48,31 @@ def receive_exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(parts)
 
 
+def receive_frame(connection: socket.socket) -> bytes:
+    """What `framed` made. Raises EOFError."""
+    return receive_exactly(connection, int.from_bytes(receive_exactly(connection, LENGTH_BYTES), "big"))
+
+
 def framed(data: bytes) -> bytes:
     """The data with its length before it."""
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
 def _be_child(connection: socket.socket, output: int) -> None:
+    gc.enable()
     os.setsid()
     signal.set_wakeup_fd(-1)
-    for number in (*_IGNORED, signal.SIGCHLD):
+    for number in (*IGNORED, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     connection.sendall(framed(str(os.getpid()).encode()))
-    size = int.from_bytes(receive_exactly(connection, LENGTH_BYTES), "big")
-    job = decode(receive_exactly(connection, size), Job)
+    job = decode(receive_frame(connection), Job)
     mark = _leave_mark(job)
     if _is_unwanted(connection):
+        # Whoever ends what a dead runner left may have looked for marks before this one was there.
         if mark:
             mark.unlink(missing_ok=True)
         return
@@ -79,9 +90,9 @@ def _be_child(connection: socket.socket, output: int) -> None:
 
 
 def _is_unwanted(connection: socket.socket) -> bool:
-    """Whether the runner is gone. Asked once the mark is left: whoever undoes after that, finds it."""
+    """Whether the runner has died, or given up, since it sent the job."""
     try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
 
@@ -130,20 +141,37 @@ def _fork(control: socket.socket, descriptors: list[int]) -> int:
         os._exit(status)
 
 
-def _preload(faults: list[str], chaos_toolkit: bool) -> None:
-    from gameday.faults.registry import load_fault
+class Wanted(msgspec.Struct, frozen=True):
+    """What its children will need: faults by name, and whether there are HTTP activities."""
 
-    for name in faults:
-        with contextlib.suppress(Exception):  # said properly when the fault is planned
-            load_fault(name)
-    import http.client
-    import urllib.request  # noqa: F401 - what most faults use
+    faults: tuple[str, ...] = ()
+    http: bool = False
+
+
+def _preload(chaos_toolkit: bool) -> None:
+    import ctypes  # noqa: F401 - what every child uses
 
     if chaos_toolkit:
-        from gameday.chaostoolkit.adapter import preload
-
         preload()
-    del http
+
+
+def _load(control: socket.socket) -> None:
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        line += receive_exactly(control, 1)
+    wanted = decode(bytes(line), Wanted)
+    if wanted.http:
+        preload(http=True)
+    if wanted.faults:
+        import http.client
+        import urllib.request  # noqa: F401 - what most of them use
+
+        del http
+    for name in wanted.faults:
+        with contextlib.suppress(Exception):  # said properly when the fault is planned
+            load_fault(name)
+    gc.freeze()  # a child that collects garbage need not copy all of this to look at it
+    control.sendall(READY)
 
 
 def serve(control: socket.socket) -> None:
@@ -155,12 +183,9 @@ def serve(control: socket.socket) -> None:
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake_read, selectors.EVENT_READ)
-    control.sendall(b"0 ready\n")
     try:
         while True:
             for key, _ in selector.select():
@@ -168,12 +193,15 @@ def serve(control: socket.socket) -> None:
                     message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
                     if not message:
                         return
-                    children.add(_fork(control, descriptors))
+                    if message == b"w":
+                        _load(control)
+                    else:
+                        children.add(_fork(control, descriptors))
                 else:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake_read, 4096)
                     strays += _reap(control, children)
-    except (BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError, EOFError):
         return
     finally:
         for reference in filter(None, map(ref_of, children)):
@@ -196,10 +224,12 @@ def _reap(control: socket.socket, children: set[int]) -> list[ProcessRef]:
     return strays
 
 
-def main(arguments: list[str]) -> None:
-    """`zygote FD CHAOSTOOLKIT(0|1) FAULT…`"""
+def main(arguments: list[str]) -> NoReturn:
+    """`zygote FD CHAOSTOOLKIT(0|1)`"""
+    ignore_signals()
+    gc.disable()  # until there is a child: what is imported stays
     control = socket.socket(fileno=int(arguments[0]))
-    _preload(arguments[2:], arguments[1] == "1")
+    _preload(arguments[1] == "1")
     serve(control)
     # There is nothing to finalize, and somebody may be waiting for the end.
     os._exit(0)

@@ -48,7 +48,7 @@ from gameday.spec.model import Unit
 from gameday.spec.units import format_value
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.live import Live
 
 _HISTORY = 40
@@ -97,17 +97,19 @@ def _say_condition(condition: ConditionInfo) -> str:
     return f"change {condition.text}" if condition.relative else condition.text
 
 
+def _console(live: bool) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not live)
+
+
 class Terminal:
     """A sink. With `live`, the terminal's last lines are a view that changes; `brief` leaves the session's end out."""
 
     name = "terminal"
 
     def __init__(self, *, live: bool, brief: bool = False) -> None:
-        from rich.console import Console
-
-        # Not a terminal: no wrapping, no colours, one line an event.
-        width = None if sys.stderr.isatty() else 10_000
-        self._console: Console = Console(stderr=True, width=width, highlight=False, soft_wrap=not live)
+        self._console = _console(live) if live or sys.stderr.isatty() else None
         self._live: Live | None = None
         self._wants_live = live
         self._brief = brief
@@ -138,12 +140,15 @@ class Terminal:
             self._live.stop()
 
     def _print(self, text: str, style: str = "") -> None:
-        from rich.text import Text
-
         with self._mutex:
             try:
+                if self._console is None:  # not a terminal: one plain line an event
+                    print(one_line(text), file=sys.stderr, flush=True)
+                    return
+                from rich.text import Text
+
                 self._console.print(Text(one_line(text), style=style))
-            except OSError:
+            except (OSError, ValueError):  # it is gone, or closed
                 return
 
     def _clock(self, at: float) -> str:

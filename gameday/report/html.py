@@ -2,14 +2,19 @@
 
 import base64
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from gameday import __version__
+from gameday.common.files import write_atomically
 from gameday.journal.events import FORMAT, CheckOutcome, Outcome
 from gameday.report import format as fmt
 from gameday.report import words
@@ -262,9 +267,30 @@ def _check_tone(outcome: CheckOutcome) -> str:
     return {CheckOutcome.OK: "good", CheckOutcome.WARNING: "warn", CheckOutcome.FAILURE: "bad"}[outcome]
 
 
+class _Bytecode(BytecodeCache):
+    """Keeps compiled templates where Python keeps the bytecode of the modules beside them, if it does: to compile them
+    takes 100 ms. What is kept bears a checksum of its template, and the versions of Python and Jinja2's format."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take what is kept, if it is of this very template."""
+        with suppress(OSError), self._path(bucket).open("rb") as file:
+            bucket.load_bytecode(file)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it. Where nothing can be written, the template is compiled anew each time."""
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):
+                write_atomically(self._path(bucket), bucket.bytecode_to_string())
+
+    @staticmethod
+    def _path(bucket: Bucket) -> Path:
+        return Path(cache_from_source(_TEMPLATES / f"{bucket.key}.py")).with_suffix(".jinja2")
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
+        bytecode_cache=_Bytecode(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

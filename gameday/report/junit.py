@@ -14,8 +14,8 @@ from gameday.journal.events import FindingKind, Outcome
 from gameday.report import format as fmt
 from gameday.report.views import Alert, AlertOutcome, ExperimentReport, Fault, Report, Row, Status
 
-# Everything but the characters of XML 1.0, §2.2.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# All but the characters of XML 1.0, §2.2. Said the other way round, by what is allowed, it takes 4 ms to compile.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _LIMIT = 4000
 _OWN_CASE = {
     FindingKind.HYPOTHESIS_BROKEN,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 
 from gameday.signals.base import Query, SignalError, SignalSource
 from gameday.signals.platforms import load_platform
@@ -16,6 +15,8 @@ def open_source(config: SignalsConfig) -> SignalSource:
 
     Raises SignalError when there is no such source, or it cannot be loaded or used as configured.
     """
+    from importlib.metadata import entry_points
+
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     entry = entries.get(config.source)
     if entry is None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from gameday.spec.activities import Activities, read_dry
 from gameday.spec.conditions import ABORT_FOR_S, HYPOTHESIS_FOR_S, read_conditions
 from gameday.spec.location import Mistake, SpecError
@@ -64,7 +66,8 @@ class _Reader:
         self._project = project
         self._check_step = check_step
         self._configuration = root.opaque("configuration", "configuration")
-        self._activities = Activities(root, self._configuration)
+        self._plain = _is_plain(root.node)
+        self._activities = Activities(root, self._configuration, plain=self._plain)
 
     def read(self) -> Experiment:
         root = self._root
@@ -77,8 +80,6 @@ class _Reader:
         abort_when = self._abort_when(service)
         alerts, recovers_within_s = self._expect()
         timing = self._timing()
-        native = any(map(root.has, OWN_KEYS)) or bool(hypothesis.conditions)
-        plain = not native and not any(isinstance(step, FaultStep) for step in method)
         if service is None and not root.has("service") and (hypothesis.conditions or abort_when):
             self._file.mistake(root.node, "signals without a `service`", "`service:` says whose signals they are")
         experiment = Experiment(
@@ -93,7 +94,7 @@ class _Reader:
             recovers_within_s=recovers_within_s,
             abort_when=abort_when,
             timing=timing,
-            plain=plain,
+            plain=self._plain,
             location=self._file.location(root.node),
             tags=tuple(text for text, _ in root.texts("tags")),
             configuration=self._configuration,
@@ -101,8 +102,8 @@ class _Reader:
             controls=self._controls(),
             runtime=self._runtime(),
         )
-        root.close(also=TOOLKIT_KEYS, tolerant=plain)
-        return experiment
+        root.close(also=TOOLKIT_KEYS, tolerant=self._plain)
+        return msgspec.structs.replace(experiment, warnings=self._file.warnings())
 
     def _service(self, key: str, fields: Fields) -> str | None:
         """The name of a service, which the project must know if it lists any."""
@@ -294,6 +295,16 @@ class _Reader:
             control = self._root.as_mapping(node, "a control")
             names += [control.text("name") or ""] if control else []
         return tuple(name for name in names if name)
+
+
+def _is_plain(root: Mapping) -> bool:
+    """Whether a document uses nothing of ours: what the Toolkit would run is then no mistake."""
+    hypothesis = root.entries.get("steady-state-hypothesis")
+    own = hypothesis and isinstance(hypothesis[1], Mapping) and "signals" in hypothesis[1].entries
+    method = root.entries.get("method")
+    steps: list[Node] = getattr(method[1], "items", []) if method else []
+    faults = any(isinstance(step, Mapping) and "fault" in step.entries for step in steps)
+    return not own and not faults and root.entries.keys().isdisjoint(OWN_KEYS)
 
 
 def _ladder(fields: Fields) -> tuple[BlastRadius, ...]:

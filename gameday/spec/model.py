@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.json import JsonObject
-from gameday.spec.location import Location
+from gameday.spec.location import Location, Mistake
 
 
 class SignalKind(StrEnum):
@@ -252,6 +252,7 @@ class Experiment(msgspec.Struct, frozen=True):
     configuration: JsonObject = {}
     secrets: JsonObject = {}
     controls: tuple[str, ...] = ()
+    warnings: tuple[Mistake, ...] = ()  # what is probably not meant, and keeps nothing from running
 
     def pretends(self, activity: Activity) -> bool:
         """Whether the activity is only pretended."""

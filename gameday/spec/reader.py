@@ -29,6 +29,7 @@ class File:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._mistakes: list[Mistake] = []
+        self._warnings: list[Mistake] = []
 
     def location(self, node: Node | None = None) -> Location:
         """Where the node stands; without one, the file's beginning."""
@@ -41,6 +42,15 @@ class File:
             found, expected = f"{_MOST_MISTAKES} mistakes so far", "fewer; the rest has not been read"
             self._mistakes.append(Mistake(self.location(node), found, expected))
             self.check()
+
+    def warn(self, node: Node, found: str, expected: str, nearest: str | None = None) -> None:
+        """Note what is probably not meant, and keeps nothing from being used."""
+        if len(self._warnings) < _MOST_MISTAKES:
+            self._warnings.append(Mistake(self.location(node), found, expected, nearest))
+
+    def warnings(self) -> tuple[Mistake, ...]:
+        """All warnings so far, each once, in their order."""
+        return tuple(dict.fromkeys(sorted(self._warnings, key=lambda warning: warning.location)))
 
     def include(self, error: SpecError) -> None:
         """Note the mistakes of another file that this one names."""
@@ -280,11 +290,12 @@ class Fields:
         self._known |= {key for key, _, _ in found}
         return found
 
-    def close(self, *, also: Iterable[str] = (), tolerant: bool = False) -> None:
+    def close(self, *, also: Iterable[str] = (), tolerant: bool = False, forgiving: bool = False) -> None:
         """Note keys that nobody asked for, and required ones that are absent.
 
         `also` are keys that are known and not read. A `tolerant` mapping may have keys of its own, unless they look
-        like a misspelt one. Keys that begin with `x-` are the user's own everywhere.
+        like a misspelt one; one that is `forgiving` too only warns of these. Keys that begin with `x-` are the user's
+        own everywhere.
         """
         known = self._known | set(also)
         absent = dict(self._required)
@@ -293,6 +304,9 @@ class Fields:
             node = self.node.entries[key][0]
             near = nearest(key, known - self.node.entries.keys(), _SIMILAR if tolerant else 0.6)
             if tolerant and near is None:
+                continue
+            if tolerant and forgiving:
+                self.file.warn(node, f"the key {excerpt(key)}, which is passed over", f"a key of {self.what}", near)
                 continue
             absent.pop(near or "", None)  # one mistake, not two
             listed = f"a key of {self.what}"

@@ -1,13 +1,13 @@
 """Names of time zones, as this machine knows them."""
 
-from zoneinfo import ZoneInfo, available_timezones
-
 from gameday.spec.reader import Fields, nearest
 from gameday.spec.units import excerpt
 
 
 def is_timezone(name: str) -> bool:
     """Whether this machine knows a time zone of that name (IANA, such as Europe/Berlin)."""
+    from zoneinfo import ZoneInfo
+
     try:
         ZoneInfo(name)
     except (OSError, ValueError, KeyError):  # a directory; a path that leads out; unknown
@@ -21,6 +21,8 @@ def read_timezone(fields: Fields, key: str) -> str | None:
     node = fields.get(key)
     if name is None or node is None or is_timezone(name):
         return name
+    from zoneinfo import available_timezones
+
     found = f"the time zone {excerpt(name)}"
     fields.file.mistake(node, found, "an IANA name such as Europe/Berlin", nearest(name, available_timezones()))
     return None

@@ -242,3 +242,48 @@ def test_wrong_arguments(tmp_path: Path, arguments: str, mistakes: list[str]) ->
     with pytest.raises(SpecError) as caught:
         read(tmp_path, arguments)
     assert [str(mistake).partition("a.yaml:")[2] for mistake in caught.value.mistakes] == mistakes
+
+
+def test_what_the_toolkit_would_pass_over_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain file that the Toolkit runs must run; a key that is probably misspelt is said all the same."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.json").write_text(PLAIN.replace('"name": "n"', '"name": "n", "pause": {"after": 5}'))
+    done = CliRunner().invoke(command, ["plain.json"])
+    assert done.exit_code == 0, done.output
+    assert "plain.json:2:33: warning: found the key `pause`, which is passed over" in done.output
+    assert "did you mean `pauses`?" in done.output
+    assert "All is well: 1 experiment" in done.output
+    native = EXPERIMENT.replace(
+        "method:\n", "method:\n  - {type: action, name: n, pause: 1, provider: {type: process, path: ls}}\n"
+    )
+    (tmp_path / "native.yaml").write_text(native)
+    done = CliRunner().invoke(command, ["native.yaml"])
+    assert done.exit_code == 2
+    assert "warning" not in done.output
+
+
+def test_a_misspelt_key_of_ours_does_not_make_an_experiment_plain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = PLAIN.replace('"title": "P",', '"title": "P", "abort_when": {"errors": {"ratio": "> 10%"}},')
+    (tmp_path / "plain.json").write_text(text)
+    done = CliRunner().invoke(command, ["plain.json"])
+    assert done.exit_code == 2
+    assert "did you mean `abort-when`?" in done.output
+
+
+def test_a_missing_extension_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.json").write_text(PLAIN.replace('"module": "os"', '"module": "chaosgremlin.actions"'))
+    done = CliRunner().invoke(command, ["plain.json"])
+    assert done.exit_code == 2
+    assert "`pip install chaostoolkit-gremlin` brings it" in done.output
+
+
+def test_an_action_may_stand_in_a_plain_hypothesis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    hypothesis = """"steady-state-hypothesis": {"title": "H", "probes": [
+{"type": "action", "name": "a", "tolerance": 0, "provider": {"type": "process", "path": "true"}}]},"""
+    (tmp_path / "plain.json").write_text(PLAIN.replace('"title": "P",', '"title": "P", ' + hypothesis))
+    assert CliRunner().invoke(command, ["plain.json"]).exit_code == 0

@@ -11,8 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from gameday.cli.main import cli
 from gameday.cli.source import local_file
+from gameday.cli.verbs import cli
 
 PLAIN: dict[str, Any] = {
     "title": "Plain",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2etools import PROGRAM, PROJECT, TWO_FAULTS, Desk, Shop, wait_for
+from e2etools import PROGRAM, PROJECT, TWO_FAULTS, Desk
+from shop import Shop, wait_for
 
 
 @pytest.fixture(scope="session")

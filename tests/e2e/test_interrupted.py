@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from e2etools import IN_PLACE, Desk, Program, Shop, hanging, last_lines, wait_for
+from e2etools import IN_PLACE, Desk, Program, hanging, last_lines
+from shop import Shop, wait_for
 
 pytestmark = pytest.mark.lab
 

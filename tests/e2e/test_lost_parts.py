@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2etools import IN_PLACE, TWO_FAULTS, Desk, Program, Shop, dead, hanging, last_lines, wait_for
+from e2etools import IN_PLACE, TWO_FAULTS, Desk, Program, dead, hanging, last_lines
+from shop import Shop, wait_for
 
 pytestmark = pytest.mark.lab
 

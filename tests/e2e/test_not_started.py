@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from e2etools import PROGRAM, TWO_FAULTS, Desk, Program, Shop, wait_for
+from e2etools import PROGRAM, TWO_FAULTS, Desk, Program
+from shop import Shop, wait_for
 
 EXPERIMENT = "experiments/two-faults.yaml"
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from e2etools import Desk, Shop
+from e2etools import Desk
+from shop import Shop
 
 pytestmark = pytest.mark.lab
 

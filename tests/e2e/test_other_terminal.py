@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from e2etools import IN_PLACE, Desk, Shop, last_lines
+from e2etools import IN_PLACE, Desk, last_lines
+from shop import Shop
 
 pytestmark = pytest.mark.lab
 

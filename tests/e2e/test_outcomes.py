@@ -4,7 +4,8 @@ import json
 import urllib.request
 
 import pytest
-from e2etools import Desk, Shop, kernel_state
+from e2etools import Desk
+from shop import Shop, kernel_state
 
 pytestmark = pytest.mark.lab
 

@@ -6,11 +6,11 @@ Real Prometheus sources, asked over HTTP; the server answers well until the firs
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from loopback import Loopback, Request, answer, serve, vector
+from msgspec.structs import replace
 from pretend import EXPERIMENT, PretendSystem, events_of
 
 from gameday.engine.session import run_session

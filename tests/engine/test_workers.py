@@ -19,8 +19,9 @@ from gameday.common.codec import encode
 from gameday.common.json import JsonObject
 from gameday.common.processes import ProcessRef, boot_id, is_alive, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult
+from gameday.engine.launch import launch_zygote
 from gameday.engine.workers import Workers, WorkersError, kill_leftovers
-from gameday.engine.zygote import LENGTH_BYTES, Mark, framed, receive_exactly
+from gameday.engine.zygote import Mark, framed, receive_frame
 
 MODULE = """
 import os, signal, sys, time
@@ -286,43 +287,6 @@ def test_children_die_when_the_runner_is_gone(tmp_path: Path, module: str) -> No
     asyncio.run(main())
 
 
-def test_a_child_that_wakes_after_the_undo_does_nothing(tmp_path: Path, module: str) -> None:
-    """Stopped before it has left its mark, it is seen by nobody; when it goes on, all may have been undone."""
-    mark = tmp_path / "pid"
-
-    async def main() -> None:
-        workers = Workers(tmp_path, [], chaos_toolkit=True)
-        await workers.start()
-        assert workers._control is not None
-        assert workers._process is not None
-        ours, theirs = socket.socketpair()
-        socket.send_fds(workers._control, [b"j"], [theirs.fileno(), 2])
-        theirs.close()
-        size = int.from_bytes(receive_exactly(ours, LENGTH_BYTES), "big")
-        child = ref_of(int(receive_exactly(ours, size)))
-        assert child is not None
-        os.kill(child.pid, signal.SIGSTOP)
-        workers._process.kill()
-        workers._process.wait(5)
-        named = msgspec.structs.replace(job("hang", mark=str(mark)), children=tmp_path / "children")
-        ours.sendall(framed(encode(named)))
-        ours.close()  # the runner has died with its last word on the way
-        assert kill_leftovers(tmp_path) == 0
-        os.kill(child.pid, signal.SIGCONT)
-        deadline = time.monotonic() + 5
-        while is_alive(child) and not mark.exists() and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-        try:
-            assert not is_alive(child)
-            assert not mark.exists()
-        finally:
-            kill_leftovers(tmp_path)
-            workers.close()
-        assert list((tmp_path / "children").iterdir()) == []
-
-    asyncio.run(main())
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="boot_id of proc(5)")
 def test_marks_from_another_machine_are_nobody_here(tmp_path: Path) -> None:
     """A run's directory was copied. Here the number of its child is that of a group whose leader has ended."""
@@ -377,3 +341,23 @@ def test_leftovers_of_a_dead_runner_and_zygote_are_found_on_disk(tmp_path: Path,
         workers.close()
 
     asyncio.run(main())
+
+
+def test_a_child_begins_nothing_once_the_runner_is_dead(tmp_path: Path, module: str) -> None:
+    """The guardian may have looked for children's marks, and undone all, before this one has left its own."""
+    process, control = launch_zygote(chaos_toolkit=True)
+    with control:
+        control.settimeout(20)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(20)
+        with theirs, Path(os.devnull).open("wb") as output:
+            socket.send_fds(control, [b"j"], [theirs.fileno(), output.fileno()])
+        child = int(receive_frame(ours))
+        os.kill(child, signal.SIGSTOP)  # a busy machine lets it wait
+        asked = job("hang", mark=str(tmp_path / "begun"))
+        ours.sendall(framed(encode(msgspec.structs.replace(asked, children=tmp_path))))
+        ours.close()
+        os.kill(child, signal.SIGCONT)
+        assert control.recv(64) == f"{child} 0\n".encode()
+    process.wait(10)
+    assert list(tmp_path.glob("[0-9b]*")) == []

@@ -387,10 +387,9 @@ ACTIVITY = "title: T\nmethod:\n  - "
             ],
         ),
         (
-            ACTIVITY + "{type: action, name: n, provider: {type: process, path: ls}, background: maybe, pause: {}}\n",
+            ACTIVITY + "{type: action, name: n, provider: {type: process, path: ls}, background: maybe}\n",
             [
                 "3:78: found `maybe`, expected true or false",
-                "3:85: found the key `pause`, expected a key of an activity; did you mean `pauses`?",
             ],
         ),
         (ACTIVITY + "ref: nope\n", ["3:5: found the activity `nope`, expected the name of a known activity"]),
