@@ -115,14 +115,24 @@ def row(kind: type[Point] | type[Moment], way: Way, tries: Sequence[Try]) -> str
 def plan(
     points: Sequence[Point], took_s: float, moments: int, every: int, seed: int
 ) -> list[tuple[Point | Moment, Way]]:
-    """Every point each way, then the random moments, dealt to the ways in turn. The points are shuffled, so that those
-    of a campaign that has to end early are like all."""
+    """Every point each way, and the random moments dealt to the ways in turn.
+
+    In as many rounds as there are ways: each has every point once and its share of the moments, shuffled, so that what
+    a campaign has done that must end early is like the whole.
+    """
     dice = random.Random(seed)
     ways = list(Way)
-    at_points: list[tuple[Point | Moment, Way]] = [(point, way) for point in points[::every] for way in ways]
-    dice.shuffle(at_points)
     # A few at a time, everything takes longer than in the undisturbed run.
-    return at_points + [(Moment(dice.uniform(0, took_s * 1.1)), ways[number % len(ways)]) for number in range(moments)]
+    at_random = [(Moment(dice.uniform(0, took_s * 1.1)), ways[number % len(ways)]) for number in range(moments)]
+    tries: list[tuple[Point | Moment, Way]] = []
+    for turn in range(len(ways)):
+        some: list[tuple[Point | Moment, Way]] = [
+            (point, ways[(number + turn) % len(ways)]) for number, point in enumerate(points[::every])
+        ]
+        some += at_random[len(at_random) * turn // len(ways) : len(at_random) * (turn + 1) // len(ways)]
+        dice.shuffle(some)
+        tries += some
+    return tries
 
 
 def main(arguments: list[str]) -> int:

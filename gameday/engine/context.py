@@ -75,7 +75,7 @@ class Context(msgspec.Struct):
         return self.prepared.experiment
 
     @property
-    def record(self) -> Callable[[AnyEvent], bool]:
+    def record(self) -> Callable[[AnyEvent], None]:
         """Write an event to the journal."""
         return self.tools.recorder.record
 

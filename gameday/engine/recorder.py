@@ -106,16 +106,19 @@ class Recorder:
         """Seconds since the Unix epoch, never jumping."""
         return self._clock.now()
 
-    def record(self, event: AnyEvent, *, sync: bool = False) -> bool:
-        """Write an event, and say whether that was possible. When not, it is kept in memory and the run told to end."""
+    def record(self, event: AnyEvent, *, sync: bool = False) -> None:
+        """Write an event. When the journal cannot be written the event is kept in memory and the run told to end."""
         try:
             self.record_or_raise(event, sync=sync)
         except JournalError as error:
             if len(self._unwritten) < _MAX_UNWRITTEN:
                 self._unwritten.append(event)
             self._fail(str(error))
-            return False
-        return True
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the journal has every event, none being kept in memory."""
+        return not self._unwritten
 
     def _fail(self, reason: str) -> None:
         if self._failure is None:

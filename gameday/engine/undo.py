@@ -164,9 +164,11 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
             write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(failed))))
     names = tuple(map(_name, failed))
-    end = RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=by, left=bool(failed))
-    # In this order: as long as the journal says that they have yet to run, whoever recovers needs the file.
-    if recorder.record(end, sync=True) and not failed:
+    recorder.record(
+        RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=by, left=bool(failed)), sync=True
+    )
+    # Not before: as long as the journal says that they have yet to run, whoever recovers needs the file.
+    if recorder.is_written and not failed:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     return not failed

@@ -21,13 +21,20 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import preload
 from gameday.common.codec import decode, encode
-from gameday.common.processes import ProcessRef, adopt_orphans, group_of, kill_family, ref_of, send_signal
+from gameday.common.processes import ProcessRef, adopt_orphans, boot_id, group_of, kill_family, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult, perform
 from gameday.engine.launch import IGNORED, ignore_signals
 from gameday.faults.registry import load_fault
 
 LENGTH_BYTES = 8
 READY = b"0 0\n"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A child that runs, in a file of its own; on another machine its number may be anybody's."""
+
+    process: ProcessRef
+    boot: str
 
 
 def receive_exactly(connection: socket.socket, size: int) -> bytes:
@@ -101,9 +108,10 @@ def _leave_mark(job: Job) -> Path | None:
     if job.children is None:
         return None
     reference = ref_of(os.getpid())
+    assert reference is not None
     mark = job.children / str(os.getpid())
     try:
-        mark.write_bytes(encode(reference))
+        mark.write_bytes(encode(Mark(reference, boot_id())))
     except OSError:
         # What breaks something must leave its mark; what mends it must run on a full disk too.
         if job.kind is JobKind.INJECT:
