@@ -60,10 +60,11 @@ def command(
         from gameday.spec.location import SpecError
         from gameday.spec.model import EnvironmentKind
 
+        gc.freeze()  # what has been imported is never garbage
+        gc.enable()
         # Now, when they need import little more, and nothing is held that they must not share.
         helpers = Helpers(zygote, launch_guardian(early=True)) if zygote else Helpers()
         writer = ReportWriter.start() if zygote else ReportWriter()
-        gc.enable()
         session = make_input(spec, start_lab=True)
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)

@@ -1,7 +1,6 @@
 """Files that are either wholly written or not at all."""
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -16,9 +15,11 @@ def sync_directory(directory: Path) -> None:
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace `path` by `data` in one step, on disk when this returns. Raises OSError; then `path` is as it was."""
+    from tempfile import mkstemp
+
     raw = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    fd, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(raw)

@@ -141,10 +141,12 @@ def kill_family(ref: ProcessRef) -> None:
 
     Nothing happens when the pid now belongs to another process.
     """
+    if ref.pid <= 1:
+        return  # damaged: to killpg(2), 0 is our own group
     now = ref_of(ref.pid)
     if now not in (None, ref):
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(ProcessLookupError, PermissionError, OverflowError):
         if now is not None:
             os.killpg(ref.pid, signal.SIGSTOP)  # nobody is born while we count
             for descendant in _descendants_of(ref.pid):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.common.codec import decode
 from gameday.common.processes import ProcessRef, ref_of, send_signal
 from gameday.engine.launch import Forked, Helper, ignore_signals, launch_guardian, name_process
 from gameday.engine.locks import FileLock
@@ -157,7 +158,7 @@ def _hear(control: socket.socket) -> tuple[Setup, list[int]] | None:
             return None
         line += data
         descriptors += some
-    return msgspec.json.decode(line, type=Setup), descriptors
+    return decode(line, Setup), descriptors
 
 
 async def _guard(run: Run, setup: Setup, control: socket.socket) -> int:

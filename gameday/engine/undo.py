@@ -12,6 +12,7 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.variables import known_secrets
+from gameday.common.codec import decode
 from gameday.common.files import write_atomically
 from gameday.common.json import JsonObject
 from gameday.engine.activities import perform
@@ -130,7 +131,7 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
     """
     path = Rollbacks.path(directory, experiment)
     try:
-        rollbacks = msgspec.json.decode(path.read_bytes(), type=Rollbacks)
+        rollbacks = decode(path.read_bytes(), Rollbacks)
     except (OSError, msgspec.MsgspecError) as error:
         names = recorder.state.rollbacks[experiment].activities
         recorder.record(NoteAdded(at=recorder.now(), author=by, text=f"{path.name}: {error}", experiment=experiment))

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gameday.common.files import write_atomically
-from gameday.report.model import load_report
-from gameday.report.views import Report
+
+if TYPE_CHECKING:
+    from gameday.report.views import Report
 
 
 class Format(StrEnum):
@@ -28,6 +30,8 @@ def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -
 
     Raises JournalError when the journal cannot be read, OSError when a file cannot be written.
     """
+    from gameday.report.model import load_report
+
     report = load_report(run_directory)
     written = []
     for kind in dict.fromkeys(formats):
@@ -39,7 +43,7 @@ def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -
     return tuple(written)
 
 
-def render(report: Report, kind: Format) -> str:
+def render(report: "Report", kind: Format) -> str:
     """The report as text of this format."""
     match kind:
         case Format.HTML:

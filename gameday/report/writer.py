@@ -55,7 +55,8 @@ def main(arguments: list[str]) -> int:
     """`writer FD`"""
     import gameday.report.html
     import gameday.report.json_document
-    import gameday.report.junit  # noqa: F401
+    import gameday.report.junit
+    import gameday.report.model  # noqa: F401
 
     with socket.socket(fileno=int(arguments[0])) as control, control.makefile("rwb") as stream:
         if line := stream.readline():

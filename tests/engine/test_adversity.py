@@ -191,8 +191,10 @@ def test_nothing_is_begun_once_an_abort_was_asked_for(tmp_path: Path) -> None:
     async def race() -> None:
         abort = Abort(Recorder(JournalWriter(tmp_path), Redactor()))
         abort.ask("journal", "test")
-        with pytest.raises(AbortedError):
-            await abort.race(inject())
+        for begin in (inject, lambda: asyncio.gather(inject(), inject()), lambda: asyncio.ensure_future(inject())):
+            with pytest.raises(AbortedError):
+                await abort.race(begin())
+        await asyncio.sleep(0.01)
 
     asyncio.run(race())
     assert begun == []

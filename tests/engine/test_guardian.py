@@ -14,9 +14,11 @@ import pytest
 from pretend import EXPERIMENT, PretendSystem, events_of
 
 from gameday.common.processes import ref_of
-from gameday.engine.locks import FileLock, LockHeldError
+from gameday.engine.guardian import Guardian, GuardianError
+from gameday.engine.launch import launch_guardian
+from gameday.engine.locks import FileLock, LockHeldError, is_locked
 from gameday.engine.recovery import recover, write_off
-from gameday.engine.runs import WRITER_LOCK, Run, RunLife, all_runs, unfinished_runs
+from gameday.engine.runs import WRITER_LOCK, Run, RunLife, all_runs, new_run, unfinished_runs
 from gameday.journal.events import (
     AbortRequested,
     By,
@@ -97,6 +99,40 @@ def test_the_guardian_hears_no_signals(system: PretendSystem, runner: subprocess
     runner.kill()
     wait_for_end(system)
     assert system.broken == []
+
+
+def test_the_guardian_holds_any_number_of_locks(tmp_path: Path) -> None:
+    locks = [FileLock(tmp_path / f"{number}.lock") for number in range(450)]
+    for lock in locks:
+        lock.acquire("the runner")
+
+    async def main() -> None:
+        run = new_run(tmp_path, "many services")
+        held = tuple(lock.fd for lock in locks if lock.fd is not None)
+        guardian = await Guardian.start(
+            run, [], chaos_toolkit=False, secrets=(), locks=held, lost=lambda: pytest.fail("the guardian is gone")
+        )
+        for lock in locks:
+            lock.release()
+        assert all(is_locked(lock.path) for lock in locks)
+        await asyncio.to_thread(guardian.dismiss)
+        assert not any(is_locked(lock.path) for lock in locks)
+
+    asyncio.run(main())
+
+
+def test_a_guardian_that_died_before_there_was_a_run_is_no_guardian(tmp_path: Path) -> None:
+    launched = launch_guardian()
+    launched.process.kill()
+    launched.process.wait(10)
+
+    async def main() -> None:
+        with pytest.raises(GuardianError, match="did not start"):
+            await Guardian.start(
+                new_run(tmp_path, "x"), [], chaos_toolkit=False, secrets=(), locks=(), lost=str, launched=launched
+            )
+
+    asyncio.run(main())
 
 
 def test_a_run_does_not_go_on_without_its_guardian(system: PretendSystem, runner: subprocess.Popen[str]) -> None:

@@ -343,6 +343,25 @@ def test_leftovers_of_a_dead_runner_and_zygote_are_found_on_disk(tmp_path: Path,
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("pid", [0, 1, -5, 2**31, 2**70])
+def test_a_damaged_mark_kills_nobody_and_keeps_no_undo_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    killed: list[int] = []
+    killpg = os.killpg
+
+    def kill(group: int, number: int) -> None:
+        killed.append(group)
+        killpg(max(group, 2**31), number)  # none of that number can be
+
+    monkeypatch.setattr(os, "killpg", kill)
+    (tmp_path / "children").mkdir()
+    (tmp_path / "children" / "1").write_text(f'{{"pid":{pid},"started":"17"}}')
+    kill_leftovers(tmp_path)
+    assert all(group > 1 for group in killed)
+    assert not list((tmp_path / "children").iterdir())
+
+
 def test_a_child_begins_nothing_once_the_runner_is_dead(tmp_path: Path, module: str) -> None:
     """The guardian may have looked for children's marks, and undone all, before this one has left its own."""
     process, control = launch_zygote(chaos_toolkit=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 import yaml
@@ -19,6 +19,7 @@ from gameday.spec.model import SignalId, SignalKind, SignalsConfig, Unit
 CUSTOM = "custom"
 FRESHNESS = "freshness"  # the key under which a user's own queries may say how to ask for the age of their data
 
+_HERE = Path(__file__).parent
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 _PLACEHOLDER = re.compile(r"\$(service|window|quantile)\b")
 _BASE_UNITS = {
@@ -75,7 +76,7 @@ class Catalogue:
 
 def platform_names() -> tuple[str, ...]:
     """All platforms, sorted."""
-    found = (entry.name for entry in files(__name__).iterdir())
+    found = (entry.name for entry in _HERE.iterdir())
     return tuple(sorted([CUSTOM, *(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))]))
 
 
@@ -89,7 +90,7 @@ def load_platform(name: str) -> Platform:
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise SignalError(f"there is no platform `{name}`; there are {', '.join(platform_names())}{hint}")
     try:
-        text = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+        text = (_HERE / f"{name}.yaml").read_text(encoding="utf-8")
         content = msgspec.convert(yaml.safe_load(text), _File)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise SignalError(f"the catalogue of the platform `{name}` ({name}.yaml) is not valid: {error}") from error
