@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gameday.common.files import write_atomically
+from gameday.common.files import replace_file, sync_directory
 
 if TYPE_CHECKING:
     from gameday.report.views import Report
@@ -37,9 +37,11 @@ def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -
     for kind in dict.fromkeys(formats):
         # The directory's name, not the session's own word: that comes from a file and might name any path.
         path = output / f"{run_directory.resolve().name}{kind.suffix}"
-        write_atomically(path, render(report, kind))
+        replace_file(path, render(report, kind))
         path.chmod(0o644)
         written.append(path)
+    if written:
+        sync_directory(output)
     return tuple(written)
 
 
