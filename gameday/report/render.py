@@ -25,6 +25,9 @@ class Format(StrEnum):
         return {"html": ".html", "json": ".json", "junit": ".xml", "markdown": ".md"}[self.value]
 
 
+OF_EACH_RUN = (Format.HTML, Format.JSON, Format.JUNIT)
+
+
 def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -> tuple[Path, ...]:
     """Render the run in this directory into `output`, as `<session id><suffix>`. The files, in the order of `formats`.
 
