@@ -65,6 +65,8 @@ def preload(*, http: bool = False) -> None:
     # They want requests, which takes as long as all the rest together.
     _put_off("chaoslib.provider.http", "run_http_activity", "validate_http_activity")
     _put_off("chaoslib.loader", "load_experiment")
+    for name in ("activity", "configuration", "exit", "experiment", "hypothesis", "secret"):
+        import_module(f"chaoslib.{name}")
 
     # Extensions log through logzero, which writes to the terminal. The stand-in is that of chaoslib.log, which wants
     # more than it to be imported.
