@@ -19,6 +19,14 @@ class ProcessRef(msgspec.Struct, frozen=True):
     started: str
 
 
+def boot_id() -> str:
+    """What tells this machine since its last start from any other, and from itself before (Linux; elsewhere empty)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def _read_stat(pid: int) -> list[str] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

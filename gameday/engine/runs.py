@@ -17,6 +17,7 @@ from gameday.journal.state import RunState, replay
 
 WRITER_LOCK = "writer.lock"
 GUARDIAN_LOCK = "guardian.lock"
+RUNNER = "runner"  # what the runner calls itself in the writer's lock
 _MAX_MESSAGE_BYTES = 64 * 1024
 
 

@@ -44,7 +44,7 @@ from gameday.engine.preparation import (
     uses_http,
 )
 from gameday.engine.recorder import Recorder, Sink
-from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
+from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.base import System
@@ -103,7 +103,7 @@ async def run_session(
     prepared = prepare(session, datetime.now(UTC))
     run = new_run(session.project.root, session.title)
     lock = FileLock(run.directory / WRITER_LOCK)
-    lock.acquire(f"runner {os.getpid()}")
+    lock.acquire(f"{RUNNER} {os.getpid()}")
     try:
         return await _Session(session, prepared, run, sinks, tell, helpers).run()
     finally:

@@ -160,17 +160,17 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S, restart=True)
         if ended.status != "succeeded":
             failed.append(definition)
-    with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
-        if failed:
+    if failed:
+        with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
             write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(failed))))
-        else:
-            path.unlink(missing_ok=True)
+    names = tuple(map(_name, failed))
     recorder.record(
-        RollbacksEnded(
-            at=recorder.now(), experiment=experiment, failed=tuple(map(_name, failed)), by=by, left=bool(failed)
-        ),
-        sync=True,
+        RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=by, left=bool(failed)), sync=True
     )
+    # Not before: as long as the journal says that they have yet to run, whoever recovers needs the file.
+    if recorder.is_written and not failed:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return not failed
 
 

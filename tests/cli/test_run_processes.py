@@ -73,7 +73,7 @@ class Started:
         raise AssertionError(f"{word} never came")
 
     def named(self, name: str) -> int:
-        """The runner's own child of that name: a zygote has children of its name, and the guardian a zygote."""
+        """The runner's own child of that name: a zygote has children of its name, and the guardian has a zygote."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         lines = self.living()
         (pid,) = [pid for pid in map(int, children) if name in lines[pid]]

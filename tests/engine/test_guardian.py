@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pretend import EXPERIMENT, PretendSystem, events_of
@@ -17,7 +18,7 @@ from gameday.engine.guardian import Guardian, GuardianError
 from gameday.engine.launch import launch_guardian
 from gameday.engine.locks import FileLock, LockHeldError, is_locked
 from gameday.engine.recovery import recover, write_off
-from gameday.engine.runs import Run, RunLife, all_runs, new_run, unfinished_runs
+from gameday.engine.runs import WRITER_LOCK, Run, RunLife, all_runs, new_run, unfinished_runs
 from gameday.journal.events import (
     AbortRequested,
     By,
@@ -240,6 +241,54 @@ def test_what_is_beyond_undoing_can_be_written_off(system: PretendSystem, runner
     assert unfinished_runs(system.root) == ()
     (event,) = events_of(run.directory, FaultWrittenOff)
     assert (event.author, event.reason) == ("@s", "the system is gone")
+
+
+def test_an_undo_is_tried_again_when_its_process_cannot_be_started_at_once(
+    system: PretendSystem, runner: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is short of something, which may be why the runner died."""
+    popen = subprocess.Popen
+    failures = [OSError(11, "Resource temporarily unavailable")]
+
+    def popen_or_fail(*arguments: Any, **keywords: Any) -> subprocess.Popen[bytes]:
+        if failures:
+            raise failures.pop()
+        return popen(*arguments, **keywords)
+
+    wait_until(runner, "FaultInjected")
+    run = kill_both(system, runner)
+    monkeypatch.setattr("gameday.engine.workers.subprocess.Popen", popen_or_fail)
+    assert asyncio.run(recover(run, By.RECOVER, "test")).is_clean
+    assert failures == []
+    assert system.broken == []
+
+
+@pytest.mark.parametrize(("holder", "undoes"), [("runner", True), ("recover", False)])
+def test_the_guardian_does_not_wait_for_a_dead_runner_that_hangs_in_the_kernel(
+    system: PretendSystem,
+    runner: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+    holder: str,
+    undoes: bool,
+) -> None:
+    """On a disk that does not answer it keeps its lock though it is killed; somebody else's lock counts."""
+    monkeypatch.setattr("gameday.engine.recovery._LOCK_TIMEOUT_S", 0.1)
+    wait_until(runner, "FaultInjected")
+    run = kill_both(system, runner)
+    lock = FileLock(run.directory / WRITER_LOCK)
+    session = run.state().session
+    assert session is not None
+    lock.acquire(f"{holder} {session.runner.pid}")
+    try:
+        if undoes:
+            assert asyncio.run(recover(run, By.GUARDIAN, "test")).is_clean
+            assert system.broken == []
+        else:
+            with pytest.raises(LockHeldError, match="recover"):
+                asyncio.run(recover(run, By.GUARDIAN, "test"))
+            assert len(system.broken) == 1
+    finally:
+        lock.release()
 
 
 def test_the_guardian_undoes_even_when_nothing_can_be_written(

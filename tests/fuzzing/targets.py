@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ def _describe(root: Path, path: Path) -> None:
         title="t",
         path=path,
         project=project,
-        environment=replace(load_environment(project, "lab"), signals=_SIGNALS),
+        environment=msgspec.structs.replace(load_environment(project, "lab"), signals=_SIGNALS),
         experiments=experiments,
         people=game_day.people if game_day else People(),
         secrets=(),

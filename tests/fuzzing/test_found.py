@@ -28,6 +28,10 @@ from gameday.journal.events import (
 )
 from gameday.journal.log import JournalWriter
 from gameday.notify.terminal import Terminal
+from gameday.report.axis import value_axis
+from gameday.report.model import load_report
+from gameday.report.render import Format, render
+from gameday.spec.model import Unit
 from gameday.spec.runbook import load_runbook
 from tests.journal.test_log import started
 
@@ -115,3 +119,22 @@ def test_the_terminal_takes_what_does_not_fit_together() -> None:
         readings = (Reading("x.y.z", ReadingState.OK, 1.0),)
         terminal.handle(SignalsSampled(at=4.0, experiment=experiment, readings=readings))
         assert terminal._render()
+
+
+@pytest.mark.parametrize("amounts", [[1.7e308], [-1.7e308, 1.7e308], [1e-320], [-1e-323, 0.0], [0.0], [1e300, 1.0]])
+@pytest.mark.parametrize("unit", Unit)
+def test_an_axis_has_room_for_any_number(amounts: list[float], unit: Unit) -> None:
+    axis = value_axis(amounts, unit)
+    assert 2 <= len(axis.ticks()) < 12
+    assert all(0 <= axis.at(amount) <= 100 for amount in amounts)
+
+
+def test_a_report_takes_times_that_are_none(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path)
+    writer.append(started())
+    readings = (Reading("x.latency.p99", ReadingState.OK, 1.7e308),)
+    for at in (-1.7e308, 0.0, 1.0, 2.0, 1e300, 1.7e308):
+        writer.append(SignalsSampled(at=at, experiment=0, readings=readings))
+        writer.append(ExperimentStarted(at=at, experiment=0))
+    for kind in Format:
+        assert render(load_report(tmp_path), kind)
