@@ -123,10 +123,10 @@ def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: 
 
     written: tuple[Path, ...] = ()
     try:
-        from gameday.report.render import Format
+        from gameday.report.render import OF_EACH_RUN
 
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
-        written = writer.write(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
+        written = writer.write(directory, OF_EACH_RUN, reports)
     except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")

@@ -15,6 +15,12 @@ def sync_directory(directory: Path) -> None:
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace `path` by `data` in one step, on disk when this returns. Raises OSError; then `path` is as it was."""
+    replace_file(path, data)
+    sync_directory(path.parent)
+
+
+def replace_file(path: Path, data: bytes | str) -> None:
+    """The same, for several files of a directory: a power cut before `sync_directory` leaves the old ones or these."""
     from tempfile import mkstemp
 
     raw = data.encode() if isinstance(data, str) else data
@@ -29,4 +35,3 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gameday.common.files import write_atomically
+from gameday.common.files import replace_file, sync_directory
 
 if TYPE_CHECKING:
     from gameday.report.views import Report
@@ -25,6 +25,9 @@ class Format(StrEnum):
         return {"html": ".html", "json": ".json", "junit": ".xml", "markdown": ".md"}[self.value]
 
 
+OF_EACH_RUN = (Format.HTML, Format.JSON, Format.JUNIT)
+
+
 def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -> tuple[Path, ...]:
     """Render the run in this directory into `output`, as `<session id><suffix>`. The files, in the order of `formats`.
 
@@ -37,9 +40,11 @@ def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -
     for kind in dict.fromkeys(formats):
         # The directory's name, not the session's own word: that comes from a file and might name any path.
         path = output / f"{run_directory.resolve().name}{kind.suffix}"
-        write_atomically(path, render(report, kind))
+        replace_file(path, render(report, kind))
         path.chmod(0o644)
         written.append(path)
+    if written:
+        sync_directory(output)
     return tuple(written)
 
 

@@ -3,11 +3,11 @@
 import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
 from gameday.common.json import JsonObject
+from gameday.common.texts import most_similar
 from gameday.spec.json_nodes import compose_json
 from gameday.spec.location import Location, Mistake, SpecError
 from gameday.spec.nodes import MAX_BYTES, DocumentError, Mapping, Node, Scalar, to_json
@@ -84,8 +84,8 @@ def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
         return None
     candidates = islice((name for name in known if len(name) <= _LONGEST_NAME), _MOST_NAMES)
     normal = {_normal(name): name for name in candidates}
-    found = get_close_matches(_normal(text), normal, 1, cutoff)
-    return normal[found[0]] if found else None
+    found = most_similar(_normal(text), normal, cutoff)
+    return None if found is None else normal[found]
 
 
 def _normal(name: str) -> str:

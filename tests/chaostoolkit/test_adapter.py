@@ -331,6 +331,21 @@ def test_requests_are_imported_only_when_they_are_used() -> None:
     assert said.splitlines() == ["False False", "()", "True"]
 
 
+def test_an_activity_imports_nothing_more() -> None:
+    said = in_a_new_process(
+        "import sys\n"
+        "from gameday.chaostoolkit.adapter import *\n"
+        "preload()\n"
+        "provider = {'type': 'python', 'module': 'os', 'func': 'getpid'}\n"
+        "definition = {'type': 'probe', 'name': 'a', 'provider': provider, 'tolerance': [0, 10**9]}\n"
+        "before = set(sys.modules)\n"
+        "print(validate_activity(definition))\n"
+        "print(run_activity(ActivityRequest(definition, {}, {}, tolerance=True)).tolerance_met)\n"
+        "print(set(sys.modules) - before)\n"
+    )
+    assert said.splitlines() == ["()", "True", "set()"]
+
+
 def test_who_wants_a_module_that_is_put_off_gets_the_real_one() -> None:
     said = in_a_new_process(
         "from gameday.chaostoolkit.adapter import preload\n"

@@ -27,7 +27,7 @@ from gameday.cli import recover as recover_verb
 from gameday.cli import report as report_verb
 from gameday.cli import status as status_verb
 from gameday.cli.left import say_what_is_left
-from gameday.cli.load import load_path, print_mistakes
+from gameday.cli.load import parse_path, print_mistakes
 from gameday.cli.validate import validate
 from gameday.engine import guardian
 from gameday.engine.info import describe_experiment, describe_people
@@ -50,6 +50,7 @@ from gameday.signals import SignalError
 from gameday.spec.location import SpecError
 from gameday.spec.model import People, SignalsConfig
 from gameday.spec.project import load_environment, load_project, secret_values
+from gameday.spec.reader import read_document
 from tests.fuzzing.mutations import mutate_document, mutate_json, mutate_lines, mutate_text
 from tests.spec.test_experiment import DESIGN, PLAIN
 from tests.spec.test_project import GAME_DAY, PROJECT, RUNBOOK
@@ -125,7 +126,7 @@ def _session(name: str) -> Callable[[Path, bytes, random.Random], bool]:
 def _describe(root: Path, path: Path) -> None:
     """What a session notes of its input must come back from the journal as it was."""
     project = load_project(root)
-    game_day, experiments = load_path(path, project)
+    game_day, experiments = parse_path(path, read_document(path), project)
     session = SessionInput(
         kind="experiment",
         title="t",

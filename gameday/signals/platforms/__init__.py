@@ -5,7 +5,6 @@ A platform is one YAML file beside this one; adding a platform is adding a file.
 
 import re
 from decimal import Decimal
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from gameday.common.texts import most_similar
 from gameday.signals.base import Platform, Query, SignalError
 from gameday.spec.model import SignalId, SignalKind, SignalsConfig, Unit
 
@@ -86,8 +86,8 @@ def load_platform(name: str) -> Platform:
     if name == CUSTOM:
         return Catalogue(CUSTOM, 60.0, {})
     if name not in platform_names():
-        near = get_close_matches(name, platform_names(), 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        near = most_similar(name, platform_names())
+        hint = f"; did you mean `{near}`?" if near else ""
         raise SignalError(f"there is no platform `{name}`; there are {', '.join(platform_names())}{hint}")
     try:
         text = (_HERE / f"{name}.yaml").read_text(encoding="utf-8")
@@ -116,8 +116,8 @@ def _own_measures(config: SignalsConfig) -> dict[str, _Measure]:
 
 def _unknown(platform: str, signal: SignalId, wanted: str, patterns: tuple[str, ...]) -> str:
     known = ", ".join(patterns) or "none: add it under `queries`"
-    near = get_close_matches(wanted, patterns, 1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
+    near = most_similar(wanted, patterns)
+    hint = f"; did you mean `{near}`?" if near else ""
     return f"the platform `{platform}` cannot measure {signal}; its measures are {known}{hint}"
 
 
