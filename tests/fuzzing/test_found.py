@@ -33,6 +33,7 @@ from gameday.report.model import load_report
 from gameday.report.render import Format, render
 from gameday.spec.model import Unit
 from gameday.spec.runbook import load_runbook
+from gameday.spec.units import format_value
 from tests.journal.test_log import started
 
 # Neither is what msgspec calls a DecodeError.
@@ -107,6 +108,14 @@ def test_what_is_left_is_said_of_an_experiment_that_the_journal_does_not_know(
     writer.append(RollbacksArmed(at=1.0, experiment=7, activities=("a",)))
     assert say_what_is_left(tmp_path)
     assert "the rollbacks of “7” have not run" in capsys.readouterr().err
+
+
+def test_a_value_of_an_unknown_unit_is_a_number() -> None:
+    assert (format_value(1.5, "parsec"), format_value(1.5, "s"), format_value(0.5, Unit.RATIO)) == (
+        "1.5",
+        "1.5s",
+        "50%",
+    )
 
 
 def test_the_terminal_takes_what_does_not_fit_together() -> None:
