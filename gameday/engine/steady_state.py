@@ -80,7 +80,7 @@ class SteadyState:
         context = self._context
         samples = context.monitor.since(began)
         if context.experiment.runtime.hypothesis.judges_after and (samples or context.experiment.hypothesis.probes):
-            await self.judge(samples, "during")
+            await self.judge(samples, "during", ended=True)
 
     async def watch(self) -> None:
         """Judge again and again while the method runs; returns when it did not hold and that is to end the method."""
@@ -92,7 +92,13 @@ class SteadyState:
             await asyncio.sleep(runtime.frequency_s)
 
     async def judge(
-        self, samples: Sequence[Sample], when: str, *, step: int | None = None, stage: int | None = None
+        self,
+        samples: Sequence[Sample],
+        when: str,
+        *,
+        step: int | None = None,
+        stage: int | None = None,
+        ended: bool = False,
     ) -> tuple[Judgement, ...]:
         """Judge every condition over these samples, and every probe now, all in parallel."""
         context = self._context
@@ -113,6 +119,7 @@ class SteadyState:
                 judgements=judgements,
                 step=step,
                 stage=stage,
+                ended=ended,
             )
         )
         if when == "during":

@@ -99,6 +99,7 @@ class _Reader:
             tags=tuple(text for text, _ in root.texts("tags")),
             configuration=self._configuration,
             secrets=root.opaque("secrets", "secrets"),
+            document=root.json(),
             controls=self._controls(),
             runtime=self._runtime(),
         )
