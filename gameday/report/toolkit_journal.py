@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gameday.chaostoolkit.translation import PROBE_SUBJECT
 from gameday.common.json import Json, JsonObject
 from gameday.journal.events import (
     AbortRequested,
@@ -39,7 +40,6 @@ from gameday.journal.log import read_events
 
 # Somebody wanted the end, as opposed to what went wrong.
 _WANTED = frozenset({"signal", "command", "stop-switch", "activity"})
-_PROBE = "tolerance"  # the condition of a judgement on a probe
 
 
 def toolkit_journals(run_directory: Path) -> tuple[JsonObject, ...]:
@@ -173,7 +173,7 @@ class _Builder:
 
     def _probe(self, judgement: Judgement, at: float) -> JsonObject:
         unreadable = judgement.outcome is Outcome.UNREADABLE
-        entry = self._asked.get(judgement.subject) if judgement.condition == _PROBE else None
+        entry = self._asked.get(judgement.subject) if judgement.condition == PROBE_SUBJECT else None
         if entry is None:
             definition = {**self._signal(judgement.subject, judgement.condition)}
             entry = self._begin("signal", at, definition)
