@@ -1,25 +1,35 @@
-"""Runs one Chaos Toolkit activity and says what came of it. The only module that touches chaoslib.
+"""Runs one Chaos Toolkit activity, or a whole experiment, and says what came of it. The only module that touches
+chaoslib.
 
-It stands on the lowest useful functions of chaoslib (`chaoslib.activity.run_activity` and those it needs): pauses,
-background activities, retries and timeouts are the engine's, which runs this in a child process that can be killed. A
-Chaos Toolkit control never runs. What an activity does to its process, such as `os._exit`, is for the engine to notice.
+An activity stands on the lowest useful functions of chaoslib (`chaoslib.activity.run_activity` and those it needs):
+pauses, background activities, retries and timeouts are the engine's, which runs this in a child process that can be
+killed. Controls run only in a whole experiment, which is run by the Toolkit's own command. What either does to its
+process, such as `os._exit`, is for the engine to notice.
 """
 
 import copy
+import json
 import logging
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
 
 from gameday.chaostoolkit.output import Masker
+from gameday.chaostoolkit.translation import Listener, Translator, failure_of
 from gameday.chaostoolkit.variables import known_secrets, leaves, sounds_secret
 from gameday.common.json import JsonObject
+from gameday.journal.events import AnyEvent
 
+EVENTS = "events.jsonl"
 _LOGGERS = ("chaostoolkit", "chaostoolkit-lib", "logzero")
+_LOG_LINES = 10
 
 
 class ActivityRequest(msgspec.Struct, frozen=True):
@@ -49,6 +59,29 @@ class ActivityOutcome(msgspec.Struct, frozen=True):
     error: str = ""
     tolerance_met: bool | None = None
     interrupted: bool = False
+
+
+class ExperimentRequest(msgspec.Struct, frozen=True):
+    """A plain experiment to be run as `chaos run` does.
+
+    `directory`, which only its owner may read, gets the experiment's file, the Toolkit's journal and, in EVENTS, our
+    events as they come, a line each, without secrets. `options` are those of `chaos run`. `experiment`: its place in
+    the session.
+    """
+
+    document: JsonObject
+    directory: Path
+    options: tuple[str, ...]
+    experiment: int
+
+
+class ExperimentOutcome(msgspec.Struct, frozen=True):
+    """What came of it, without the value of any secret. `status` is their journal's, or empty when there is none;
+    `said` are the last lines that the Toolkit logged, and `reason` the last that was critical."""
+
+    status: str
+    said: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class _FailedError(Exception):
@@ -138,21 +171,10 @@ def _run(request: ActivityRequest, masker: Masker) -> tuple[str, bool | None]:
     chaoslib.activity.ensure_activity_is_valid(definition)
     configuration, secrets = _load(request.configuration, request.secrets, masker)
     value = chaoslib.activity.run_activity(definition, configuration, secrets)
-    if request.strict:
-        _ensure_success(definition, value)
+    if request.strict and (failure := failure_of(definition, value)):
+        raise _FailedError(failure)
     met = _judge(definition, value, configuration, secrets) if request.tolerance else None
     return masker.json(value), met
-
-
-def _ensure_success(definition: dict[str, Any], value: object) -> None:
-    """Raises _FailedError when the program or the server says that it has failed."""
-    status = value.get("status") if isinstance(value, dict) else None
-    match definition["provider"]["type"]:
-        case "process" if status not in (0, None):
-            said = str(value.get("stderr") or value.get("stdout") or "") if isinstance(value, dict) else ""
-            raise _FailedError(f"it exited with status {status}: {said.strip()[-400:]}".rstrip(": "))
-        case "http" if isinstance(status, int) and status >= 400:
-            raise _FailedError(f"it was answered with HTTP status {status}")
 
 
 def _load(
@@ -193,6 +215,72 @@ def _judge(definition: dict[str, Any], value: object, configuration: dict[str, A
     if met is None:
         raise _FailedError(f"chaoslib knows no tolerance of type {type(tolerance).__name__}")
     return bool(met)
+
+
+def run_experiment(request: ExperimentRequest) -> ExperimentOutcome:
+    """Run the experiment to its end with the Toolkit's own command, in this process and its main thread.
+
+    Never raises for what activities and controls do. Raises OSError when the directory cannot be written.
+    """
+    preload()
+    import chaoslib.experiment
+
+    masker = Masker(known_secrets(request.document.get("configuration", {}), request.document.get("secrets", {})))
+    translator = Translator(masker, experiment=request.experiment, strict=True)
+    path, journal = request.directory / "experiment.json", request.directory / "journal.json"
+    path.write_text(json.dumps(request.document), encoding="utf-8")
+    with (request.directory / EVENTS).open("ab", buffering=0) as events:
+
+        def emit(event: AnyEvent) -> None:
+            events.write(msgspec.json.encode(event) + b"\n")
+
+        listener = Listener(emit, translator, calls_off=True, now=time.time)
+
+        class Watched(chaoslib.experiment.Runner):  # type: ignore[misc]
+            """The Toolkit's command offers no other way to hear of its run."""
+
+            def __init__(self, *arguments: Any, **keywords: Any) -> None:
+                super().__init__(*arguments, **keywords)
+                self.register_event_handler(listener)
+
+        chaoslib.experiment.Runner = Watched
+        log = _Log()
+        logging.getLogger(_LOGGERS[0]).addHandler(log)
+        _command(
+            ["--no-version-check", "--no-log-file", "run", "--journal-path", str(journal), *request.options, str(path)]
+        )
+        found = listener.journal
+        if found is None and journal.exists():  # it was run by another interpreter (`runtime.python`)
+            found = json.loads(journal.read_text(encoding="utf-8"))
+            for event in translator.journal(found):
+                emit(event)
+    status = str(found.get("status") or "aborted") if found else "aborted" if listener.has_started else ""
+    return ExperimentOutcome(status, tuple(map(masker.text, log.lines)), masker.text(log.reason))
+
+
+def _command(arguments: list[str]) -> None:
+    """`chaos …`, in this process; what it raises is logged as the rest of what it says."""
+    from chaostoolkit.cli import cli
+
+    try:
+        cli.main(arguments, prog_name="chaos", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001 - controls run in there, and may raise anything
+        logging.getLogger(_LOGGERS[0]).critical("%s: %s", type(error).__name__, error)
+
+
+class _Log(logging.Handler):
+    """Keeps the last lines that the Toolkit logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: deque[str] = deque(maxlen=_LOG_LINES)
+        self.reason = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        self.lines.append(text)
+        if record.levelno >= logging.CRITICAL:
+            self.reason = text
 
 
 def resolve_dynamic_configuration(configuration: JsonObject, secrets: JsonObject) -> JsonObject:

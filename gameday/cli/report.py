@@ -7,7 +7,7 @@ import click
 from gameday.cli.output import fail
 from gameday.cli.session import project_root
 
-_FORMATS = ("html", "json", "junit", "markdown")
+_FORMATS = ("html", "json", "junit", "markdown", "chaostoolkit")
 
 
 def _parse_formats(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def _parse_formats(_context: click.Context, _parameter: click.Parameter, text: s
     default="html",
     show_default=True,
     callback=_parse_formats,
-    help="One or more of html, json, junit, markdown, separated by commas.",
+    help="One or more of html, json, junit, markdown, chaostoolkit (its journal), separated by commas.",
 )
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), help="Where the files go; default: reports/."

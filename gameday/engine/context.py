@@ -53,6 +53,12 @@ class PreparedExperiment(msgspec.Struct, frozen=True):
     queries: tuple[Query, ...]
     runbooks: tuple[RunbookInfo, ...]
     owner: str | None
+    controls: tuple[str, ...] = ()  # its own, and those of the Toolkit's settings
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the Toolkit itself runs it: nobody else can honour controls."""
+        return self.experiment.plain and bool(self.controls)
 
 
 class Context(msgspec.Struct):

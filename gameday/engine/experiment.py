@@ -14,7 +14,8 @@ from gameday.engine.context import Context, PreparedExperiment, Tools
 from gameday.engine.jobs import Job, JobKind
 from gameday.engine.method import InjectionRefusedError, Method
 from gameday.engine.monitor import Monitor
-from gameday.engine.steady_state import SteadyState, say
+from gameday.engine.steady_state import SteadyState, broken_finding
+from gameday.engine.supervised import Supervised, call_off_rollbacks
 from gameday.engine.undo import Rollbacks, run_rollbacks, undo_all
 from gameday.engine.workers import WorkersError
 from gameday.journal.events import (
@@ -23,10 +24,8 @@ from gameday.journal.events import (
     ExperimentStarted,
     FindingKind,
     FindingRaised,
-    Outcome,
     Phase,
     RollbacksArmed,
-    RollbacksEnded,
     Verdict,
 )
 from gameday.journal.log import JournalError
@@ -52,6 +51,7 @@ class ExperimentRunner:
         self._context = Context(prepared, tools, monitor, prepared.experiment.configuration)
         self._steady_state = SteadyState(self._context)
         self._method = Method(self._context, self._steady_state)
+        self._supervised = Supervised(self._context) if prepared.is_supervised else None
         self._refused: str | None = None
 
     async def run(self) -> Verdict:
@@ -72,7 +72,7 @@ class ExperimentRunner:
         context, abort = self._context, self._context.tools.abort
         try:
             problem = await abort.race(self._configure())
-            if problem is None:
+            if problem is None and self._supervised is None:
                 problem = await abort.race(self._steady_state.baseline())
             if problem is None:
                 problem = self._arm_rollbacks()
@@ -84,16 +84,19 @@ class ExperimentRunner:
             return Verdict.NOT_STARTED, problem
         context.monitor.arm()
         try:
-            await self._method_watched()
+            problem = await self._run_method()
         except AbortedError:
             pass
         except InjectionRefusedError as error:
             self._refused = str(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not keep a fault in place
             abort.ask("failure", f"{type(error).__name__}: {error}", experiment=context.index)
+        if problem:
+            self._call_off_rollbacks()
+            return Verdict.NOT_STARTED, problem
         undone = await self._undo()
         undone_at = context.now()
-        if not abort.is_hasty:
+        if not abort.is_hasty and self._supervised is None:
             await self._steady_state.recover(undone_at)
         return self._conclude(undone, undone_at)
 
@@ -114,6 +117,19 @@ class ExperimentRunner:
         context.configuration = result.configuration
         context.tools.recorder.learn_secrets(known_secrets(result.configuration, {}))
         return None
+
+    async def _run_method(self) -> str | None:
+        """Ours, or the Toolkit's own run of all of it. None, or why it was never begun."""
+        if self._supervised is None:
+            await self._method_watched()
+            return None
+        tally = self._supervised.tally
+        try:
+            return await self._supervised.run()
+        finally:
+            self._steady_state.broken += tally.broken
+            self._context.findings += tally.findings
+            self._method.injected_at, self._method.has_injected = tally.injected_at, tally.has_injected
 
     async def _method_watched(self) -> None:
         """The method, while its hypothesis is judged again and again where the experiment says so."""
@@ -164,7 +180,11 @@ class ExperimentRunner:
         context, tools = self._context, self._context.tools
         self._method.stop_background()
         context.monitor.disarm()
-        context.enter(Phase.UNDO)
+        phase = tools.recorder.state.phase
+        if phase is None or phase.phase is not Phase.UNDO:  # the Toolkit may have come to it by itself
+            context.enter(Phase.UNDO)
+        if self._supervised is not None and context.index in tools.recorder.state.rollbacks:
+            self._supervised.settle_rollbacks()
         undone = await undo_all(tools.recorder, tools.workers, By.RUNNER, experiment=context.index)
         if context.index in tools.recorder.state.rollbacks and self._wants_rollbacks():
             directory = tools.run.directory
@@ -180,9 +200,12 @@ class ExperimentRunner:
             or context.tools.abort.request
         ):
             return True
-        context.record(RollbacksEnded(at=context.now(), experiment=context.index))
-        Rollbacks.path(context.tools.run.directory, context.index).unlink(missing_ok=True)
+        self._call_off_rollbacks()
         return False
+
+    def _call_off_rollbacks(self) -> None:
+        if self._context.index in self._context.tools.recorder.state.rollbacks:
+            call_off_rollbacks(self._context)
 
     def _conclude(self, undone: bool, undone_at: float) -> tuple[Verdict, str]:
         context = self._context
@@ -216,16 +239,9 @@ class ExperimentRunner:
 
     def _broken_findings(self) -> tuple[Finding, ...]:
         """At most one, naming each signal once."""
-        broken = {judgement.subject: judgement for judgement in self._steady_state.broken}
-        if not broken:
-            return ()
-        experiment = self._context.experiment
-        dark = all(judgement.outcome is Outcome.UNREADABLE for judgement in broken.values())
-        how = "could not be judged" if dark else "did not hold"
-        title = f"The steady state {how}: “{experiment.hypothesis.title or experiment.title}”"
-        detail = "; ".join(map(say, broken.values()))
-        owner = self._context.prepared.owner
-        return (Finding(FindingKind.HYPOTHESIS_BROKEN, title, detail, suggested_owner=owner),)
+        hypothesis = self._context.experiment.hypothesis.title or self._context.experiment.title
+        finding = broken_finding(self._steady_state.broken, hypothesis, self._context.prepared.owner)
+        return (finding,) if finding else ()
 
     def _coverage_findings(self, undone_at: float) -> tuple[Finding, ...]:
         context = self._context

@@ -1,5 +1,6 @@
 """Turns what users wrote into what the journal keeps of it."""
 
+from gameday.chaostoolkit.variables import without_secrets
 from gameday.engine.context import PreparedExperiment
 from gameday.journal.events import AlertInfo, ConditionInfo, ExperimentInfo, PeopleInfo, StepInfo
 from gameday.people import Pair
@@ -45,6 +46,7 @@ def describe_experiment(prepared: PreparedExperiment, project: Project, pair: Pa
         builder=pair.builder,
         sre=pair.sre,
         interval_s=experiment.timing.interval_s,
+        document=without_secrets(experiment.document),
     )
 
 

@@ -1,12 +1,19 @@
-"""What a child process can be asked to do: plan, inject, undo or check a fault, run or validate an activity, or ask the
-probes of a configuration."""
+"""What a child process can be asked to do: plan, inject, undo or check a fault, run or validate an activity, ask the
+probes of a configuration, or run a whole experiment through the Chaos Toolkit."""
 
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from gameday.chaostoolkit.adapter import ActivityOutcome, ActivityRequest, run_activity, validate_activity
+from gameday.chaostoolkit.adapter import (
+    ActivityOutcome,
+    ActivityRequest,
+    ExperimentOutcome,
+    ExperimentRequest,
+    run_activity,
+    validate_activity,
+)
 from gameday.common.codec import decode, encode
 from gameday.common.json import JsonObject
 from gameday.faults.base import FaultError, FaultRequest, Reach, System
@@ -21,6 +28,7 @@ class JobKind(StrEnum):
     ACTIVITY = "activity"
     CONFIGURE = "configure"
     VALIDATE = "validate"
+    EXPERIMENT = "experiment"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,6 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system: System = System()
     ceiling: float | None = None
     activity: ActivityRequest | None = None
+    experiment: ExperimentRequest | None = None
     definitions: tuple[JsonObject, ...] = ()
     children: Path | None = None
 
@@ -52,6 +61,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lasts: bool = True
     left: tuple[str, ...] = ()
     outcome: ActivityOutcome | None = None
+    experiment: ExperimentOutcome | None = None
     configuration: JsonObject | None = None
     complaints: tuple[tuple[str, ...], ...] = ()
 
@@ -83,6 +93,8 @@ def perform(job: Job) -> JobResult:
                 return _configure(job)
             case JobKind.VALIDATE:
                 return JobResult(complaints=tuple(map(validate_activity, job.definitions)))
+            case JobKind.EXPERIMENT:
+                return _experiment(job)
     except FaultError as error:
         return JobResult(error=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code may raise anything
@@ -137,6 +149,13 @@ def _undo(job: Job) -> JobResult:
 def _activity(job: Job) -> JobResult:
     assert job.activity is not None
     return JobResult(outcome=run_activity(job.activity))
+
+
+def _experiment(job: Job) -> JobResult:
+    from gameday.chaostoolkit.adapter import run_experiment
+
+    assert job.experiment is not None
+    return JobResult(experiment=run_experiment(job.experiment))
 
 
 def _configure(job: Job) -> JobResult:

@@ -87,10 +87,25 @@ def check_sources(prepared: PreparedExperiment, environment: Environment) -> tup
     if experiment.rollbacks and experiment.runtime.rollbacks is RollbackStrategy.NEVER:
         detail = "are not run, as the experiment's runtime says: what it does stays, whatever happens"
         checks.append(Check("rollbacks", CheckOutcome.WARNING, detail, prepared.index))
-    if experiment.controls:
-        detail = f"not applied: {', '.join(experiment.controls)}"
-        checks.append(Check("controls", CheckOutcome.WARNING, detail, prepared.index))
+    if prepared.controls:
+        checks.append(_check_controls(prepared))
     return tuple(checks)
+
+
+def _check_controls(prepared: PreparedExperiment) -> Check:
+    """Only the Toolkit itself can honour controls, and only where all of an experiment is its own."""
+    experiment, names = prepared.experiment, ", ".join(prepared.controls)
+    if not experiment.plain:
+        detail = f"not applied: {names}; controls are honoured in plain experiments only"
+        return Check("controls", CheckOutcome.WARNING, detail, prepared.index)
+    activities = (*experiment.hypothesis.probes, *experiment.method, *experiment.rollbacks)
+    dry = [activity.name for activity in activities if not isinstance(activity, FaultStep) and activity.dry]
+    if dry:
+        detail = f"the Toolkit, which runs experiments with controls, does not heed `dry` at {', '.join(dry)}"
+        return Check(
+            "controls", CheckOutcome.FAILURE, f"{detail}: it would run; give `dry` to all of it", prepared.index
+        )
+    return Check("controls", CheckOutcome.OK, f"run by the Toolkit itself, with {names}", prepared.index)
 
 
 async def check_signals(prepared: PreparedExperiment, source: SignalSource | None) -> tuple[Check, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.chaostoolkit.controls import global_controls
 from gameday.chaostoolkit.variables import known_secrets
 from gameday.coverage import describe_runbooks
 from gameday.engine.context import PreparedExperiment
@@ -53,6 +54,7 @@ def _prepare(session: SessionInput, index: int, experiment: Experiment, today: d
         queries=plan_queries(config, signals) if config and signals else (),
         runbooks=describe_runbooks(session.project, experiment, today.date()),
         owner=service.owner if service else None,
+        controls=tuple(dict.fromkeys((*experiment.controls, *global_controls()))),
     )
 
 

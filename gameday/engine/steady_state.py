@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from gameday.chaostoolkit.translation import PROBE_SUBJECT
 from gameday.coverage import Finding
 from gameday.engine.context import Context
 from gameday.engine.judge import Sample, Streak, all_hold, baseline_of, judge_condition, value_of
@@ -18,16 +19,26 @@ from gameday.journal.events import (
 from gameday.spec.model import Activity
 
 _PROBE_TIMEOUT_S = 300.0  # for those that name none
-_PROBE_SUBJECT = "tolerance"
 
 
 def say(judgement: Judgement) -> str:
     """What was wrong, in one clause."""
     if judgement.outcome is Outcome.UNREADABLE:
         return f"{judgement.subject} could not be read" + (f" ({judgement.detail})" if judgement.detail else "")
-    if judgement.condition == _PROBE_SUBJECT:
+    if judgement.condition == PROBE_SUBJECT:
         return f"{judgement.subject} is outside its tolerance ({judgement.detail})"
     return f"{judgement.subject} was not {judgement.condition} for {judgement.breached_for_s:.1f} s"
+
+
+def broken_finding(broken: Sequence[Judgement], hypothesis: str, owner: str | None) -> Finding | None:
+    """What did not hold during the method, if anything, in one finding that names each signal once."""
+    if not broken:
+        return None
+    wanting = {judgement.subject: judgement for judgement in broken}
+    dark = all(judgement.outcome is Outcome.UNREADABLE for judgement in wanting.values())
+    how = "could not be judged" if dark else "did not hold"
+    title = f"The steady state {how}: “{hypothesis}”"
+    return Finding(FindingKind.HYPOTHESIS_BROKEN, title, "; ".join(map(say, wanting.values())), suggested_owner=owner)
 
 
 class SteadyState:
@@ -80,7 +91,7 @@ class SteadyState:
         context = self._context
         samples = context.monitor.since(began)
         if context.experiment.runtime.hypothesis.judges_after and (samples or context.experiment.hypothesis.probes):
-            await self.judge(samples, "during")
+            await self.judge(samples, "during", ended=True)
 
     async def watch(self) -> None:
         """Judge again and again while the method runs; returns when it did not hold and that is to end the method."""
@@ -92,7 +103,13 @@ class SteadyState:
             await asyncio.sleep(runtime.frequency_s)
 
     async def judge(
-        self, samples: Sequence[Sample], when: str, *, step: int | None = None, stage: int | None = None
+        self,
+        samples: Sequence[Sample],
+        when: str,
+        *,
+        step: int | None = None,
+        stage: int | None = None,
+        ended: bool = False,
     ) -> tuple[Judgement, ...]:
         """Judge every condition over these samples, and every probe now, all in parallel."""
         context = self._context
@@ -113,6 +130,7 @@ class SteadyState:
                 judgements=judgements,
                 step=step,
                 stage=stage,
+                ended=ended,
             )
         )
         if when == "during":
@@ -128,7 +146,7 @@ class SteadyState:
             detail = ended.output[:200]
         return Judgement(
             subject=probe.name,
-            condition=_PROBE_SUBJECT,
+            condition=PROBE_SUBJECT,
             outcome=outcome,
             samples=1,
             readable=int(outcome is not Outcome.UNREADABLE),

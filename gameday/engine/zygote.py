@@ -114,7 +114,7 @@ def _leave_mark(job: Job) -> Path | None:
         mark.write_bytes(encode(Mark(reference, boot_id())))
     except OSError:
         # What breaks something must leave its mark; what mends it must run on a full disk too.
-        if job.kind is JobKind.INJECT:
+        if job.kind in (JobKind.INJECT, JobKind.EXPERIMENT):
             raise
     return mark
 

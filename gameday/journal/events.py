@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gameday.common.json import Json
 from gameday.common.processes import ProcessRef
 
 FORMAT = 1
@@ -162,7 +163,8 @@ class RunbookInfo(Struct, frozen=True, kw_only=True):
 
 
 class ExperimentInfo(Struct, frozen=True, kw_only=True):
-    """What an experiment says, as far as its report needs it."""
+    """What an experiment says, as far as its report needs it. `document` is all of it as it was written, with every
+    value masked that may be secret."""
 
     title: str
     path: str
@@ -178,6 +180,7 @@ class ExperimentInfo(Struct, frozen=True, kw_only=True):
     builder: str | None = None
     sre: str | None = None
     interval_s: float = 1.0
+    document: dict[str, Json] = {}
 
 
 class PeopleInfo(Struct, frozen=True, kw_only=True):
@@ -273,7 +276,8 @@ class BaselineRecorded(Event, frozen=True, kw_only=True, tag="baseline-recorded"
 
 
 class HypothesisJudged(Event, frozen=True, kw_only=True, tag="hypothesis-judged"):
-    """`when` is "before", "during" or "after"; during, step and stage say where."""
+    """`when` is "before", "during" or "after"; during, step and stage say where. `ended`: the method had ended, and
+    nothing was undone yet."""
 
     experiment: int
     when: str
@@ -281,6 +285,7 @@ class HypothesisJudged(Event, frozen=True, kw_only=True, tag="hypothesis-judged"
     judgements: tuple[Judgement, ...]
     step: int | None = None
     stage: int | None = None
+    ended: bool = False
 
 
 class StageStarted(Event, frozen=True, kw_only=True, tag="stage-started"):

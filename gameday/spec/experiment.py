@@ -1,6 +1,6 @@
 """Reads an experiment: the Chaos Toolkit's own, or one with our keys."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ from gameday.spec.model import (
     Target,
     Timing,
 )
-from gameday.spec.nodes import Mapping, Node, Scalar
+from gameday.spec.nodes import Mapping, Node, Scalar, to_json
 from gameday.spec.reader import Fields, File, describe, nearest, read_document
 from gameday.spec.units import UnitError, excerpt, format_duration, parse_blast_radius, parse_duration
 from gameday.spec.units import parse_positive_duration as parse_positive
@@ -99,6 +99,7 @@ class _Reader:
             tags=tuple(text for text, _ in root.texts("tags")),
             configuration=self._configuration,
             secrets=root.opaque("secrets", "secrets"),
+            document=root.json(),
             controls=self._controls(),
             runtime=self._runtime(),
         )
@@ -296,11 +297,24 @@ class _Reader:
         )
 
     def _controls(self) -> tuple[str, ...]:
-        names = []
+        """The names of controls at any level, each once."""
         for node in self._root.items("controls"):
-            control = self._root.as_mapping(node, "a control")
-            names += [control.text("name") or ""] if control else []
-        return tuple(name for name in names if name)
+            self._root.as_mapping(node, "a control")
+        return tuple(dict.fromkeys(_control_names(self._root.node)))
+
+
+def _control_names(root: Mapping) -> Iterator[str]:
+    hypothesis = root.entries.get("steady-state-hypothesis")
+    levels: list[Node] = [root, *([hypothesis[1]] if hypothesis else [])]
+    for level, key in ((levels[-1], "probes"), (root, "method"), (root, "rollbacks")):
+        section = level.entries.get(key) if isinstance(level, Mapping) else None
+        levels += getattr(section[1], "items", []) if section else []
+    for level in levels:
+        controls = level.entries.get("controls") if isinstance(level, Mapping) else None
+        for control in getattr(controls[1], "items", []) if controls else []:
+            if isinstance(control, Mapping):
+                written = {key: to_json(value) for key, (_, value) in control.entries.items()}
+                yield str(written.get("name") or written.get("ref") or "a control")
 
 
 def _is_plain(root: Mapping) -> bool:

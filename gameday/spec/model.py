@@ -252,6 +252,7 @@ class Experiment(msgspec.Struct, frozen=True):
     # Opaque to us, handed to the adapter.
     configuration: JsonObject = {}
     secrets: JsonObject = {}
+    document: JsonObject = {}  # all of it, as written
     controls: tuple[str, ...] = ()
     warnings: tuple[Mistake, ...] = ()  # what is probably not meant, and keeps nothing from running
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import chaoslib.activity
@@ -16,12 +17,18 @@ import chaoslib.exit
 import chaoslib.experiment
 import chaoslib.hypothesis
 import chaoslib.log
+import chaoslib.run
 import chaoslib.secret
+import chaoslib.settings
 import pytest
 from chaoslib import substitute
 from chaoslib.exceptions import ActivityFailed, ChaosException, InterruptExecution, InvalidActivity, InvalidExperiment
+from chaostoolkit.cli import cli
 
 from gameday.chaostoolkit.adapter import preload
+from gameday.chaostoolkit.controls import SETTINGS
+from gameday.chaostoolkit.translation import Listener, moment
+from gameday.spec.model import Dry, HypothesisStrategy, RollbackStrategy
 
 SIGNATURES = {
     chaoslib.activity.run_activity: ["activity", "configuration", "secrets"],
@@ -215,3 +222,68 @@ def test_a_plain_experiment_of_the_toolkits_documentation_is_valid() -> None:
         "rollbacks": [],
     }
     chaoslib.experiment.ensure_experiment_is_valid(experiment)
+
+
+def test_run_as_the_toolkit_does() -> None:
+    """What a whole experiment, run through the Toolkit's own command, is heard by."""
+    parameters = {
+        name: list(inspect.signature(getattr(chaoslib.run.RunEventHandler, name)).parameters)[1:]
+        for name in vars(Listener)
+        if not name.startswith("_")
+    }
+    assert parameters == {name: list(inspect.signature(getattr(Listener, name)).parameters)[1:] for name in parameters}
+    assert {"start_activity", "activity_completed", "finish", "running", "start_rollbacks"} <= set(parameters)
+    assert list(inspect.signature(chaoslib.run.Runner.register_event_handler).parameters) == ["self", "handler"]
+    assert chaoslib.experiment.Runner is chaoslib.run.Runner
+    assert "Runner(" in inspect.getsource(chaoslib.experiment.run_experiment.__wrapped__)
+
+
+def test_the_options_of_the_command() -> None:
+    """Those that an experiment with controls is run with; without a settings file of one's own it reads this one."""
+    of_all = {option for parameter in cli.params for option in parameter.opts}
+    assert {"--no-version-check", "--no-log-file"} <= of_all
+    run = {option: parameter for parameter in cli.commands["run"].params for option in parameter.opts}
+    assert {"--journal-path", "--hypothesis-frequency", "--fail-fast", "source"} <= set(run)
+    strategies = {strategy.value for strategy in HypothesisStrategy} - {"skip"}
+    assert strategies <= set(run["--hypothesis-strategy"].type.choices)
+    assert set(run["--rollback-strategy"].type.choices) == {strategy.value for strategy in RollbackStrategy}
+    assert set(run["--dry"].type.choices) == {dry.value for dry in Dry}
+
+
+def test_the_settings_that_are_read() -> None:
+    assert str(Path(SETTINGS).expanduser()) == chaoslib.settings.CHAOSTOOLKIT_CONFIG_PATH
+
+
+def test_the_journal_that_is_read_and_written() -> None:
+    journal = chaoslib.run.initialize_run_journal({"title": "t"})
+    assert list(journal) == [
+        "chaoslib-version",
+        "platform",
+        "node",
+        "experiment",
+        "start",
+        "status",
+        "deviated",
+        "steady_states",
+        "run",
+        "rollbacks",
+    ]
+    assert list(journal["steady_states"]) == ["before", "after", "during"]
+    run = chaoslib.activity.execute_activity({}, activity({"type": "process", "path": "true"}), {}, {}, dry=None)
+    assert list(run) == ["activity", "output", "start", "status", "end", "duration"]
+    assert moment(run["start"]) <= moment(run["end"])
+
+
+def test_an_activity_that_interrupts_has_no_status_and_what_it_raised_can_be_seen() -> None:
+    seen: list[Any] = []
+
+    class Handler(chaoslib.run.RunEventHandler):  # type: ignore[misc]
+        def activity_completed(self, activity: Any, run: Any) -> None:
+            seen.append((run.get("status"), str(sys.exception())))
+
+    registry = chaoslib.run.EventHandlerRegistry()
+    registry.register(Handler())
+    interrupts = activity({"type": "python", "module": "chaos_activities", "func": "interrupt"})
+    with pytest.raises(InterruptExecution):
+        chaoslib.activity.execute_activity({}, interrupts, {}, {}, dry=None, event_registry=registry)
+    assert seen == [(None, "enough of it")]

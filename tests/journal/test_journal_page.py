@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gameday.common.json import Json
 from gameday.common.processes import ProcessRef
 from gameday.journal import events
 from gameday.journal.events import AnyEvent, Event, Reading, Struct
@@ -23,7 +24,8 @@ VALUES = [
 ]
 WORDS = [value for _, value in inspect.getmembers(events, inspect.isclass) if value.__module__ == events.__name__]
 WORDS = [value for value in WORDS if issubclass(value, Enum)]
-PLAIN = {str: "text", int: "integer", float: "number", bool: "boolean", msgspec.Raw: "JSON", types.NoneType: "null"}
+PLAIN = {str: "text", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
+PLAIN |= {msgspec.Raw: "JSON", Json: "JSON"}
 
 
 def name_of(value: object) -> str:

@@ -18,7 +18,7 @@ from jinja2 import Environment
 from gameday.cli.report import command
 from gameday.report import html, markdown
 from gameday.report.model import load_report
-from gameday.report.render import Format, render, write_report
+from gameday.report.render import VIEWS, Format, render, write_report
 from gameday.report.views import Report
 from gameday.report.words import sentences, statement
 
@@ -164,7 +164,7 @@ def test_what_is_left_is_said_with_the_way_to_remove_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", journals.HOSTILE, ids=range(len(journals.HOSTILE)))
 def test_hostile_text_stays_text(text: str, tmp_path: Path) -> None:
     journal = journals.hostile(tmp_path / "run", text)
-    paths = {path.suffix: path for path in write_report(journal.directory, list(Format), tmp_path / "out")}
+    paths = {path.suffix: path for path in write_report(journal.directory, VIEWS, tmp_path / "out")}
     assert {path.parent for path in paths.values()} == {tmp_path / "out"}
     html = paths[".html"].read_text()
     assert_sound(Page(html), html)
@@ -247,8 +247,8 @@ def test_json(tmp_path: Path) -> None:
 
 def test_same_journal_same_report(tmp_path: Path) -> None:
     journal = journals.rich(tmp_path / "run")
-    first = {path.name: path.read_bytes() for path in write_report(journal.directory, list(Format), tmp_path / "a")}
-    second = {path.name: path.read_bytes() for path in write_report(journal.directory, list(Format), tmp_path / "b")}
+    first = {path.name: path.read_bytes() for path in write_report(journal.directory, VIEWS, tmp_path / "a")}
+    second = {path.name: path.read_bytes() for path in write_report(journal.directory, VIEWS, tmp_path / "b")}
     assert first == second
     assert set(first) == {"run.html", "run.json", "run.xml", "run.md"}
     assert stat.S_IMODE((tmp_path / "a" / "run.html").stat().st_mode) == 0o644
