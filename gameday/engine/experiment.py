@@ -7,7 +7,7 @@ from gameday.common.files import write_atomically
 from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context, PreparedExperiment, Tools
-from gameday.engine.method import InjectionRefusedError, Method
+from gameday.engine.method import InjectionRefusedError, Method, MethodFactory
 from gameday.engine.monitor import Monitor
 from gameday.engine.steady_state import SteadyState, say
 from gameday.engine.undo import Rollbacks, run_rollbacks, undo_all
@@ -28,7 +28,7 @@ from gameday.journal.log import JournalError
 class ExperimentRunner:
     """One run of one experiment. Use once."""
 
-    def __init__(self, prepared: PreparedExperiment, tools: Tools) -> None:
+    def __init__(self, prepared: PreparedExperiment, tools: Tools, method: MethodFactory = Method) -> None:
         monitor = Monitor(
             prepared.index,
             prepared.experiment,
@@ -41,7 +41,7 @@ class ExperimentRunner:
         )
         self._context = Context(prepared, tools, monitor)
         self._steady_state = SteadyState(self._context)
-        self._method = Method(self._context, self._steady_state)
+        self._method = method(self._context, self._steady_state)
         self._refused: str | None = None
 
     async def run(self) -> Verdict:
