@@ -47,6 +47,7 @@ class Tally:
         self.injected_at: float | None = None
         self.has_injected = False
         self.rolled_back: Counter[str] = Counter()  # by name: how many rollbacks succeeded
+        self.not_rolled_back: list[str] = []
 
     def take(self, event: AnyEvent) -> None:
         """One event, in order."""
@@ -75,6 +76,7 @@ class Tally:
         succeeded = ended.status == "succeeded"
         if started.section == "rollback":
             self.rolled_back[started.name] += succeeded
+            self.not_rolled_back += [] if succeeded else [started.name]
         elif started.section == "method":
             is_action = started.kind == "action"
             self.has_injected = self.has_injected or (is_action and succeeded)
