@@ -1,12 +1,14 @@
 """Where runs are killed for real: the embedded lab, and a game day on it with every fault that there is."""
 
-import subprocess
+import sys
 import time
 from pathlib import Path
 
-from crash import SHUT_AND_OPEN, Place
-from measure import GAMEDAY
+from crash_harness import SHUT_AND_OPEN, Place
+from measure import GAMEDAY, run
 from shop import Shop, wait_for
+
+from gameday.cli.main import main
 
 PROJECT = """
 project: shop
@@ -37,9 +39,8 @@ environment: lab
 experiments: [everything.yaml]
 """
 _RESTARTED = "payments-"  # whose processes may be others than before
-_WHOLE_AGAIN_S = 10.0  # the supervisor starts what has died after two
+WHOLE_AGAIN_S = 10.0  # the supervisor starts what has died after two
 _STEADY_S = 60.0
-_UP_S = 60.0
 
 
 class OnLab(Place):
@@ -56,7 +57,7 @@ class OnLab(Place):
 
     def open(self) -> None:
         (self.root / "gameday.yaml").write_text(PROJECT)
-        subprocess.run([GAMEDAY, "lab", "up"], cwd=self.root, timeout=_UP_S, check=True)
+        run([GAMEDAY, "lab", "up"], self.root)
         self._shop.wait_steady(_STEADY_S)
 
     def prepare(self) -> None:
@@ -64,22 +65,18 @@ class OnLab(Place):
         (self.root / "game-day.yaml").write_text(GAME_DAY)
         (self.root / "everything.yaml").write_text(EXPERIMENT)
         self._shop.mend()
-        wait_for(lambda: not self._shop.silent(), _WHOLE_AGAIN_S, lambda: str(self._shop.silent()))
+        wait_for(lambda: not self._shop.silent(), WHOLE_AGAIN_S, lambda: str(self._shop.silent()))
         self._before = self._shop.pids()
 
     def run(self) -> int:
-        from gameday.cli.main import cli
-
-        try:
-            cli(["run", "game-day.yaml"])
-        except SystemExit as end:
-            return int(end.code or 0)
+        sys.argv = ["gameday", "run", "game-day.yaml"]
+        main()  # ends the process
         return 0
 
     def broken(self) -> list[str]:
         # Overrides and stopped processes are the undo's alone, and are looked at at once.
         found = {*self._shop.still_set(), *super().broken()}
-        deadline = time.monotonic() + _WHOLE_AGAIN_S
+        deadline = time.monotonic() + WHOLE_AGAIN_S
         while (left := [*self._shop.broken(), *self._shop.silent()]) and time.monotonic() < deadline:
             time.sleep(0.05)
         others = [
@@ -90,4 +87,4 @@ class OnLab(Place):
         return [*sorted({*found, *left}), *others]
 
     def close(self) -> None:
-        subprocess.run([GAMEDAY, "lab", "down"], cwd=self.root, capture_output=True, timeout=_UP_S, check=True)
+        run([GAMEDAY, "lab", "down"], self.root)

@@ -17,6 +17,7 @@ says clean, `gameday status` says so too, and a new session could start. Exit st
 import argparse
 import math
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
-from crash import Moment, Place, Point, Try, Way, be_session, crash, reference
+from crash_harness import Moment, Place, Point, Try, Way, be_session, crash, reference
 from measure import as_line, seconds
 
 _HEADER = ("killed at", "who undoes", "points tried", "not reached", "with undo", "faults left", "median", "p99")
@@ -61,14 +62,19 @@ def places(system: str, count: int) -> Iterator[list[Place]]:
         yield opened
 
 
-def campaign(where: Sequence[Place], tries: Sequence[tuple[Point | Moment, Way]]) -> list[Try]:
-    """All of them, one at a time in each place; what went wrong is printed as it is found."""
+def campaign(
+    where: Sequence[Place], tries: Sequence[tuple[Point | Moment, Way]], within_s: float = math.inf
+) -> list[Try]:
+    """All of them that can be begun within so many seconds, one at a time in each place; what went wrong is printed as
+    it is found."""
     free: SimpleQueue[Place] = SimpleQueue()
     for place in where:
         free.put(place)
     began = time.monotonic()
 
-    def one(number: int, item: tuple[Point | Moment, Way]) -> Try:
+    def one(number: int, item: tuple[Point | Moment, Way]) -> Try | None:
+        if time.monotonic() - began > within_s:
+            return None
         place = free.get()
         try:
             result = crash(place, *item)
@@ -81,7 +87,11 @@ def campaign(where: Sequence[Place], tries: Sequence[tuple[Point | Moment, Way]]
         return result
 
     with ThreadPoolExecutor(len(where)) as pool:
-        return list(pool.map(one, range(1, len(tries) + 1), tries))
+        try:
+            return [result for result in pool.map(one, range(1, len(tries) + 1), tries) if result]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def row(kind: type[Point] | type[Moment], way: Way, tries: Sequence[Try]) -> str:
@@ -105,14 +115,23 @@ def row(kind: type[Point] | type[Moment], way: Way, tries: Sequence[Try]) -> str
 def plan(
     points: Sequence[Point], took_s: float, moments: int, every: int, seed: int
 ) -> list[tuple[Point | Moment, Way]]:
-    """Every point each way, and the random moments, dealt to the ways in turn; shuffled, so that any part of it is
-    like the whole."""
+    """Every point each way, and the random moments dealt to the ways in turn.
+
+    In as many rounds as there are ways: each has every point once and its share of the moments, shuffled, so that what
+    a campaign has done that must end early is like the whole.
+    """
     dice = random.Random(seed)
     ways = list(Way)
-    tries: list[tuple[Point | Moment, Way]] = [(point, way) for point in points[::every] for way in ways]
     # A few at a time, everything takes longer than in the undisturbed run.
-    tries += [(Moment(dice.uniform(0, took_s * 1.1)), ways[number % len(ways)]) for number in range(moments)]
-    dice.shuffle(tries)
+    at_random = [(Moment(dice.uniform(0, took_s * 1.1)), ways[number % len(ways)]) for number in range(moments)]
+    tries: list[tuple[Point | Moment, Way]] = []
+    for turn in range(len(ways)):
+        some: list[tuple[Point | Moment, Way]] = [
+            (point, ways[(number + turn) % len(ways)]) for number, point in enumerate(points[::every])
+        ]
+        some += at_random[len(at_random) * turn // len(ways) : len(at_random) * (turn + 1) // len(ways)]
+        dice.shuffle(some)
+        tries += some
     return tries
 
 
@@ -124,17 +143,24 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Kill runs at every event and at random moments.")
     parser.add_argument("--on", choices=_AT_ONCE, default="pretend", help="which system (default: pretend)")
     parser.add_argument("--random", type=int, default=90, metavar="N", help="random moments in all (default: 90)")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth event; 0: none (default: 1)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth event (default: 1)")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, metavar="N", help="then begin no more (default: all)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--at-once", type=int, metavar="N", help="how many systems; default: 4, or 2 labs")
     options = parser.parse_args(arguments)
     at_once = options.at_once or _AT_ONCE[options.on]
+    # Whoever ends it must not leave labs behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with places(options.on, at_once) as where:
         points, took_s = reference(where[0])
         print(f"{len(points)} points; an undisturbed run takes {seconds(took_s)}", flush=True)
         began = time.monotonic()
-        results = campaign(where, plan(points, took_s, options.random, options.every, options.seed))
-    print(f"{len(results)} runs in {time.monotonic() - began:.0f} s, {at_once} at a time; seed {options.seed}")
+        tries = plan(points, took_s, options.random, options.every, options.seed)
+        results = campaign(where, tries, options.minutes * 60)
+    took = f"{time.monotonic() - began:.0f} s, {at_once} at a time"
+    print(f"{len(results)} runs of {len(tries)} in {took}; seed {options.seed}")
     print(as_line(_HEADER))
     print(as_line(["---"] * len(_HEADER)))
     for kind in (Point, Moment):

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 
-from crash import SHUT_AND_OPEN, Place
+from crash_harness import SHUT_AND_OPEN, Place
 from pretend import PretendSystem
 
 from gameday.engine.session import run_session

@@ -100,14 +100,14 @@ def preload(*, http: bool = False) -> None:
     # They want requests, which takes as long as all the rest together.
     _put_off("chaoslib.provider.http", "run_http_activity", "validate_http_activity")
     _put_off("chaoslib.loader", "load_experiment")
-    import chaoslib.configuration
-    import chaoslib.experiment
-    import chaoslib.hypothesis
-    import chaoslib.log
-    import chaoslib.secret
+    for name in ("activity", "configuration", "exit", "experiment", "hypothesis", "secret"):
+        import_module(f"chaoslib.{name}")
 
-    # Extensions log through logzero, which writes to the terminal; chaoslib has a silent stand-in for it.
-    chaoslib.log.override_logzero_module()
+    # Extensions log through logzero, which writes to the terminal. The stand-in is that of chaoslib.log, which wants
+    # more than it to be imported.
+    logzero = ModuleType("logzero")
+    vars(logzero).update(__path__=[], logger=logging.getLogger("chaostoolkit"))
+    sys.modules["logzero"] = logzero
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [logging.NullHandler()]

@@ -28,7 +28,8 @@ def say_what_is_left(directory: Path) -> bool:
             say(f"    still so: {what}")
         say(f"    by hand:  {fault.by_hand}")
     for experiment, armed in state.rollbacks.items():
-        title = state.session.experiments[experiment].title if state.session else str(experiment)
+        experiments = state.session.experiments if state.session else ()
+        title = experiments[experiment].title if experiment in range(len(experiments)) else str(experiment)
         tried = state.rollbacks_failed.get(experiment)
         say(f"  rollbacks of “{title}” that {'have not run' if tried is None else 'failed'}:")
         for name, command in zip_longest(armed.activities, armed.by_hand, fillvalue=""):

@@ -22,7 +22,6 @@ def command(run: str | None, write_off: str | None) -> None:
     from gameday.engine.locks import LockHeldError
     from gameday.engine.recovery import recover
     from gameday.engine.runs import RunError, find_run, unfinished_runs
-    from gameday.engine.workers import WorkersError
     from gameday.journal.events import By
     from gameday.journal.log import JournalError
     from gameday.notify.terminal import Terminal
@@ -49,7 +48,7 @@ def command(run: str | None, write_off: str | None) -> None:
             state = asyncio.run(recover(found, By.RECOVER, f"asked for by {user()}", sinks=[terminal]))
         except LockHeldError as error:
             fail(f"{error}: it is alive; end it with `gameday abort {found.name}`", 3)
-        except (JournalError, WorkersError, OSError) as error:
+        except (JournalError, OSError) as error:
             fail(str(error), 5)
         left = say_what_is_left(found.directory) or left
         if state.is_clean:

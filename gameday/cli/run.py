@@ -60,10 +60,12 @@ def command(
         from gameday.spec.location import SpecError
         from gameday.spec.model import EnvironmentKind
 
-        # Now, when they need import little more, and nothing is held that they must not share.
-        helpers = Helpers(zygote, launch_guardian(early=True)) if zygote else Helpers()
-        writer = ReportWriter.start() if zygote else ReportWriter()
-        gc.enable()
+        helpers, writer = Helpers(), ReportWriter()
+        if zygote:
+            gc.freeze()  # what has been imported is never garbage
+            gc.enable()
+            # Now, when they need import little more, and nothing is held that they must not share.
+            helpers, writer = Helpers(zygote, launch_guardian(early=True)), ReportWriter.start()
         session = make_input(spec, start_lab=True)
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)
@@ -121,10 +123,10 @@ def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: 
 
     written: tuple[Path, ...] = ()
     try:
-        from gameday.report.render import Format
+        from gameday.report.render import OF_EACH_RUN
 
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
-        written = writer.write(directory, (Format.HTML, Format.JSON, Format.JUNIT), reports)
+        written = writer.write(directory, OF_EACH_RUN, reports)
     except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")

@@ -1,9 +1,10 @@
 """Validates many files as one: each once, all mistakes of all of them together."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gameday.chaostoolkit.variables import missing_variables
 from gameday.cli.load import (
     Mistakes,
     check_signals,
@@ -15,7 +16,7 @@ from gameday.cli.load import (
 )
 from gameday.common.project import PROJECT_FILE
 from gameday.spec.location import Mistake
-from gameday.spec.model import Project
+from gameday.spec.model import Experiment, Project
 from gameday.spec.nodes import Mapping
 from gameday.spec.project import RUNBOOKS, list_files, read_project
 from gameday.spec.reader import read_document
@@ -100,8 +101,15 @@ class _Validation:
             return
         game_day, experiments = loaded
         self.checked["game day" if game_day else "experiment"] += 1
-        self.warnings |= dict.fromkeys(warning for experiment in experiments for warning in experiment.warnings)
+        for experiment in experiments:
+            self.warnings |= dict.fromkeys((*experiment.warnings, *_unset(experiment)))
         environment = project.environment(game_day.environment) if game_day and game_day.environment else None
         if environment:
             for experiment in experiments:
                 self.mistakes.add(check_signals(experiment, environment))
+
+
+def _unset(experiment: Experiment) -> Iterator[Mistake]:
+    """It may be set where the experiment will run; here a run would not start."""
+    for name in missing_variables(experiment.configuration, experiment.secrets):
+        yield Mistake(experiment.location, f"the variable `{name}` unset", "it in the environment of a run")

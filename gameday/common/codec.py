@@ -23,5 +23,8 @@ def encode(value: object) -> bytes:
 
 
 def decode[T](data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """A value of that type. Raises msgspec.DecodeError."""
-    return msgspec.json.decode(data, type=kind, dec_hook=_decode_other)
+    """A value of that type. Raises msgspec.DecodeError, and nothing else whatever the data are."""
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=_decode_other)
+    except (UnicodeDecodeError, RecursionError) as error:  # what msgspec lets through: no UTF-8, nested too deeply
+        raise msgspec.DecodeError(str(error)) from error

@@ -1,7 +1,6 @@
 """Files that are either wholly written or not at all."""
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -16,9 +15,17 @@ def sync_directory(directory: Path) -> None:
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace `path` by `data` in one step, on disk when this returns. Raises OSError; then `path` is as it was."""
+    replace_file(path, data)
+    sync_directory(path.parent)
+
+
+def replace_file(path: Path, data: bytes | str) -> None:
+    """The same, for several files of a directory: a power cut before `sync_directory` leaves the old ones or these."""
+    from tempfile import mkstemp
+
     raw = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    fd, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(raw)
@@ -28,4 +35,3 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.common.codec import decode
 from gameday.common.processes import ProcessRef
 
 
@@ -52,7 +53,7 @@ class InventoryError(Exception):
 def load_inventory(path: Path) -> Inventory:
     """Read an inventory file. Raises InventoryError."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Inventory)
+        return decode(path.read_bytes(), Inventory)
     except OSError as error:
         raise InventoryError(f"cannot read the inventory {path}: {error.strerror}") from error
     except msgspec.DecodeError as error:

@@ -19,6 +19,14 @@ class ProcessRef(msgspec.Struct, frozen=True):
     started: str
 
 
+def boot_id() -> str:
+    """What tells this machine since its last start from any other, and from itself before (Linux; elsewhere empty)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def _read_stat(pid: int) -> list[str] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -133,10 +141,12 @@ def kill_family(ref: ProcessRef) -> None:
 
     Nothing happens when the pid now belongs to another process.
     """
+    if ref.pid <= 1:
+        return  # damaged: to killpg(2), 0 is our own group
     now = ref_of(ref.pid)
     if now not in (None, ref):
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(ProcessLookupError, PermissionError, OverflowError):
         if now is not None:
             os.killpg(ref.pid, signal.SIGSTOP)  # nobody is born while we count
             for descendant in _descendants_of(ref.pid):

@@ -1,7 +1,6 @@
 """Would anyone notice, and could they act: alerts and runbooks."""
 
-from difflib import get_close_matches
-
+from gameday.common.texts import most_similar
 from gameday.coverage.base import AlertSource, AlertSourceError, AlertsSeen, Finding, SeenAlert
 from gameday.coverage.findings import PreflightResult, check_rules, judge_alerts
 from gameday.coverage.runbooks import describe_runbooks, judge_runbooks
@@ -43,8 +42,8 @@ def open_alerts(environment: Environment) -> AlertSource | None:
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     entry = entries.get(config.source)
     if entry is None:
-        near = get_close_matches(config.source, entries, 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        near = most_similar(config.source, entries)
+        hint = f"; did you mean `{near}`?" if near else ""
         known = ", ".join(sorted(entries))
         raise AlertSourceError(f"there is no alert source `{config.source}`; there are {known}{hint}")
     try:

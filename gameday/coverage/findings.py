@@ -1,10 +1,10 @@
 """Judges the alerting: before a session whether it can work, after an experiment whether it did. Pure; no I/O."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 import msgspec
 
+from gameday.common.texts import most_similar
 from gameday.coverage.base import Finding
 from gameday.coverage.watch import Evidence
 from gameday.journal.events import AlertObserved, AlertRuleInfo, AlertState, CheckOutcome, FindingKind
@@ -33,8 +33,8 @@ def _check_rule(alert: ExpectedAlert, rules: Sequence[AlertRuleInfo]) -> Preflig
     named = [rule for rule in rules if rule.name == alert.name]
     wrong = []
     if not named:
-        near = get_close_matches(alert.name, {rule.name for rule in rules}, 1)
-        wrong.append("there is no such rule" + (f"; did you mean `{near[0]}`?" if near else ""))
+        near = most_similar(alert.name, {rule.name for rule in rules})
+        wrong.append("there is no such rule" + (f"; did you mean `{near}`?" if near else ""))
     elif min(rule.for_s for rule in named) >= alert.within_s:
         soonest = min(rule.for_s for rule in named)
         wrong.append(f"its rule waits for {soonest:g} s: it cannot fire within {alert.within_s:g} s")

@@ -42,6 +42,8 @@ class Abort:
         if self._event.is_set():
             if asyncio.iscoroutine(awaitable):
                 awaitable.close()
+            else:
+                await _cancel(asyncio.ensure_future(awaitable))
             raise AbortedError
         task = asyncio.ensure_future(awaitable)
         waiter = asyncio.ensure_future(self._event.wait())
@@ -53,7 +55,11 @@ class Abort:
         finally:
             waiter.cancel()
             if not task.done():
-                task.cancel()
-                await asyncio.wait({task}, timeout=_CANCEL_TIMEOUT_S)
+                await _cancel(task)
             elif not task.cancelled():
                 task.exception()  # seen; asyncio need not complain that nobody looked
+
+
+async def _cancel[T](task: asyncio.Future[T]) -> None:
+    task.cancel()
+    await asyncio.wait({task}, timeout=_CANCEL_TIMEOUT_S)

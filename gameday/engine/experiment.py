@@ -12,7 +12,7 @@ from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context, PreparedExperiment, Tools
 from gameday.engine.jobs import Job, JobKind
-from gameday.engine.method import InjectionRefusedError, Method
+from gameday.engine.method import InjectionRefusedError, Method, MethodFactory
 from gameday.engine.monitor import Monitor
 from gameday.engine.steady_state import SteadyState, broken_finding
 from gameday.engine.supervised import Supervised, call_off_rollbacks
@@ -37,7 +37,7 @@ _CONFIGURE_TIMEOUT_S = 300.0
 class ExperimentRunner:
     """One run of one experiment. Use once."""
 
-    def __init__(self, prepared: PreparedExperiment, tools: Tools) -> None:
+    def __init__(self, prepared: PreparedExperiment, tools: Tools, method: MethodFactory = Method) -> None:
         monitor = Monitor(
             prepared.index,
             prepared.experiment,
@@ -50,7 +50,7 @@ class ExperimentRunner:
         )
         self._context = Context(prepared, tools, monitor, prepared.experiment.configuration)
         self._steady_state = SteadyState(self._context)
-        self._method = Method(self._context, self._steady_state)
+        self._method = method(self._context, self._steady_state)
         self._supervised = Supervised(self._context) if prepared.is_supervised else None
         self._refused: str | None = None
 

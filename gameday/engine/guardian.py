@@ -20,12 +20,13 @@ from pathlib import Path
 
 import msgspec
 
-from gameday.common.processes import ProcessRef, is_alive, ref_of, send_signal
+from gameday.common.codec import decode
+from gameday.common.processes import ProcessRef, ref_of, send_signal
 from gameday.engine.launch import Forked, Helper, ignore_signals, launch_guardian, name_process
 from gameday.engine.locks import FileLock
 from gameday.engine.recovery import recover
 from gameday.engine.runs import GUARDIAN_LOCK, Run
-from gameday.engine.workers import Workers
+from gameday.engine.workers import Workers, WorkersError
 from gameday.journal.events import By
 
 BEAT_S = 1.0
@@ -157,7 +158,7 @@ def _hear(control: socket.socket) -> tuple[Setup, list[int]] | None:
             return None
         line += data
         descriptors += some
-    return msgspec.json.decode(line, type=Setup), descriptors
+    return decode(line, Setup), descriptors
 
 
 async def _guard(run: Run, setup: Setup, control: socket.socket) -> int:
@@ -168,16 +169,15 @@ async def _guard(run: Run, setup: Setup, control: socket.socket) -> int:
         reason = await asyncio.to_thread(_watch, 0, _WARM_AFTER_S)
         if reason is _STILL_WATCHING:
             # Not at once: until then the runner itself is starting, and wants the processors more.
-            await workers.start()
+            with contextlib.suppress(WorkersError):  # tried again when they are needed
+                await workers.start()
             reason = await asyncio.to_thread(_watch, 0)
         if reason is None:
             # Nothing is left to do, and the next run waits for the locks that this process holds.
             workers.abandon()
             os._exit(0)
-        if not workers.is_started:
-            await workers.start()
-        if is_alive(setup.runner) and "no sign of life" in reason:
-            send_signal(setup.runner, signal.SIGKILL)
+        # Also should it live though its pipe is closed: there must not be two.
+        send_signal(setup.runner, signal.SIGKILL)
         state = await recover(run, By.GUARDIAN, reason, workers=workers, secrets=setup.secrets)
         return 0 if state.is_clean else 5
     finally:

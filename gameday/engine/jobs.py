@@ -2,7 +2,6 @@
 probes of a configuration, or run a whole experiment through the Chaos Toolkit."""
 
 from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -69,7 +68,11 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def exceeds(reach: Reach, ceiling: float | None) -> bool:
     """Whether the reach is more than the ceiling allows; exact, so that 3 of 10 is not above 30 %."""
-    return ceiling is not None and reach.affected > Fraction(repr(ceiling)) * reach.total
+    if ceiling is None:
+        return False
+    from fractions import Fraction
+
+    return reach.affected > Fraction(repr(ceiling)) * reach.total
 
 
 def perform(job: Job) -> JobResult:

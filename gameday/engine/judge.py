@@ -47,6 +47,8 @@ def baseline_of(samples: Sequence[Sample]) -> dict[str, float]:
         for name, reading in sample.readings.items():
             if reading.value is not None and is_readable(reading):
                 values.setdefault(name, []).append(reading.value)
+    if not values:
+        return {}
     from statistics import median
 
     return {name: median(found) for name, found in values.items()}

@@ -22,7 +22,9 @@ from typing import NamedTuple, NoReturn
 
 # Python itself ignores SIGPIPE.
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
+_DESCRIPTORS = Path("/proc/self/fd")  # Linux
 _POLL_S = 0.0005
+_END_TIMEOUT_S = 1.0
 
 
 class Forked:
@@ -45,10 +47,14 @@ class Forked:
                 time.sleep(_POLL_S)
         return self._status
 
-    def kill(self) -> None:
-        """SIGKILL; nothing happens when it has been waited for."""
+    def send_signal(self, number: int) -> None:
+        """Nothing happens when it has been waited for."""
         if self._status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
 
 
 class Helper(NamedTuple):
@@ -56,6 +62,9 @@ class Helper(NamedTuple):
 
     process: Forked | subprocess.Popen[bytes]
     socket: socket.socket
+
+
+_early: list[Helper] = []
 
 
 def launch_zygote(*, chaos_toolkit: bool, early: bool = False) -> Helper:
@@ -75,22 +84,36 @@ def launch(module: str, *arguments: str, early: bool) -> Helper:
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        if early and may_fork():
-            return Helper(_fork(module, theirs.fileno(), arguments), ours)
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, str(theirs.fileno()), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone, and losing it takes nobody along
-        )
-        return Helper(process, ours)
+        fork = early and may_fork()
+        helper = Helper((_fork if fork else _spawn)(module, theirs.fileno(), arguments), ours)
+    if early:
+        _early.append(helper)
+    return helper
+
+
+def wait_for_ends() -> None:
+    """Wait for those that were launched early, when this process has nothing for them to do any more and is to end."""
+    for helper in _early:
+        helper.socket.close()
+    for helper in _early:
+        with suppress(subprocess.TimeoutExpired):
+            helper.process.wait(_END_TIMEOUT_S)
+
+
+def _spawn(module: str, kept: int, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(kept), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[kept],
+        start_new_session=True,  # a Ctrl-C in the terminal is the runner's alone, and losing it takes nobody along
+    )
 
 
 def may_fork() -> bool:
     """Whether a fork of this process is safe: with other threads, what these hold locked would stay locked in it."""
-    return sys.platform == "linux" and threading.active_count() == 1
+    return threading.active_count() == 1 and _DESCRIPTORS.is_dir()
 
 
 def ignore_signals() -> None:
@@ -143,7 +166,7 @@ def _be_child(module: str, kept: int, arguments: tuple[str, ...]) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):
             os.dup2(null, standard)
-        for entry in list(Path("/proc/self/fd").iterdir()):
+        for entry in list(_DESCRIPTORS.iterdir()):
             if (descriptor := int(entry.name)) > 2 and descriptor != kept:
                 with suppress(OSError):
                     os.close(descriptor)

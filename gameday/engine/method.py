@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from gameday.coverage import Finding
 from gameday.engine.abort import AbortedError
@@ -75,8 +76,12 @@ class Method:
         if self._background:
             await self._race(asyncio.wait(self._background))
         if activities:  # the stages of faults have been judged one by one
-            self._context.enter(Phase.JUDGE)
-            await self._race(self._steady_state.after_method(began))
+            await self.judge_since(began)
+
+    async def judge_since(self, began: float) -> None:
+        """Judge what has come of the method since this moment, in seconds since the Unix epoch."""
+        self._context.enter(Phase.JUDGE)
+        await self._race(self._steady_state.after_method(began))
 
     def stop_background(self) -> None:
         """Kill activities that still run in the background."""
@@ -85,40 +90,50 @@ class Method:
 
     async def _ladder(self, number: int, step: FaultStep) -> bool:
         """The stages of one fault, each held and judged before the next. Whether all held."""
-        context = self._context
         targets: tuple[str, ...] = ()
-        for stage, radius in enumerate(step.ladder):
-            context.record(
-                StageStarted(
-                    at=context.now(),
-                    experiment=context.index,
-                    step=number,
-                    stage=stage,
-                    stages=len(step.ladder),
-                    radius=str(radius),
-                )
-            )
-            context.enter(Phase.INJECT)
-            arguments = context.prepared.arguments[number]
-            request = fault_request(step, radius, arguments, targets, context.tools.seed + stage)
-            fault = await self._inject(number, stage, step, request)
+        for stage in range(len(step.ladder)):
+            fault = await self.inject_stage(number, stage, step, targets)
             targets = fault.targets
-            context.enter(Phase.HOLD)
-            began = context.now()
-            await self._race(asyncio.sleep(step.hold_s))
-            context.enter(Phase.JUDGE)
-            samples = context.monitor.since(began)
-            judgements, _ = await self._race(
-                asyncio.gather(
-                    self._steady_state.judge(samples, "during", step=number, stage=stage),
-                    self._check_lasted(step, fault),
-                )
-            )
-            held = all(judgement.outcome is Outcome.HELD for judgement in judgements)
-            context.record(StageEnded(at=context.now(), experiment=context.index, step=number, stage=stage, held=held))
-            if not held:
+            if not await self.hold_stage(number, stage, step, fault):
                 return False
         return True
+
+    async def inject_stage(self, number: int, stage: int, step: FaultStep, already: tuple[str, ...]) -> JobResult:
+        """Inject one stage, which grows from the targets that earlier ones hold. The plan, with all targets."""
+        context = self._context
+        radius = step.ladder[stage]
+        context.record(
+            StageStarted(
+                at=context.now(),
+                experiment=context.index,
+                step=number,
+                stage=stage,
+                stages=len(step.ladder),
+                radius=str(radius),
+            )
+        )
+        context.enter(Phase.INJECT)
+        arguments = context.prepared.arguments[number]
+        request = fault_request(step, radius, arguments, already, context.tools.seed + stage)
+        return await self._inject(number, stage, step, request)
+
+    async def hold_stage(self, number: int, stage: int, step: FaultStep, fault: JobResult) -> bool:
+        """Hold one stage that has been injected, and judge it. Whether the steady state held."""
+        context = self._context
+        context.enter(Phase.HOLD)
+        began = context.now()
+        await self._race(asyncio.sleep(step.hold_s))
+        context.enter(Phase.JUDGE)
+        samples = context.monitor.since(began)
+        judgements, _ = await self._race(
+            asyncio.gather(
+                self._steady_state.judge(samples, "during", step=number, stage=stage),
+                self._check_lasted(step, fault),
+            )
+        )
+        held = all(judgement.outcome is Outcome.HELD for judgement in judgements)
+        context.record(StageEnded(at=context.now(), experiment=context.index, step=number, stage=stage, held=held))
+        return held
 
     async def _check_lasted(self, step: FaultStep, planned: JobResult) -> None:
         """Whether the fault is still there at the end of its stage: what held without one shows nothing."""
@@ -216,3 +231,6 @@ class Method:
             return self._context.experiment.plain or not is_action
         self.has_injected = self.has_injected or is_action
         return True
+
+
+type MethodFactory = Callable[[Context, SteadyState], Method]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.chaostoolkit.variables import missing_variables
 from gameday.coverage import AlertSource, AlertSourceError, check_rules, open_alerts
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
@@ -79,6 +80,9 @@ def check_sources(prepared: PreparedExperiment, environment: Environment) -> tup
     if experiment.alerts and environment.alerts is None:
         detail = f"the environment `{environment.name}` has no alerts"
         checks.append(Check("alerts", CheckOutcome.FAILURE, detail, prepared.index))
+    if missing := missing_variables(experiment.configuration, experiment.secrets):
+        detail = f"not set in the environment: {', '.join(missing)}"
+        checks.append(Check("variables", CheckOutcome.FAILURE, detail, prepared.index))
     checks += [Check("file", CheckOutcome.WARNING, str(warning), prepared.index) for warning in experiment.warnings]
     if experiment.rollbacks and experiment.runtime.rollbacks is RollbackStrategy.NEVER:
         detail = "are not run, as the experiment's runtime says: what it does stays, whatever happens"

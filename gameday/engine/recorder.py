@@ -115,6 +115,11 @@ class Recorder:
                 self._unwritten.append(event)
             self._fail(str(error))
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the journal has every event, none being kept in memory."""
+        return not self._unwritten
+
     def _fail(self, reason: str) -> None:
         if self._failure is None:
             self._failure = reason

@@ -1,15 +1,16 @@
 """Takes over a run whose runner is dead: ends what still runs, undoes what its journal says, closes the journal."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 
 from gameday.common.processes import is_alive, ref_of
 from gameday.common.redact import Redactor
-from gameday.engine.locks import FileLock
+from gameday.engine.locks import FileLock, LockHeldError
 from gameday.engine.recorder import Recorder, Sink
-from gameday.engine.runs import WRITER_LOCK, Run
+from gameday.engine.runs import RUNNER, WRITER_LOCK, Run
 from gameday.engine.undo import run_rollbacks, undo_all
-from gameday.engine.workers import Workers, kill_leftovers
+from gameday.engine.workers import Workers, WorkersError, kill_leftovers
 from gameday.journal.events import By, FaultWrittenOff, GuardianStarted, RollbacksEnded, SessionEnded, Verdict
 from gameday.journal.log import JournalError, JournalWriter, UnwritableJournal
 from gameday.journal.state import RunState
@@ -29,7 +30,7 @@ async def recover(
 ) -> RunState:
     """Undo whatever the run left; harmless when it left nothing, and when done twice. The state afterwards.
 
-    Raises LockHeldError when the run is alive (or somebody else recovers it), JournalError, OSError and WorkersError.
+    Raises LockHeldError when the run is alive (or somebody else recovers it), JournalError and OSError.
     """
     lock = FileLock(run.directory / WRITER_LOCK)
     # Whoever undoes lets go soon, and a runner that dies at once; one that lives does not.
@@ -39,6 +40,10 @@ async def recover(
     except OSError:
         # The disk has become read-only, say. The guardian knows without a lock that the runner is dead.
         if by is not By.GUARDIAN:
+            raise
+    except LockHeldError as error:
+        # So it does of one that still has its lock because it hangs in the kernel, on a disk that does not answer.
+        if by is not By.GUARDIAN or not error.holder.startswith(RUNNER):
             raise
     try:
         kill_leftovers(run.directory)
@@ -97,7 +102,9 @@ async def _take_over(run: Run, recorder: Recorder, by: By, reason: str, workers:
         if workers is None:
             faults = {fault.fault for fault in state.faults.values()}
             workers = Workers(run.directory, faults, chaos_toolkit=bool(state.rollbacks))
-            await workers.start()
+        if not workers.is_started:
+            with contextlib.suppress(WorkersError):  # the first undo tries it again
+                await workers.start()
         undone = await undo_all(recorder, workers, by)
         for experiment in list(reversed(state.rollbacks)):
             undone = await run_rollbacks(recorder, workers, run.directory, experiment, by) and undone

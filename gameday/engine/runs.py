@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.common.codec import decode
 from gameday.common.files import write_atomically
 from gameday.engine.locks import is_locked
 from gameday.journal.log import JOURNAL_NAME, JournalError, read_events
@@ -16,6 +17,7 @@ from gameday.journal.state import RunState, replay
 
 WRITER_LOCK = "writer.lock"
 GUARDIAN_LOCK = "guardian.lock"
+RUNNER = "runner"  # what the runner calls itself in the writer's lock
 _MAX_MESSAGE_BYTES = 64 * 1024
 
 
@@ -93,7 +95,7 @@ class Run(msgspec.Struct, frozen=True):
             for path in sorted(inbox.glob("*.json")):
                 with contextlib.suppress(OSError, msgspec.MsgspecError):
                     if path.stat().st_size <= _MAX_MESSAGE_BYTES:
-                        messages.append(msgspec.json.decode(path.read_bytes(), type=Message))
+                        messages.append(decode(path.read_bytes(), Message))
                 path.unlink(missing_ok=True)
         return tuple(messages)
 

@@ -21,6 +21,7 @@ from gameday.engine.guardian import Guardian, GuardianError
 from gameday.engine.info import describe_experiment, describe_people
 from gameday.engine.launch import Helper
 from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
+from gameday.engine.method import Method, MethodFactory
 from gameday.engine.preflight import (
     Check,
     check_alerts,
@@ -44,7 +45,7 @@ from gameday.engine.preparation import (
     uses_http,
 )
 from gameday.engine.recorder import Recorder, Sink
-from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
+from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.base import System
@@ -94,8 +95,12 @@ async def run_session(
     *,
     tell: Callable[[str], None] = lambda _text: None,
     helpers: Helpers = Helpers(),  # noqa: B008 - a tuple
+    method: MethodFactory | None = None,
 ) -> SessionResult:
     """Run it to its end. `tell` reaches the person at the terminal, for what cannot wait for a sink.
+
+    With `method`, somebody else walks through the experiment's method, in a process that is theirs: they hear its
+    signals, and this may run in any thread.
 
     Raises OSError and JournalError when the run's directory cannot be written; SpecError, FaultError and SignalError
     when the experiments cannot be prepared. From the first injection on it raises nothing.
@@ -103,9 +108,9 @@ async def run_session(
     prepared = prepare(session, datetime.now(UTC))
     run = new_run(session.project.root, session.title)
     lock = FileLock(run.directory / WRITER_LOCK)
-    lock.acquire(f"runner {os.getpid()}")
+    lock.acquire(f"{RUNNER} {os.getpid()}")
     try:
-        return await _Session(session, prepared, run, sinks, tell, helpers).run()
+        return await _Session(session, prepared, run, sinks, tell, helpers, method).run()
     finally:
         lock.release()
 
@@ -119,8 +124,10 @@ class _Session:
         sinks: Sequence[Sink],
         tell: Callable[[str], None],
         helpers: Helpers,
+        method: MethodFactory | None,
     ) -> None:
         self._session = session
+        self._method = method
         self._secrets = secrets_of(session)
         self._prepared = prepared
         self._run = run
@@ -159,7 +166,8 @@ class _Session:
         self._switch.start()
         inbox = asyncio.create_task(self._read_inbox())
         inbox.add_done_callback(self._inbox_ended)
-        self._hear_signals()
+        if self._method is None:
+            self._hear_signals()
         try:
             self._start()
             verdict, reason = await self._phases()
@@ -177,8 +185,14 @@ class _Session:
         self._recorder.close(_SINKS_DEADLINE_S)
         # Only now: had anything above failed, the guardian would have seen the pipe close and gone to work.
         if self._guardian:
-            await asyncio.to_thread(self._guardian.dismiss)
+            await self._dismiss(self._guardian)
         return SessionResult(self._run, verdict, reason)
+
+    async def _dismiss(self, guardian: Guardian) -> None:
+        if self._method is None:
+            await asyncio.to_thread(guardian.dismiss)
+        else:
+            guardian.dismiss()  # the process may be at its end, where no thread can be started
 
     def _start(self) -> None:
         session = self._session
@@ -318,7 +332,7 @@ class _Session:
             if self._abort.request:
                 break
             self._experiment = item.index
-            verdicts.append(await ExperimentRunner(item, tools).run())
+            verdicts.append(await ExperimentRunner(item, tools, self._method or Method).run())
             if verdicts[-1] in (Verdict.ABORTED, Verdict.UNDO_FAILED):
                 break
         self._experiment = None

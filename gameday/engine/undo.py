@@ -12,6 +12,7 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.variables import known_secrets
+from gameday.common.codec import decode
 from gameday.common.files import write_atomically
 from gameday.common.json import JsonObject
 from gameday.engine.activities import perform
@@ -130,7 +131,7 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
     """
     path = Rollbacks.path(directory, experiment)
     try:
-        rollbacks = msgspec.json.decode(path.read_bytes(), type=Rollbacks)
+        rollbacks = decode(path.read_bytes(), Rollbacks)
     except (OSError, msgspec.MsgspecError) as error:
         names = recorder.state.rollbacks[experiment].activities
         recorder.record(NoteAdded(at=recorder.now(), author=by, text=f"{path.name}: {error}", experiment=experiment))
@@ -159,17 +160,17 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S, restart=True)
         if ended.status != "succeeded":
             failed.append(definition)
-    with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
-        if failed:
+    if failed:
+        with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
             write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(failed))))
-        else:
-            path.unlink(missing_ok=True)
+    names = tuple(map(_name, failed))
     recorder.record(
-        RollbacksEnded(
-            at=recorder.now(), experiment=experiment, failed=tuple(map(_name, failed)), by=by, left=bool(failed)
-        ),
-        sync=True,
+        RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=by, left=bool(failed)), sync=True
     )
+    # Not before: as long as the journal says that they have yet to run, whoever recovers needs the file.
+    if recorder.is_written and not failed:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return not failed
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode, encode
-from gameday.common.processes import ProcessRef, kill_family, ref_of
+from gameday.common.processes import ProcessRef, boot_id, is_alive, kill_family, ref_of
 from gameday.engine.jobs import Job, JobResult
 from gameday.engine.launch import Forked, Helper, launch_zygote
-from gameday.engine.zygote import LENGTH_BYTES, Wanted, framed, receive_exactly, receive_frame
+from gameday.engine.zygote import LENGTH_BYTES, Mark, Wanted, framed, receive_exactly, receive_frame
 
 _START_TIMEOUT_S = 20.0
 _KILL_TIMEOUT_S = 1.0
+_KILL_POLL_S = 0.005
 _OUTPUT_TAIL_BYTES = 4096
 _MAX_RESULT_BYTES = 16 * 1024 * 1024
 
@@ -88,8 +90,11 @@ class Workers:
 
     async def start(self) -> None:
         """Start the zygote and wait until it is warm. Raises WorkersError."""
-        self._marks.mkdir(parents=True, exist_ok=True)
-        launched, self._launched = self._launched or launch_zygote(chaos_toolkit=self._chaos_toolkit), None
+        try:
+            self._marks.mkdir(parents=True, exist_ok=True)
+            launched, self._launched = self._launched or launch_zygote(chaos_toolkit=self._chaos_toolkit), None
+        except OSError as error:
+            raise WorkersError(f"the process that runs faults cannot be started: {error.strerror}") from error
         self._process, self._control = launched
         self._control.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -149,8 +154,11 @@ class Workers:
         """
         if self._control is None or self._listener is None or self._listener.done():
             raise WorkersError("the process that runs faults is gone")
-        ours, theirs = socket.socketpair()
-        output_read, output_write = os.pipe()
+        try:
+            ours, theirs = socket.socketpair()
+            output_read, output_write = os.pipe()
+        except OSError as error:
+            raise WorkersError(f"no child can be started: {error.strerror}") from error
         ours.setblocking(False)
         os.set_blocking(output_read, False)
         tail: deque[bytes] = deque(maxlen=2)
@@ -259,16 +267,21 @@ def _settle(future: asyncio.Future[int], status: int) -> None:
 
 
 def kill_leftovers(directory: Path) -> int:
-    """End children that a dead runner left in the middle of their work; how many there were."""
-    killed = 0
+    """End children that a dead runner left in the middle of their work, and wait for that; how many there were."""
+    killed = []
     marks = directory / "children"
-    for mark in sorted(marks.iterdir()) if marks.is_dir() else ():
+    for path in sorted(marks.iterdir()) if marks.is_dir() else ():
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            kill_family(decode(mark.read_bytes(), ProcessRef))
-            killed += 1
+            mark = decode(path.read_bytes(), Mark)
+            if mark.boot == boot_id():
+                kill_family(mark.process)
+                killed.append(mark.process)
         with contextlib.suppress(OSError):
-            mark.unlink()
-    return killed
+            path.unlink()
+    deadline = time.monotonic() + _KILL_TIMEOUT_S
+    while any(map(is_alive, killed)) and time.monotonic() < deadline:
+        time.sleep(_KILL_POLL_S)
+    return len(killed)
 
 
 def _with_marks(job: Job, marks: Path) -> Job:

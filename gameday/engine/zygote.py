@@ -21,13 +21,20 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import preload
 from gameday.common.codec import decode, encode
-from gameday.common.processes import ProcessRef, adopt_orphans, group_of, kill_family, ref_of, send_signal
+from gameday.common.processes import ProcessRef, adopt_orphans, boot_id, group_of, kill_family, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult, perform
 from gameday.engine.launch import IGNORED, ignore_signals
 from gameday.faults.registry import load_fault
 
 LENGTH_BYTES = 8
 READY = b"0 0\n"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A child that runs, in a file of its own; on another machine its number may be anybody's."""
+
+    process: ProcessRef
+    boot: str
 
 
 def receive_exactly(connection: socket.socket, size: int) -> bytes:
@@ -64,6 +71,11 @@ def _be_child(connection: socket.socket, output: int) -> None:
     connection.sendall(framed(str(os.getpid()).encode()))
     job = decode(receive_frame(connection), Job)
     mark = _leave_mark(job)
+    if _is_unwanted(connection):
+        # Whoever ends what a dead runner left may have looked for marks before this one was there.
+        if mark:
+            mark.unlink(missing_ok=True)
+        return
     if job.kind is not JobKind.UNDO:
         adopt_orphans()
         _offer_to_the_killer()
@@ -77,6 +89,14 @@ def _be_child(connection: socket.socket, output: int) -> None:
     connection.sendall(framed(data))
 
 
+def _is_unwanted(connection: socket.socket) -> bool:
+    """Whether the runner has died, or given up, since it sent the job."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
 def _offer_to_the_killer() -> None:
     """When memory runs out, the kernel is to take this process, not the runner or the guardian (proc(5), Linux)."""
     with contextlib.suppress(OSError):
@@ -88,9 +108,10 @@ def _leave_mark(job: Job) -> Path | None:
     if job.children is None:
         return None
     reference = ref_of(os.getpid())
+    assert reference is not None
     mark = job.children / str(os.getpid())
     try:
-        mark.write_bytes(encode(reference))
+        mark.write_bytes(encode(Mark(reference, boot_id())))
     except OSError:
         # What breaks something must leave its mark; what mends it must run on a full disk too.
         if job.kind in (JobKind.INJECT, JobKind.EXPERIMENT):
@@ -149,6 +170,7 @@ def _load(control: socket.socket) -> None:
     for name in wanted.faults:
         with contextlib.suppress(Exception):  # said properly when the fault is planned
             load_fault(name)
+    decode(encode(Job(kind=JobKind.CHECK)), Job)  # how that is done is worked out once, not by each child
     gc.freeze()  # a child that collects garbage need not copy all of this to look at it
     control.sendall(READY)
 

@@ -1,8 +1,8 @@
 """Reads the settings of a fault step as its fault declares them."""
 
-from difflib import get_close_matches
 from typing import Any
 
+from gameday.common.texts import most_similar
 from gameday.faults.base import Fault, Parameter, ParameterKind, Value
 from gameday.spec.experiment import STEP_KEYS
 from gameday.spec.location import Mistake, SpecError
@@ -36,7 +36,7 @@ def read_arguments(step: FaultStep, fault: Fault[Any]) -> dict[str, Value]:
         try:
             values[argument.name] = _parse(argument.text, known)
         except UnitError as error:
-            near = next(iter(get_close_matches(argument.text, known.choices, 1)), None)
+            near = most_similar(argument.text, known.choices)
             found = f"`{argument.name}: {argument.text[:60]}`"
             mistakes.append(Mistake(argument.location, found, error.expected, near))
     for name, parameter in missing.items():
@@ -49,7 +49,8 @@ def read_arguments(step: FaultStep, fault: Fault[Any]) -> dict[str, Value]:
 def _nearest(name: str, fault: Fault[Any]) -> str | None:
     normal = name.lower().replace("_", "-")
     known = {key.lower().replace("_", "-"): key for key in (*STEP_KEYS, *fault.parameters)}
-    return next((known[near] for near in get_close_matches(normal, known, 1)), None)
+    near = most_similar(normal, known)
+    return known[near] if near else None
 
 
 def _parse(text: str, parameter: Parameter) -> Value:

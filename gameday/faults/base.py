@@ -4,7 +4,6 @@ All four are plain synchronous functions. The engine calls each in a child proce
 the child when the run must end; a fault may block, crash or print what it likes without harm to the run.
 """
 
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
@@ -154,5 +153,7 @@ def choose[T](candidates: Sequence[T], names: Sequence[str], request: FaultReque
     by_name = dict(zip(names, candidates, strict=True))
     kept = [name for name in request.already if name in by_name][:number]
     rest = sorted(name for name in by_name if name not in kept)
-    random.Random(request.seed).shuffle(rest)
+    from random import Random
+
+    Random(request.seed).shuffle(rest)
     return tuple(by_name[name] for name in [*kept, *rest[: number - len(kept)]])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.common.codec import decode
 from gameday.common.files import write_atomically
 from gameday.common.inventory import Instance, Inventory, Link
 from gameday.common.processes import ProcessRef
@@ -110,7 +111,7 @@ class State(msgspec.Struct, frozen=True):
 def read_state(paths: Paths) -> State | None:
     """The recorded state, or None when there is none or it was written by another version."""
     try:
-        return msgspec.json.decode(paths.state.read_bytes(), type=State)
+        return decode(paths.state.read_bytes(), State)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 

@@ -88,6 +88,8 @@ class _View(msgspec.Struct):
     def info(self) -> ExperimentInfo | None:
         if self.session is None or self.experiment is None:
             return None
+        if self.experiment not in range(len(self.session.experiments)):  # of a damaged journal
+            return None
         return self.session.experiments[self.experiment]
 
 
@@ -202,7 +204,7 @@ class Terminal:
             case RollbacksEnded() if event.failed:
                 return f"ROLLBACKS FAILED: {', '.join(event.failed)}", "bold red"
             case RecoveryMeasured():
-                if event.recovered:
+                if event.recovered and event.seconds is not None:
                     return f"steady again {event.seconds:.1f} s after the undo", "green"
                 return "NOT steady again in time", "red"
             case FindingRaised():
@@ -296,7 +298,9 @@ class Terminal:
         conditions = {condition.signal: condition for condition in reversed(info.conditions)}
         table = Table.grid(padding=(0, 2))
         for signal, series in list(view.values.items()):
-            condition = conditions[signal]
+            condition = conditions.get(signal)
+            if condition is None:
+                continue
             # A change is a ratio of rates; what is sampled is the rate.
             unit = Unit.PER_SECOND if condition.relative else condition.unit
             last = series[-1] if series else None

@@ -9,6 +9,7 @@ from gameday.spec.model import Unit
 
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 _MOST_TICKS = 8
+_LARGEST, _SMALLEST = 1e300, 1e-300  # beyond them a difference or a quotient has no number
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ def percent(share: float) -> float:
 
 
 class TimeAxis(msgspec.Struct, frozen=True):
-    """Seconds since the Unix epoch from `start` to `end`; labels count from `zero`."""
+    """Seconds since the Unix epoch from `start` to `end`; labels count from `zero`. All of them are real moments."""
 
     start: float
     end: float
@@ -91,9 +92,10 @@ class ValueAxis(msgspec.Struct, frozen=True):
 
 
 def value_axis(amounts: list[float], unit: Unit) -> ValueAxis:
-    """An axis with zero on it that has room for all of these."""
-    low, high = min([0.0, *amounts]), max([0.0, *amounts])
-    if high == low:
+    """An axis with zero on it that has room for all of these, as far as numbers go."""
+    low = max(min([0.0, *amounts]), -_LARGEST)
+    high = min(max([0.0, *amounts]), _LARGEST)
+    if high - low < _SMALLEST:
         high = low + (0.01 if unit is Unit.RATIO else 1.0)
     step = _round_step((high - low) / 3.2, 1024 if unit is Unit.BYTES else 1000)
     return ValueAxis(math.floor(low / step) * step, math.ceil(high / step - 1e-9) * step, step, unit)

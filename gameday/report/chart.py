@@ -19,6 +19,7 @@ _TABLE_ROWS = 40
 _MISSED_TICKS = 3  # so many without a reading are a gap
 _THINNEST = 0.004  # of the axis: what is shorter would not be seen
 _HEADROOM = 1.1
+_NO_MOMENT = 1e12  # seconds: some thirty thousand years off, in a damaged journal
 _FAR_OFF = 1.5  # an abort condition this many times above all else would flatten the line
 
 
@@ -87,10 +88,12 @@ def time_axis(experiment: ExperimentReport) -> TimeAxis | None:
     moments += [moment for moment in (experiment.start, experiment.end, experiment.injected_at) if moment is not None]
     moments += [fault.undone_at for fault in experiment.faults if fault.undone_at is not None]
     moments += [entry.at for entry in experiment.timeline]
+    moments = [moment for moment in moments if abs(moment) < _NO_MOMENT]
     if not moments or max(moments) - min(moments) < 0.1:
         return None
     start = min(moments)
-    return TimeAxis(start, max(moments), start if experiment.injected_at is None else experiment.injected_at)
+    zero = experiment.injected_at
+    return TimeAxis(start, max(moments), start if zero is None or abs(zero) >= _NO_MOMENT else zero)
 
 
 def _ends(series: Series) -> Iterator[float]:

@@ -5,6 +5,7 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -287,6 +288,7 @@ class _Bytecode(BytecodeCache):
         return Path(cache_from_source(_TEMPLATES / f"{bucket.key}.py")).with_suffix(".jinja2")
 
 
+@cache  # most of the time of a short report is the compilation of its template
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),

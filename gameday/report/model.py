@@ -197,6 +197,11 @@ class _Session(msgspec.Struct):
         )
 
 
+def empty_report() -> Report:
+    """Of a run that has not begun."""
+    return _Session().report("")
+
+
 def load_report(run_directory: Path) -> Report:
     """The report's view of the run in this directory (or of this journal file).
 

@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gameday.common.files import write_atomically
-from gameday.report.model import load_report
-from gameday.report.views import Report
+from gameday.common.files import replace_file, sync_directory
+
+if TYPE_CHECKING:
+    from gameday.report.views import Report
 
 
 class Format(StrEnum):
@@ -37,12 +39,17 @@ _SUFFIXES = {
 VIEWS = tuple(kind for kind in Format if kind is not Format.CHAOSTOOLKIT)
 
 
+OF_EACH_RUN = (Format.HTML, Format.JSON, Format.JUNIT)
+
+
 def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -> tuple[Path, ...]:
     """Render the run in this directory into `output`, as `<session id><suffix>`. The files, in the order of `formats`.
 
     Of the Chaos Toolkit's journals each is a file; where there are several, `<session id>-<number><suffix>` from 1.
     Raises JournalError when the journal cannot be read, OSError when a file cannot be written.
     """
+    from gameday.report.model import load_report
+
     report: Report | None = None
     written = []
     # The directory's name, not the session's own word: that comes from a file and might name any path.
@@ -55,9 +62,11 @@ def write_report(run_directory: Path, formats: Sequence[Format], output: Path) -
             texts = (render(report, kind),)
         for number, text in enumerate(texts, 1):
             path = output / f"{name}{f'-{number}' if len(texts) > 1 else ''}{kind.suffix}"
-            write_atomically(path, text)
+            replace_file(path, text)
             path.chmod(0o644)
             written.append(path)
+    if written:
+        sync_directory(output)
     return tuple(written)
 
 
@@ -67,7 +76,7 @@ def _toolkit_journals(run_directory: Path) -> tuple[str, ...]:
     return tuple(json.dumps(journal, indent=2, ensure_ascii=False) for journal in toolkit_journals(run_directory))
 
 
-def render(report: Report, kind: Format) -> str:
+def render(report: "Report", kind: Format) -> str:
     """The report as text of this format, which is one of VIEWS."""
     match kind:
         case Format.HTML:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.engine.launch import Helper, launch, may_fork
-from gameday.report.render import Format, write_report
+from gameday.report.render import OF_EACH_RUN, Format, render, write_report
 
 _TIMEOUT_S = 60.0  # then the runner does it itself
 
@@ -53,9 +53,12 @@ class ReportWriter:
 
 def main(arguments: list[str]) -> int:
     """`writer FD`"""
-    import gameday.report.html
-    import gameday.report.json_document
-    import gameday.report.junit  # noqa: F401
+    import tempfile  # noqa: F401 - what files are written with
+
+    from gameday.report.model import empty_report
+
+    for kind in OF_EACH_RUN:
+        render(empty_report(), kind)  # imports all, and takes the templates in
 
     with socket.socket(fileno=int(arguments[0])) as control, control.makefile("rwb") as stream:
         if line := stream.readline():

@@ -1,8 +1,8 @@
 """Finds the source that a configuration names, and plans what it will be asked."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
+from gameday.common.texts import most_similar
 from gameday.signals.base import Query, SignalError, SignalSource
 from gameday.signals.platforms import load_platform
 from gameday.spec.model import SignalId, SignalsConfig
@@ -20,8 +20,8 @@ def open_source(config: SignalsConfig) -> SignalSource:
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     entry = entries.get(config.source)
     if entry is None:
-        near = get_close_matches(config.source, entries, 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        near = most_similar(config.source, entries)
+        hint = f"; did you mean `{near}`?" if near else ""
         raise SignalError(f"there is no signal source `{config.source}`; there are {', '.join(sorted(entries))}{hint}")
     try:
         source: SignalSource = entry.load()(config)

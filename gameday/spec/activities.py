@@ -22,10 +22,8 @@ _LONGEST_PAUSE_S = 366 * 86400.0
 class Activities:
     """Reads the activities of one experiment, which may refer to one another by name and pause for variables."""
 
-    def __init__(self, root: Fields, configuration: JsonObject, *, plain: bool) -> None:
-        """`plain`: what the Chaos Toolkit would pass over is warned of, and no mistake."""
+    def __init__(self, root: Fields, configuration: JsonObject) -> None:
         self._configuration = configuration
-        self._plain = plain
         self._weight = 0  # of what was referred to
         self._by_name = dict(_named(root.node))
 
@@ -48,25 +46,25 @@ class Activities:
             node.boolean("background")
         read = self._read(node, background=background, probe=probe)
         if node is not fields:
-            fields.close(also=_KEYS, tolerant=True, forgiving=self._plain)
+            fields.close(also=_KEYS, tolerant=True, forgiving=True)
         return read
 
     def _read(self, fields: Fields, *, background: bool, probe: bool) -> Activity | None:
         # The Toolkit has no objection to an action in a hypothesis, so long as it has a tolerance.
-        kind = fields.choice("type", ["probe"] if probe and not self._plain else ["probe", "action"])
+        kind = fields.choice("type", ["probe"] if probe and not fields.file.forgiving else ["probe", "action"])
         name = fields.text("name", "the activity's name")
         fields.require("type", "`type: probe`" if probe else "`type: action` or `type: probe`")
         fields.require("name", "the activity's name")
         fields.require("provider", "a provider of type python, process or http")
         provider = fields.mapping("provider", "a provider, such as {type: process, path: /bin/true}")
         if provider:
-            _check_provider(provider, forgiving=self._plain)
+            _check_provider(provider)
         elif fields.has("provider") and not isinstance(fields.get("provider"), Mapping):
             fields.file.mistake(fields.key("provider"), "an empty provider", "one of type python, process or http")
         if probe:
             fields.require("tolerance", "what the probe's output must be, such as `tolerance: 200`")
         before, after = self._pauses(fields)
-        fields.close(also=_KEYS, tolerant=True, forgiving=self._plain)
+        fields.close(also=_KEYS, tolerant=True, forgiving=True)
         if kind is None or name is None or provider is None:
             return None
         return Activity(
@@ -94,7 +92,7 @@ class Activities:
         if pauses is None:
             return 0.0, 0.0
         found = tuple(self._pause(pauses, key) for key in ("before", "after"))
-        pauses.close(tolerant=True, forgiving=self._plain)
+        pauses.close(tolerant=True, forgiving=True)
         return found[0], found[1]
 
     def _pause(self, pauses: Fields, key: str) -> float:
@@ -153,11 +151,11 @@ def _named(root: Mapping) -> Iterator[tuple[str, Mapping]]:
                     yield name, item
 
 
-def _check_provider(provider: Fields, *, forgiving: bool) -> None:
+def _check_provider(provider: Fields) -> None:
     kind = provider.choice("type", tuple(_PROVIDERS))
     provider.require("type", "python, process or http")
     for key in _PROVIDERS.get(kind or "", ()):
         provider.text(key)
         provider.require(key, f"what a provider of type {kind} needs")
     also = ("arguments", "timeout", "headers", "method", "secrets", "configuration", "env", "verify_tls")
-    provider.close(also=also, tolerant=True, forgiving=forgiving)
+    provider.close(also=also, tolerant=True, forgiving=True)

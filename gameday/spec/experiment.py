@@ -54,7 +54,7 @@ def parse_experiment(
     path: Path, document: Mapping, project: Project | None = None, check_step: StepCheck | None = None
 ) -> Experiment:
     """An experiment from a document that has been read already. Raises SpecError with all its mistakes."""
-    file = File(path)
+    file = File(path, forgiving=_is_plain(document))
     experiment = _Reader(file, Fields(file, document, "an experiment"), project, check_step).read()
     file.check()
     return experiment
@@ -67,8 +67,8 @@ class _Reader:
         self._project = project
         self._check_step = check_step
         self._configuration = root.opaque("configuration", "configuration")
-        self._plain = _is_plain(root.node)
-        self._activities = Activities(root, self._configuration, plain=self._plain)
+        self._plain = file.forgiving
+        self._activities = Activities(root, self._configuration)
 
     def read(self) -> Experiment:
         root = self._root
@@ -154,7 +154,10 @@ class _Reader:
         activity = self._activities.read(fields, probe=probe)
         if activity is None:
             return ()
-        self._check(activity)
+        definition = activity.definition
+        if not probe:  # the Toolkit looks at a tolerance in a hypothesis only
+            definition = {key: value for key, value in definition.items() if key != "tolerance"}
+        self._check(msgspec.structs.replace(activity, definition=definition))
         return (activity,)
 
     def _check(self, step: FaultStep | Activity) -> None:
@@ -277,6 +280,9 @@ class _Reader:
         """The strategies that `chaos run` takes from the file, and what is only to be pretended."""
         chosen: dict[str, str] = {}
         runtime = self._root.mapping("runtime", "strategies, such as {rollbacks: {strategy: always}}")
+        if runtime and runtime.has("python"):
+            found = "the packages of `runtime.python`, which are not installed by gameday"
+            self._file.warn(runtime.key("python"), found, "them beside gameday, in its environment")
         for section, strategies in (("hypothesis", HypothesisStrategy), ("rollbacks", RollbackStrategy)):
             fields = runtime.mapping(section, "a strategy") if runtime else None
             if fields and fields.has("strategy"):

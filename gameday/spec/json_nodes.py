@@ -120,7 +120,7 @@ class _Composer:
             key, value = Scalar(*place, text, text), self._value(depth + 1)
             if text in mapping.entries:
                 mapping.repeated.append(key)
-            mapping.entries.setdefault(text, (key, value))
+            mapping.entries[text] = (key, value)  # the last one, as in the json module
             mapping.weight += value.weight
         return mapping
 

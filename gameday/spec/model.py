@@ -2,7 +2,6 @@
 
 from datetime import date
 from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -121,6 +120,8 @@ class BlastRadius(msgspec.Struct, frozen=True):
         if self.count is not None:
             return min(self.count, total)
         assert self.share is not None
+        from fractions import Fraction
+
         # Fraction of the decimal text: 0.29 * 100 is 28.999… in binary floating point.
         return int(Fraction(repr(self.share)) * total)
 

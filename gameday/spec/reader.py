@@ -3,11 +3,11 @@
 import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
 from gameday.common.json import JsonObject
+from gameday.common.texts import most_similar
 from gameday.spec.json_nodes import compose_json
 from gameday.spec.location import Location, Mistake, SpecError
 from gameday.spec.nodes import MAX_BYTES, DocumentError, Mapping, Node, Scalar, to_json
@@ -26,8 +26,10 @@ _SIMILAR = 0.8  # difflib's ratio from which a key that may be the user's own is
 class File:
     """One file that is being read, and the mistakes found in it so far."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, forgiving: bool = False) -> None:
+        """`forgiving`: what the Chaos Toolkit passes over is warned of, and no mistake."""
         self.path = path
+        self.forgiving = forgiving
         self._mistakes: list[Mistake] = []
         self._warnings: list[Mistake] = []
 
@@ -82,8 +84,8 @@ def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
         return None
     candidates = islice((name for name in known if len(name) <= _LONGEST_NAME), _MOST_NAMES)
     normal = {_normal(name): name for name in candidates}
-    found = get_close_matches(_normal(text), normal, 1, cutoff)
-    return normal[found[0]] if found else None
+    found = most_similar(_normal(text), normal, cutoff)
+    return None if found is None else normal[found]
 
 
 def _normal(name: str) -> str:
@@ -163,7 +165,11 @@ class Fields:
         self._known: set[str] = set()
         self._required: list[tuple[str, str]] = []
         for key in node.repeated:
-            file.mistake(key, f"the key {excerpt(key.text)} a second time", "each key once")
+            found, expected = f"the key {excerpt(key.text)} a second time", "each key once"
+            if file.forgiving:
+                file.warn(key, f"{found}, which is what counts", expected)
+            else:
+                file.mistake(key, found, expected)
 
     def has(self, key: str) -> bool:
         """Whether the key is there, whatever its value."""
@@ -294,8 +300,8 @@ class Fields:
         """Note keys that nobody asked for, and required ones that are absent.
 
         `also` are keys that are known and not read. A `tolerant` mapping may have keys of its own, unless they look
-        like a misspelt one; one that is `forgiving` too only warns of these. Keys that begin with `x-` are the user's
-        own everywhere.
+        like a misspelt one; one that is `forgiving`, in a forgiving file, only warns of these. Keys that begin with
+        `x-` are the user's own everywhere.
         """
         known = self._known | set(also)
         absent = dict(self._required)
@@ -305,7 +311,7 @@ class Fields:
             near = nearest(key, known - self.node.entries.keys(), _SIMILAR if tolerant else 0.6)
             if tolerant and near is None:
                 continue
-            if tolerant and forgiving:
+            if tolerant and forgiving and self.file.forgiving:
                 self.file.warn(node, f"the key {excerpt(key)}, which is passed over", f"a key of {self.what}", near)
                 continue
             absent.pop(near or "", None)  # one mistake, not two

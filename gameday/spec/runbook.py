@@ -12,7 +12,7 @@ from gameday.spec.units import UnitError, excerpt
 SECTIONS = ("Symptoms", "Impact", "Diagnosis", "Mitigation", "Rollback", "Escalation")
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)(?:\s+#+)?\s*")
+_HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*)")
 
 
 def load_runbook(path: Path) -> Runbook:
@@ -62,6 +62,13 @@ def _front_matter(file: File, path: Path, lines: list[str]) -> tuple[Mapping, in
     return parse_document(path, "\n".join(lines[1:end]), first_line=2), end + 1
 
 
+def _without_closing(heading: str) -> str:
+    """The words of a heading, without the `#` that may close it (by hand: an expression for it takes for ever)."""
+    words = heading.strip()
+    shorter = words.rstrip("#")
+    return shorter.rstrip() if not shorter or shorter[-1].isspace() else words
+
+
 def _sections(lines: list[str]) -> tuple[str | None, set[str]]:
     """The first heading, and in lower case the sections that say something. Headings in fenced code are code."""
     title, fence, section = None, None, ""
@@ -69,10 +76,11 @@ def _sections(lines: list[str]) -> tuple[str | None, set[str]]:
     for line in lines:
         mark = _FENCE.match(line)
         if fence is None and (heading := _HEADING.fullmatch(line)) is not None:
-            title = title or heading[2]
+            words = _without_closing(heading[2])
+            title = title or words
             # A deeper heading belongs to the section it stands in.
-            if len(heading[1]) <= 2 or heading[2].lower() in map(str.lower, SECTIONS):
-                section = heading[2].lower().rstrip(":")
+            if len(heading[1]) <= 2 or words.lower() in map(str.lower, SECTIONS):
+                section = words.lower().rstrip(":")
         elif line.strip():
             filled.add(section)
         if mark:

@@ -212,10 +212,13 @@ def format_bytes(size: float) -> str:
 
 
 def format_value(value: float, unit: Unit | str) -> str:
-    """A measured value in its base unit, rounded for people: "83.5ms", "0.43%", "12.3/s", "512MiB"."""
+    """A measured value in its base unit, rounded for people: "83.5ms", "0.43%", "12.3/s", "512MiB".
+
+    In a unit that is not known, as in a journal that is newer or damaged, it is a plain number.
+    """
     if not math.isfinite(value):
         return str(value)
-    match Unit(unit):
+    match Unit(unit) if unit in set(Unit) else Unit.NUMBER:
         case Unit.SECONDS:
             # Three digits are what a person compares; minutes keep their seconds.
             return format_duration(float(f"{value:.3g}") if abs(value) < 60 else round(value))

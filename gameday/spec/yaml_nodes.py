@@ -153,10 +153,10 @@ class _Composer:
                 raise DocumentError(key.line, key.column, "a list or mapping as a key", "a text as a key")
             if is_merge:
                 merged.append((key, value))
-            elif key.text in mapping.entries:
-                mapping.repeated.append(key)
             else:
-                mapping.entries[key.text] = (key, value)
+                if key.text in mapping.entries:
+                    mapping.repeated.append(key)
+                mapping.entries[key.text] = (key, value)  # the last one, as in PyYAML
         for key, value in merged:
             _merge(mapping, key, value)
         return mapping

@@ -307,3 +307,61 @@ def test_validation_asks_neither_environment_nor_vault() -> None:
         "secrets": {"a": {"b": {"type": "env", "key": "NO_SUCH_VARIABLE"}, "c": {"type": "vault", "path": "p"}}},
     }
     assert validate_experiment(document) == ()
+
+
+# -- what is put off
+
+
+def in_a_new_process(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_requests_are_imported_only_when_they_are_used() -> None:
+    said = in_a_new_process(
+        "import sys\n"
+        "from gameday.chaostoolkit.adapter import preload, validate_activity\n"
+        "preload()\n"
+        "print('requests' in sys.modules, 'urllib3' in sys.modules)\n"
+        "provider = {'type': 'http', 'url': 'http://x'}\n"
+        "print(validate_activity({'type': 'action', 'name': 'a', 'provider': provider}))\n"
+        "print('requests' in sys.modules)\n"
+    )
+    assert said.splitlines() == ["False False", "()", "True"]
+
+
+def test_an_activity_imports_nothing_more() -> None:
+    said = in_a_new_process(
+        "import sys\n"
+        "from gameday.chaostoolkit.adapter import *\n"
+        "preload()\n"
+        "provider = {'type': 'python', 'module': 'os', 'func': 'getpid'}\n"
+        "definition = {'type': 'probe', 'name': 'a', 'provider': provider, 'tolerance': [0, 10**9]}\n"
+        "before = set(sys.modules)\n"
+        "print(validate_activity(definition))\n"
+        "print(run_activity(ActivityRequest(definition, {}, {}, tolerance=True)).tolerance_met)\n"
+        "print(set(sys.modules) - before)\n"
+    )
+    assert said.splitlines() == ["()", "True", "set()"]
+
+
+def test_who_wants_a_module_that_is_put_off_gets_the_real_one() -> None:
+    said = in_a_new_process(
+        "from gameday.chaostoolkit.adapter import preload\n"
+        "preload()\n"
+        "import chaoslib.loader, chaoslib.provider.http\n"
+        "from chaoslib.loader import parse_experiment_from_file as parse\n"
+        "print(parse.__module__, chaoslib.provider.http.requests.__name__, chaoslib.loader.__file__[-9:])\n"
+    )
+    assert said.split() == ["chaoslib.loader", "requests", "loader.py"]
+
+
+def test_http_can_be_had_at_once() -> None:
+    said = in_a_new_process(
+        "import sys\n"
+        "from gameday.chaostoolkit.adapter import preload\n"
+        "preload(http=True)\n"
+        "print('requests' in sys.modules)\n"
+    )
+    assert said.split() == ["True"]

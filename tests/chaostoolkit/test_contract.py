@@ -25,6 +25,7 @@ from chaoslib import substitute
 from chaoslib.exceptions import ActivityFailed, ChaosException, InterruptExecution, InvalidActivity, InvalidExperiment
 from chaostoolkit.cli import cli
 
+from gameday.chaostoolkit.adapter import preload
 from gameday.chaostoolkit.controls import SETTINGS
 from gameday.chaostoolkit.translation import Listener, moment
 from gameday.spec.model import Dry, HypothesisStrategy, RollbackStrategy
@@ -38,7 +39,6 @@ SIGNATURES = {
     chaoslib.hypothesis.within_tolerance: ["tolerance", "value", "configuration", "secrets"],
     chaoslib.hypothesis.ensure_hypothesis_tolerance_is_valid: ["tolerance"],
     chaoslib.experiment.ensure_experiment_is_valid: ["experiment"],
-    chaoslib.log.override_logzero_module: [],
     chaoslib.exit.exit_signals: [],
     substitute: ["data", "configuration", "secrets"],
 }
@@ -47,6 +47,14 @@ SIGNATURES = {
 @pytest.mark.parametrize("function", SIGNATURES, ids=lambda function: function.__name__)
 def test_signature(function: Any) -> None:
     assert list(inspect.signature(function).parameters) == SIGNATURES[function]
+
+
+def test_the_stand_in_for_logzero_is_its_own() -> None:
+    preload()
+    ours = vars(sys.modules["logzero"])
+    chaoslib.log.override_logzero_module()
+    assert vars(sys.modules["logzero"]) == ours
+    assert vars(sys.modules["logzero"]) is not ours
 
 
 def test_the_oldest_version_that_is_allowed() -> None:

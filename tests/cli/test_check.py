@@ -250,7 +250,7 @@ def test_what_the_toolkit_would_pass_over_is_warned_of(tmp_path: Path, monkeypat
     (tmp_path / "plain.json").write_text(PLAIN.replace('"name": "n"', '"name": "n", "pause": {"after": 5}'))
     done = CliRunner().invoke(command, ["plain.json"])
     assert done.exit_code == 0, done.output
-    assert "plain.json:2:33: warning: found the key `pause`, which is passed over" in done.output
+    assert "plain.json:2:34: warning: found the key `pause`, which is passed over" in done.output
     assert "did you mean `pauses`?" in done.output
     assert "All is well: 1 experiment" in done.output
     native = EXPERIMENT.replace(
@@ -287,3 +287,44 @@ def test_an_action_may_stand_in_a_plain_hypothesis(tmp_path: Path, monkeypatch: 
 {"type": "action", "name": "a", "tolerance": 0, "provider": {"type": "process", "path": "true"}}]},"""
     (tmp_path / "plain.json").write_text(PLAIN.replace('"title": "P",', '"title": "P", ' + hypothesis))
     assert CliRunner().invoke(command, ["plain.json"]).exit_code == 0
+
+
+def plain(tmp_path: Path, old: str, new: str, status: int = 0) -> str:
+    """What `check` says of the plain experiment with this change."""
+    text = PLAIN.replace(old, new)
+    assert text != PLAIN
+    (tmp_path / "plain.json").write_text(text)
+    done = CliRunner().invoke(command, [str(tmp_path / "plain.json")])
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+def test_of_a_key_that_stands_there_twice_the_last_counts_in_a_plain_file(tmp_path: Path) -> None:
+    said = plain(tmp_path, '"title": "P",', '"title": "P", "title": "Q",')
+    assert "plain.json:1:16: warning: found the key `title` a second time, which is what counts" in said
+    assert load_experiment(tmp_path / "plain.json").title == "Q"
+    (tmp_path / "native.yaml").write_text("title: A\ntitle: B\nservice: a\nmethod: []\n")
+    assert CliRunner().invoke(command, [str(tmp_path / "native.yaml")]).exit_code == 2
+
+
+def test_a_tolerance_in_the_method_is_not_looked_at(tmp_path: Path) -> None:
+    plain(tmp_path, '"name": "n"', '"name": "n", "tolerance": {"type": "less_than", "value": 3}')
+
+
+def test_a_jsonpath_tolerance_can_be_judged(tmp_path: Path) -> None:
+    hypothesis = """"steady-state-hypothesis": {"title": "H", "probes": [{"type": "probe", "name": "a",
+"tolerance": {"type": "jsonpath", "path": "$.status"}, "provider": {"type": "process", "path": "true"}}]},"""
+    plain(tmp_path, '"title": "P",', '"title": "P", ' + hypothesis)
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GAMEDAY_TEST_UNSET", raising=False)
+    said = plain(
+        tmp_path, '"title": "P",', '"title": "P", "configuration": {"x": {"type": "env", "key": "GAMEDAY_TEST_UNSET"}},'
+    )
+    assert "warning: found the variable `GAMEDAY_TEST_UNSET` unset" in said
+
+
+def test_packages_of_the_runtime_are_not_installed(tmp_path: Path) -> None:
+    said = plain(tmp_path, '"title": "P",', '"title": "P", "runtime": {"python": {"dependencies": ["x"]}},')
+    assert "warning: found the packages of `runtime.python`" in said

@@ -209,9 +209,10 @@ class Desk:
         return sorted((self.root / ".gameday/runs").glob("*/"))
 
     def helpers(self) -> dict[int, str]:
-        """The guardians of this project's runs that live."""
-        found = processes_with(f"{self.root.resolve()}/.gameday/runs/")
-        return {pid: line for pid, line in found.items() if "gameday.engine.guardian" in line}
+        """The guardians of this project's runs that live: they work where the run was started."""
+        found = processes_with("gameday.engine.guardian")
+        root = str(self.root.resolve())
+        return {pid: line for pid, line in found.items() if os.path.realpath(f"/proc/{pid}/cwd") == root}
 
     def close(self) -> None:
         for program in self._programs:

@@ -10,7 +10,7 @@ import os
 import selectors
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -393,7 +393,7 @@ def imagine(root: Path, script: Script) -> World:
     ]
     policy = Policy(max_blast_radius=None if script.ceiling is None else script.ceiling / 100)
     session = world.system.session(*texts, policy=policy)
-    session = replace(session, environment=replace(session.environment, alerts=None))
+    session = msgspec.structs.replace(session, environment=msgspec.structs.replace(session.environment, alerts=None))
     with _engine_in(world):
         world.result = run_virtually(run_session(session, ()))
     return world

@@ -10,13 +10,14 @@ import pytest
 from pretend import PretendSystem, events_of
 from test_session import When, run
 
+from gameday.common.json import JsonObject
 from gameday.common.redact import Redactor
 from gameday.engine.abort import Abort, AbortedError
 from gameday.engine.recorder import Recorder
 from gameday.engine.recovery import recover
 from gameday.engine.runs import Run
 from gameday.engine.session import run_session
-from gameday.engine.undo import Rollbacks, undo_all
+from gameday.engine.undo import Rollbacks, run_rollbacks, undo_all
 from gameday.engine.workers import Workers
 from gameday.journal.events import (
     ActivityEnded,
@@ -29,7 +30,7 @@ from gameday.journal.events import (
     UndoEnded,
     Verdict,
 )
-from gameday.journal.log import JournalWriter, read_events
+from gameday.journal.log import JournalError, JournalWriter, UnwritableJournal, read_events
 
 
 @pytest.fixture
@@ -85,7 +86,26 @@ def test_rollbacks_that_recover_runs_are_written_without_secrets(tmp_path: Path)
     assert events_of(tmp_path, ActivityEnded)
 
 
-# -- the guard
+def test_rollbacks_stay_on_disk_while_no_journal_says_that_they_have_run(tmp_path: Path) -> None:
+    definition: JsonObject = {
+        "type": "action",
+        "name": "back",
+        "provider": {"type": "python", "module": "os", "func": "getpid"},
+    }
+    path = Rollbacks.path(tmp_path, 0)
+    path.write_bytes(msgspec.json.encode(Rollbacks((definition,), {}, {})))
+
+    async def roll_back() -> bool:
+        journal = UnwritableJournal(tmp_path, JournalError("read-only"))
+        workers = Workers(tmp_path, (), chaos_toolkit=True)
+        await workers.start()
+        try:
+            return await run_rollbacks(Recorder(journal, Redactor()), workers, tmp_path, 0, By.GUARDIAN)
+        finally:
+            workers.close()
+
+    assert asyncio.run(roll_back())
+    assert path.exists()
 
 
 # -- helpers that die or hang
@@ -171,8 +191,10 @@ def test_nothing_is_begun_once_an_abort_was_asked_for(tmp_path: Path) -> None:
     async def race() -> None:
         abort = Abort(Recorder(JournalWriter(tmp_path), Redactor()))
         abort.ask("journal", "test")
-        with pytest.raises(AbortedError):
-            await abort.race(inject())
+        for begin in (inject, lambda: asyncio.gather(inject(), inject()), lambda: asyncio.ensure_future(inject())):
+            with pytest.raises(AbortedError):
+                await abort.race(begin())
+        await asyncio.sleep(0.01)
 
     asyncio.run(race())
     assert begun == []

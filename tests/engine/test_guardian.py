@@ -8,14 +8,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pretend import EXPERIMENT, PretendSystem, events_of
 
 from gameday.common.processes import ref_of
-from gameday.engine.locks import LockHeldError
+from gameday.engine.guardian import Guardian, GuardianError
+from gameday.engine.launch import launch_guardian
+from gameday.engine.locks import FileLock, LockHeldError, is_locked
 from gameday.engine.recovery import recover, write_off
-from gameday.engine.runs import Run, RunLife, all_runs, unfinished_runs
+from gameday.engine.runs import WRITER_LOCK, Run, RunLife, all_runs, new_run, unfinished_runs
 from gameday.journal.events import (
     AbortRequested,
     By,
@@ -96,6 +99,40 @@ def test_the_guardian_hears_no_signals(system: PretendSystem, runner: subprocess
     runner.kill()
     wait_for_end(system)
     assert system.broken == []
+
+
+def test_the_guardian_holds_any_number_of_locks(tmp_path: Path) -> None:
+    locks = [FileLock(tmp_path / f"{number}.lock") for number in range(450)]
+    for lock in locks:
+        lock.acquire("the runner")
+
+    async def main() -> None:
+        run = new_run(tmp_path, "many services")
+        held = tuple(lock.fd for lock in locks if lock.fd is not None)
+        guardian = await Guardian.start(
+            run, [], chaos_toolkit=False, secrets=(), locks=held, lost=lambda: pytest.fail("the guardian is gone")
+        )
+        for lock in locks:
+            lock.release()
+        assert all(is_locked(lock.path) for lock in locks)
+        await asyncio.to_thread(guardian.dismiss)
+        assert not any(is_locked(lock.path) for lock in locks)
+
+    asyncio.run(main())
+
+
+def test_a_guardian_that_died_before_there_was_a_run_is_no_guardian(tmp_path: Path) -> None:
+    launched = launch_guardian()
+    launched.process.kill()
+    launched.process.wait(10)
+
+    async def main() -> None:
+        with pytest.raises(GuardianError, match="did not start"):
+            await Guardian.start(
+                new_run(tmp_path, "x"), [], chaos_toolkit=False, secrets=(), locks=(), lost=str, launched=launched
+            )
+
+    asyncio.run(main())
 
 
 def test_a_run_does_not_go_on_without_its_guardian(system: PretendSystem, runner: subprocess.Popen[str]) -> None:
@@ -204,6 +241,54 @@ def test_what_is_beyond_undoing_can_be_written_off(system: PretendSystem, runner
     assert unfinished_runs(system.root) == ()
     (event,) = events_of(run.directory, FaultWrittenOff)
     assert (event.author, event.reason) == ("@s", "the system is gone")
+
+
+def test_an_undo_is_tried_again_when_its_process_cannot_be_started_at_once(
+    system: PretendSystem, runner: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is short of something, which may be why the runner died."""
+    popen = subprocess.Popen
+    failures = [OSError(11, "Resource temporarily unavailable")]
+
+    def popen_or_fail(*arguments: Any, **keywords: Any) -> subprocess.Popen[bytes]:
+        if failures:
+            raise failures.pop()
+        return popen(*arguments, **keywords)
+
+    wait_until(runner, "FaultInjected")
+    run = kill_both(system, runner)
+    monkeypatch.setattr("gameday.engine.workers.subprocess.Popen", popen_or_fail)
+    assert asyncio.run(recover(run, By.RECOVER, "test")).is_clean
+    assert failures == []
+    assert system.broken == []
+
+
+@pytest.mark.parametrize(("holder", "undoes"), [("runner", True), ("recover", False)])
+def test_the_guardian_does_not_wait_for_a_dead_runner_that_hangs_in_the_kernel(
+    system: PretendSystem,
+    runner: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+    holder: str,
+    undoes: bool,
+) -> None:
+    """On a disk that does not answer it keeps its lock though it is killed; somebody else's lock counts."""
+    monkeypatch.setattr("gameday.engine.recovery._LOCK_TIMEOUT_S", 0.1)
+    wait_until(runner, "FaultInjected")
+    run = kill_both(system, runner)
+    lock = FileLock(run.directory / WRITER_LOCK)
+    session = run.state().session
+    assert session is not None
+    lock.acquire(f"{holder} {session.runner.pid}")
+    try:
+        if undoes:
+            assert asyncio.run(recover(run, By.GUARDIAN, "test")).is_clean
+            assert system.broken == []
+        else:
+            with pytest.raises(LockHeldError, match="recover"):
+                asyncio.run(recover(run, By.GUARDIAN, "test"))
+            assert len(system.broken) == 1
+    finally:
+        lock.release()
 
 
 def test_the_guardian_undoes_even_when_nothing_can_be_written(

@@ -262,3 +262,16 @@ def test_probes_are_asked_at_once_and_one_that_fails_hides_no_other(plain: Plain
     (event,) = events_of(result.run.directory, HypothesisJudged)
     outcomes = [(judgement.subject, str(judgement.outcome)) for judgement in event.judgements]
     assert outcomes == [("first", "broken"), ("second", "broken"), ("third", "held")]
+
+
+def test_a_variable_that_is_not_set_keeps_everything_from_running(
+    plain: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollbacks could not run without it either, and would be left as a debt."""
+    monkeypatch.delenv("GAMEDAY_TEST_UNSET", raising=False)
+    configuration = {"x": {"type": "env", "key": "GAMEDAY_TEST_UNSET"}}
+    result = plain.run([write(plain.path, "broken")], [write(plain.path, "well")], configuration=configuration)
+    assert result.verdict is Verdict.NOT_STARTED
+    assert "GAMEDAY_TEST_UNSET" in result.reason
+    assert plain.path.read_text() == "well"
+    assert result.run.state().is_clean

@@ -2,19 +2,26 @@
 
 import asyncio
 import os
+import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.common.codec import encode
 from gameday.common.json import JsonObject
-from gameday.common.processes import is_alive, ref_of
+from gameday.common.processes import ProcessRef, boot_id, is_alive, ref_of, send_signal
 from gameday.engine.jobs import Job, JobKind, JobResult
+from gameday.engine.launch import launch_zygote
 from gameday.engine.workers import Workers, WorkersError, kill_leftovers
+from gameday.engine.zygote import Mark, framed, receive_frame
 
 MODULE = """
 import os, signal, sys, time
@@ -280,6 +287,32 @@ def test_children_die_when_the_runner_is_gone(tmp_path: Path, module: str) -> No
     asyncio.run(main())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="boot_id of proc(5)")
+def test_marks_from_another_machine_are_nobody_here(tmp_path: Path) -> None:
+    """A run's directory was copied. Here the number of its child is that of a group whose leader has ended."""
+    script = "import os, time\nif os.fork() == 0:\n    print(os.getpid(), flush=True)\n    time.sleep(60)"
+    leader = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    assert leader.stdout is not None
+    member = ref_of(int(leader.stdout.readline()))
+    leader.stdout.close()
+    leader.wait(5)
+    assert member is not None
+    (tmp_path / "children").mkdir()
+    mark = tmp_path / "children" / str(leader.pid)
+    try:
+        mark.write_bytes(encode(Mark(ProcessRef(leader.pid, "1"), "another boot")))
+        assert kill_leftovers(tmp_path) == 0
+        assert is_alive(member)
+        mark.write_bytes(encode(Mark(ProcessRef(leader.pid, "1"), boot_id())))
+        assert kill_leftovers(tmp_path) == 1
+        deadline = time.monotonic() + 5
+        while is_alive(member) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not is_alive(member)
+    finally:
+        send_signal(member, signal.SIGKILL)
+
+
 def test_leftovers_of_a_dead_runner_and_zygote_are_found_on_disk(tmp_path: Path, module: str) -> None:
     mark = tmp_path / "pid"
 
@@ -308,3 +341,42 @@ def test_leftovers_of_a_dead_runner_and_zygote_are_found_on_disk(tmp_path: Path,
         workers.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("pid", [0, 1, -5, 2**31, 2**70])
+def test_a_damaged_mark_kills_nobody_and_keeps_no_undo_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    killed: list[int] = []
+    killpg = os.killpg
+
+    def kill(group: int, number: int) -> None:
+        killed.append(group)
+        killpg(max(group, 2**31), number)  # none of that number can be
+
+    monkeypatch.setattr(os, "killpg", kill)
+    (tmp_path / "children").mkdir()
+    (tmp_path / "children" / "1").write_text(f'{{"pid":{pid},"started":"17"}}')
+    kill_leftovers(tmp_path)
+    assert all(group > 1 for group in killed)
+    assert not list((tmp_path / "children").iterdir())
+
+
+def test_a_child_begins_nothing_once_the_runner_is_dead(tmp_path: Path, module: str) -> None:
+    """The guardian may have looked for children's marks, and undone all, before this one has left its own."""
+    process, control = launch_zygote(chaos_toolkit=True)
+    with control:
+        control.settimeout(20)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(20)
+        with theirs, Path(os.devnull).open("wb") as output:
+            socket.send_fds(control, [b"j"], [theirs.fileno(), output.fileno()])
+        child = int(receive_frame(ours))
+        os.kill(child, signal.SIGSTOP)  # a busy machine lets it wait
+        asked = job("hang", mark=str(tmp_path / "begun"))
+        ours.sendall(framed(encode(msgspec.structs.replace(asked, children=tmp_path))))
+        ours.close()
+        os.kill(child, signal.SIGCONT)
+        assert control.recv(64) == f"{child} 0\n".encode()
+    process.wait(10)
+    assert list(tmp_path.glob("[0-9b]*")) == []

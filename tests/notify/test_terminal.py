@@ -1,6 +1,7 @@
 """What a person reads while a session runs."""
 
 import io
+import sys
 from collections.abc import Callable
 
 import msgspec
@@ -144,6 +145,24 @@ def test_a_terminal_that_is_gone_does_not_stop_the_run() -> None:
 
     terminal = Terminal(live=False)
     terminal._console = Console(file=Gone())
+    show(terminal)
+    terminal.tell("still here")
+
+
+def test_a_log_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Terminal(live=False), planned(), NoteAdded(at=101, author="[b]@b[/b]", text="x " * 200 + "\x1b[31mred"))
+    assert capsys.readouterr().err.splitlines() == [
+        "00:00.0  A day, on lab",
+        "00:01.0  ▶ Survives (@b and @s)",
+        f"00:01.0  note by [b]@b[/b]: {'x ' * 200} [31mred",
+    ]
+
+
+def test_a_log_that_is_gone_does_not_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(live=False)
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
     show(terminal)
     terminal.tell("still here")
 

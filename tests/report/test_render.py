@@ -6,17 +6,20 @@ import itertools
 import json
 import re
 import stat
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
+from jinja2 import Environment
 
 from gameday.cli.report import command
-from gameday.report import markdown
+from gameday.report import html, markdown
 from gameday.report.model import load_report
 from gameday.report.render import VIEWS, Format, render, write_report
+from gameday.report.views import Report
 from gameday.report.words import sentences, statement
 
 from . import journals
@@ -279,3 +282,59 @@ def test_verb_refuses(arguments: list[str], message: str, tmp_path: Path, monkey
     assert done.exit_code == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# -- compiled templates
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where Python keeps its bytecode, and with it the templates'."""
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    return tmp_path
+
+
+def render_anew(report: Report) -> str:
+    """As another process would."""
+    html._environment.cache_clear()
+    return render(report, Format.HTML)
+
+
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    compiled: list[str] = []
+    real = Environment.compile
+
+    def count(self: Environment, source: str, name: str | None = None, *rest: object, **more: object) -> object:
+        compiled.append(str(name))
+        return real(self, source, name, *rest, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Environment, "compile", count)
+    return compiled
+
+
+def test_templates_are_compiled_once(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = load_report(journals.rich(tmp_path / "run").directory)
+    compiled = compilations(monkeypatch)
+    first = render_anew(report)
+    assert compiled
+    compiled.clear()
+    assert render_anew(report) == first
+    assert compiled == []
+    for path in kept.rglob("*.jinja2"):
+        path.write_bytes(path.read_bytes()[:-20])
+    assert render_anew(report) == first
+    assert compiled
+
+
+def test_templates_are_compiled_where_nothing_can_be_kept(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = load_report(journals.rich(tmp_path / "run").directory)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "file"))
+    first = render_anew(report)
+    monkeypatch.setattr(sys, "pycache_prefix", str(kept))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert render_anew(report) == first
+    assert not list(kept.rglob("*.jinja2"))

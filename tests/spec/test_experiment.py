@@ -222,7 +222,10 @@ ACTIVITY = "title: T\nmethod:\n  - "
         ("title: [T]\nmethod: []\n", ["1:8: found a list, expected a text"]),
         ("title: ' '\nmethod: []\n", ["1:8: found an empty text, expected a text"]),
         ("title:\nmethod: []\n", ["1:7: found nothing, expected a text"]),
-        ("title: T\nmethod: []\nmethod: []\n", ["3:1: found the key `method` a second time, expected each key once"]),
+        (
+            "title: T\nservice: a\nmethod: []\nmethod: []\n",
+            ["4:1: found the key `method` a second time, expected each key once"],
+        ),
         # A misspelt key is one mistake, in a plain experiment too; a key of one's own there is none.
         (
             "title: T\nmethod: []\nabort-wen: {}\nblast_radius: 3\nrollbaks: []\nmy-own: 3\n",

@@ -13,13 +13,13 @@ from gameday.spec.game_day import load_game_day
 from gameday.spec.location import SpecError
 from gameday.spec.project import load_environment, load_project
 from gameday.spec.runbook import load_runbook
+from tests.fuzzing.mutations import SPICE, paths
 from tests.spec.test_experiment import DESIGN, PLAIN
 from tests.spec.test_project import GAME_DAY, PROJECT, RUNBOOK
 
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VALID = (DESIGN, GAME_DAY, PROJECT, RUNBOOK, json.dumps(PLAIN))
-# What YAML, JSON and our own small languages treat specially.
-SPICE = st.sampled_from([*"{}[]:,#&*!|>'\"%@`-?~<=$\\\t\n\r .0123456789smh", "<<: *a", "&a ", "*a", "---", "null"])
+spice = st.sampled_from(SPICE)
 
 
 def read_all(path: Path, content: bytes) -> None:
@@ -50,7 +50,7 @@ def test_any_bytes(tmp_path: Path, content: bytes) -> None:
 
 
 @quick
-@given(content=st.lists(SPICE, max_size=40).map("".join))
+@given(content=st.lists(spice, max_size=40).map("".join))
 def test_any_punctuation(tmp_path: Path, content: str) -> None:
     read_all(tmp_path, content.encode())
 
@@ -61,7 +61,7 @@ def test_valid_files_with_changes(tmp_path: Path, data: st.DataObject, text: str
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 8))
-        text = text[:at] + data.draw(st.one_of(SPICE, st.text(max_size=5), st.just(""))) + text[at + cut :]
+        text = text[:at] + data.draw(st.one_of(spice, st.text(max_size=5), st.just(""))) + text[at + cut :]
     read_all(tmp_path, text.encode("utf-8", "replace"))
 
 
@@ -77,11 +77,6 @@ values = st.recursive(
 )
 
 
-def _paths(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, inner in items for found in _paths(inner, (*path, key)))]
-
-
 @settings(quick, max_examples=400)
 @given(data=st.data(), name=st.sampled_from(["experiment", "plain", "game day", "project"]))
 def test_valid_files_with_a_value_of_another_kind(tmp_path: Path, data: st.DataObject, name: str) -> None:
@@ -93,7 +88,7 @@ def test_valid_files_with_a_value_of_another_kind(tmp_path: Path, data: st.DataO
         "game day": lambda: yaml.safe_load(GAME_DAY),
         "project": lambda: yaml.safe_load(PROJECT),
     }[name]()
-    *way, last = data.draw(st.sampled_from(_paths(document)[1:]))
+    *way, last = data.draw(st.sampled_from(paths(document)[1:]))
     holder = document
     for key in way:
         holder = holder[key]

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from gameday.common.blocking_http import HttpError, request
+from gameday.common.codec import decode
 from gameday.common.inventory import InventoryError, Link, load_inventory
 from gameday.faults.base import Fault, FaultError, FaultRequest, Radius, Reach, System, Value, allowed, choose
 
@@ -107,7 +108,7 @@ def read_runtime(admin: str) -> Runtime:
     """Ask Envoy for its runtime. Raises FaultError."""
     body = _ask("GET", f"{admin}/runtime?format=json")
     try:
-        return msgspec.json.decode(body, type=Runtime)
+        return decode(body, Runtime)
     except msgspec.MsgspecError as error:
         raise FaultError(f"{admin}/runtime does not answer like Envoy's admin interface: {error}") from error
 

@@ -5,20 +5,21 @@ A platform is one YAML file beside this one; adding a platform is adding a file.
 
 import re
 from decimal import Decimal
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 import yaml
 
+from gameday.common.texts import most_similar
 from gameday.signals.base import Platform, Query, SignalError
 from gameday.spec.model import SignalId, SignalKind, SignalsConfig, Unit
 
 CUSTOM = "custom"
 FRESHNESS = "freshness"  # the key under which a user's own queries may say how to ask for the age of their data
 
+_HERE = Path(__file__).parent
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 _PLACEHOLDER = re.compile(r"\$(service|window|quantile)\b")
 _BASE_UNITS = {
@@ -75,7 +76,7 @@ class Catalogue:
 
 def platform_names() -> tuple[str, ...]:
     """All platforms, sorted."""
-    found = (entry.name for entry in files(__name__).iterdir())
+    found = (entry.name for entry in _HERE.iterdir())
     return tuple(sorted([CUSTOM, *(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))]))
 
 
@@ -85,11 +86,11 @@ def load_platform(name: str) -> Platform:
     if name == CUSTOM:
         return Catalogue(CUSTOM, 60.0, {})
     if name not in platform_names():
-        near = get_close_matches(name, platform_names(), 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        near = most_similar(name, platform_names())
+        hint = f"; did you mean `{near}`?" if near else ""
         raise SignalError(f"there is no platform `{name}`; there are {', '.join(platform_names())}{hint}")
     try:
-        text = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+        text = (_HERE / f"{name}.yaml").read_text(encoding="utf-8")
         content = msgspec.convert(yaml.safe_load(text), _File)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise SignalError(f"the catalogue of the platform `{name}` ({name}.yaml) is not valid: {error}") from error
@@ -115,8 +116,8 @@ def _own_measures(config: SignalsConfig) -> dict[str, _Measure]:
 
 def _unknown(platform: str, signal: SignalId, wanted: str, patterns: tuple[str, ...]) -> str:
     known = ", ".join(patterns) or "none: add it under `queries`"
-    near = get_close_matches(wanted, patterns, 1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
+    near = most_similar(wanted, patterns)
+    hint = f"; did you mean `{near}`?" if near else ""
     return f"the platform `{platform}` cannot measure {signal}; its measures are {known}{hint}"
 
 

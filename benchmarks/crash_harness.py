@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-from measure import GAMEDAY
+from measure import GAMEDAY, environment_of
 
 from gameday.engine.locks import LockHeldError, ServiceLocks
 from gameday.engine.runs import GUARDIAN_LOCK, Run, all_runs, runs_directory, unfinished_runs
@@ -141,9 +141,10 @@ def be_session(place: Place, wanted: str, way: Way) -> int:
     """Run the place's session; kill this process, and with it perhaps its guardian, at the point."""
     seen: Counter[str] = Counter()
     append = JournalWriter.append
+    runner = os.getpid()  # which its helpers are forked from
 
     def strike_at(point: Point) -> None:
-        if str(point) == wanted:
+        if str(point) == wanted and os.getpid() == runner:
             (place.root / "killed-at").write_text(repr(time.time()))
             if way is not Way.GUARDIAN:
                 kill_guardian(place.root)
@@ -197,7 +198,7 @@ def wait_for_silence(mark: str) -> list[int]:
 
 def _environment(root: Path, mark: str) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(root), str(TESTS / "testkit"), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, _MARK: mark}
+    return environment_of(PYTHONPATH=path, **{_MARK: mark})
 
 
 def start_session(place: Place, mark: str, point: Point | Moment | None, way: Way) -> subprocess.Popen[bytes]:
