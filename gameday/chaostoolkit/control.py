@@ -66,22 +66,47 @@ logger = logging.getLogger("chaostoolkit")
 _current: "_Reporter | None" = None
 
 
+class NoControlNeeded(Exception):  # noqa: N818 - nothing is wrong
+    """Takes this module out of the controls of the Toolkit's settings, once its event handler hears of the run.
+
+    It would otherwise change how others are called: with any control in the settings, chaoslib 1.45 calls those of the
+    experiment twice around an activity that has controls of its own (chaoslib.control, `get_context_controls`).
+    """
+
+
 def configure_control(
     experiment: JsonObject,
     configuration: JsonObject | None = None,
     secrets: JsonObject | None = None,
+    settings: JsonObject | None = None,
     event_registry: Any = None,
     reports: str = "",
     **unknown: Any,
 ) -> None:
-    """Called by the Toolkit before anything is run. `reports`: where reports go; default: reports/ of the project."""
+    """Called by the Toolkit before anything is run. `reports`: where reports go; default: reports/ of the project.
+
+    Raises NoControlNeeded where the Toolkit's settings name it, which the Toolkit passes over.
+    """
+    _begin(experiment, configuration or {}, secrets or {}, event_registry, reports, unknown)
+    if settings is not None:
+        raise NoControlNeeded("gameday hears of the run as an event handler; all is well")
+
+
+def _begin(
+    experiment: JsonObject,
+    configuration: JsonObject,
+    secrets: JsonObject,
+    event_registry: Any,
+    reports: str,
+    unknown: JsonObject,
+) -> None:
     global _current  # noqa: PLW0603 - the Toolkit knows modules, no objects
     if os.environ.get(SUPERVISED) or (_current and _current.is_alive):
         return  # `gameday run` records it already, or the settings and the experiment both name us
     try:
         if unknown:
             logger.warning(f"gameday: unknown arguments of the control: {', '.join(unknown)}; it knows `reports`")
-        _current = _Reporter(experiment, configuration or {}, secrets or {}, reports)
+        _current = _Reporter(experiment, configuration, secrets, reports)
         event_registry.register(_current.listener)
         _current.start()
     except Exception as error:  # noqa: BLE001 - whatever it is, the experiment is not to hear of it

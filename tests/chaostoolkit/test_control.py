@@ -179,6 +179,26 @@ def test_from_the_settings_with_a_directory_for_reports(directory: Directory) ->
     assert (directory.root / "elsewhere" / f"{run.name}.html").is_file()
 
 
+@pytest.mark.parametrize("where", ["nowhere", "settings", "experiment"])
+def test_other_controls_are_called_as_without_ours(directory: Directory, where: str) -> None:
+    for name in ("outer", "inner"):
+        (directory.root / f"{name}.py").write_text(
+            "def before_activity_control(context):\n"
+            f"    open('calls', 'a').write('{name} ' + context['name'] + '\\n')\n"
+        )
+    outer, inner = ({"name": name, "provider": {"type": "python", "module": name}} for name in ("outer", "inner"))
+    if where == "settings":
+        settings = directory.root / ".chaostoolkit" / "settings.yaml"
+        settings.parent.mkdir()
+        settings.write_text(json.dumps({"controls": {"gameday": {"provider": CONTROLS[0]["provider"]}}}))
+    controls = [*CONTROLS, outer] if where == "experiment" else [outer]
+    directory.write([ASK, {**BREAK, "controls": [inner]}], controls=controls)
+    directory.run()
+    calls = (directory.root / "calls").read_text().splitlines()
+    assert calls == ["outer it is well", "outer ask", "outer break", "inner break", "outer it is well"]
+    assert len(all_runs(directory.root)) == (where != "nowhere")
+
+
 def test_verdicts(directory: Directory) -> None:
     wants = {
         Verdict.NOT_STARTED: (lambda: (directory.root / "state").write_text("broken"), [ASK], []),
