@@ -38,6 +38,17 @@ def imports_of(path: Path) -> set[str]:
     return found & set(LEVEL)
 
 
+def modules_of(path: Path) -> set[str]:
+    """The dotted names that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+    return found
+
+
 def wrong_imports(package: str, imported: set[str]) -> set[str]:
     """What a file of this package may not import."""
     return {
@@ -57,17 +68,6 @@ def test_nothing_imports_upwards(path: Path) -> None:
         package = "cli"
     if package in LEVEL:
         assert not wrong_imports(package, imports_of(path))
-
-
-def modules_of(path: Path) -> set[str]:
-    """The modules that a file imports, in full."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
-    return found
 
 
 def test_nothing_goes_through_the_doors_but_the_toolkit() -> None:

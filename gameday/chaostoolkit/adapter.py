@@ -31,6 +31,7 @@ from gameday.journal.events import AnyEvent
 
 EVENTS = "events.jsonl"
 _is_ours = False
+SUPERVISED = "GAMEDAY_SUPERVISED"  # set where `gameday run` records what the Toolkit runs
 _LOGGERS = ("chaostoolkit", "chaostoolkit-lib", "logzero")
 _LOG_LINES = 10
 
@@ -266,6 +267,7 @@ def run_experiment(request: ExperimentRequest) -> ExperimentOutcome:
 
     Never raises for what activities and controls do. Raises OSError when the directory cannot be written.
     """
+    os.environ[SUPERVISED] = "1"
     preload()
     import chaoslib.experiment
 
@@ -278,7 +280,7 @@ def run_experiment(request: ExperimentRequest) -> ExperimentOutcome:
         def emit(event: AnyEvent) -> None:
             events.write(msgspec.json.encode(event) + b"\n")
 
-        listener = Listener(emit, translator, calls_off=True, now=time.time)
+        listener = Listener(lambda telling: emit(telling()), translator, calls_off=True, now=time.time)
 
         class Watched(chaoslib.experiment.Runner):  # type: ignore[misc]
             """The Toolkit's command offers no other way to hear of its run."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from gameday.chaostoolkit.output import Masker
@@ -133,16 +134,20 @@ class Translator:
             yield self.ended(run, number, section)
 
 
+# What is told: the event is made where it is called, so that an experiment need not wait while a long output is masked.
+type Telling = Callable[[], AnyEvent]
+
+
 class Listener:
-    """Hears chaoslib's run (it is one of its event handlers) and emits it in our events, from whatever thread it is in.
+    """Hears chaoslib's run (it is one of its event handlers) and tells it in our events, from whatever thread it is in.
 
     With `calls_off`, there are no rollbacks when the hypothesis does not hold before the method: nothing was done.
     """
 
     def __init__(
-        self, emit: Callable[[AnyEvent], None], translator: Translator, *, calls_off: bool, now: Callable[[], float]
+        self, tell: Callable[[Telling], None], translator: Translator, *, calls_off: bool, now: Callable[[], float]
     ) -> None:
-        self._emit = emit
+        self._tell = tell
         self._translator = translator
         self._calls_off = calls_off
         self._now = now
@@ -151,11 +156,16 @@ class Listener:
         self._continuous: int | None = None  # the thread that judges while the method runs
         self._open: dict[int, tuple[int, str]] = {}  # by thread: an activity runs in one to its end
         self.has_started = False
+        self.reason = ""  # why the run was interrupted
         self.journal: JsonObject | None = None
 
     def _enter(self, section: str, phase: Phase) -> None:
         self._section = section
-        self._emit(self._translator.phase(phase, self._now()))
+        self._tell(partial(self._translator.phase, phase, self._now()))
+
+    def _judged(self, state: JsonObject | None, when: str, *, ended: bool = False) -> None:
+        if state:
+            self._tell(partial(self._translator.judged, state, when, self._now(), ended=ended))
 
     def started(self, experiment: JsonObject, journal: JsonObject) -> None:
         """The run has begun, its controls are not set up yet."""
@@ -181,10 +191,9 @@ class Listener:
         self, experiment: JsonObject, state: JsonObject | None, journal: JsonObject
     ) -> None:
         """It was."""
-        if state:
-            self._emit(self._translator.judged(state, "before", self._now()))
-            if self._calls_off and not state["steady_state_met"]:
-                experiment["rollbacks"] = []
+        self._judged(state, "before")
+        if self._calls_off and state and not state["steady_state_met"]:
+            experiment["rollbacks"] = []
 
     def start_method(self, experiment: JsonObject) -> None:
         """The method begins."""
@@ -196,8 +205,7 @@ class Listener:
 
     def continuous_hypothesis_iteration(self, iteration_index: int, state: JsonObject | None) -> None:
         """It was, once more."""
-        if state:
-            self._emit(self._translator.judged(state, "during", self._now()))
+        self._judged(state, "during")
 
     def start_hypothesis_after(self, experiment: JsonObject) -> None:
         """The hypothesis is judged after the method."""
@@ -205,8 +213,7 @@ class Listener:
 
     def hypothesis_after_completed(self, experiment: JsonObject, state: JsonObject | None, journal: JsonObject) -> None:
         """It was."""
-        if state:
-            self._emit(self._translator.judged(state, "during", self._now(), ended=True))
+        self._judged(state, "during", ended=True)
 
     def start_rollbacks(self, experiment: JsonObject) -> None:
         """The rollbacks begin."""
@@ -219,12 +226,16 @@ class Listener:
         section = "hypothesis" if thread == self._continuous else self._section
         number = next(self._numbers)
         self._open[thread] = (number, section)
-        self._emit(self._translator.started(activity, number, section, self._now()))
+        self._tell(partial(self._translator.started, activity, number, section, self._now()))
 
     def activity_completed(self, activity: JsonObject, run: JsonObject) -> None:
         """The activity of this thread has ended; what it raises, if anything, is on its way."""
         number, section = self._open.pop(threading.get_ident())
-        self._emit(self._translator.ended(run, number, section, sys.exception()))
+        self._tell(partial(self._translator.ended, run, number, section, sys.exception()))
+
+    def interrupted(self, experiment: JsonObject, journal: JsonObject) -> None:
+        """Something asked for the end of the experiment; what it raised is being handled."""
+        self.reason = str(sys.exception() or "")
 
     def finish(self, journal: JsonObject) -> None:
         """The run is over, its controls are cleaned up."""

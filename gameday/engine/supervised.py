@@ -6,6 +6,7 @@ does is heard as it happens. The rollbacks are on disk before it begins: those t
 
 import asyncio
 import contextlib
+import re
 import shutil
 from collections import Counter
 
@@ -13,6 +14,7 @@ import msgspec
 
 from gameday.chaostoolkit.adapter import EVENTS, ExperimentRequest
 from gameday.common.files import write_atomically
+from gameday.common.texts import one_line
 from gameday.coverage import Finding
 from gameday.engine.context import Context
 from gameday.engine.jobs import Job, JobKind, JobResult
@@ -33,6 +35,7 @@ from gameday.spec.model import Experiment, HypothesisStrategy, RollbackStrategy
 
 _POLL_S = 0.05
 _TIMEOUT_S = 7 * 86400.0
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of the Toolkit's log lines
 
 
 class Tally:
@@ -47,6 +50,7 @@ class Tally:
         self.injected_at: float | None = None
         self.has_injected = False
         self.rolled_back: Counter[str] = Counter()  # by name: how many rollbacks succeeded
+        self.not_rolled_back: list[str] = []
 
     def take(self, event: AnyEvent) -> None:
         """One event, in order."""
@@ -75,6 +79,7 @@ class Tally:
         succeeded = ended.status == "succeeded"
         if started.section == "rollback":
             self.rolled_back[started.name] += succeeded
+            self.not_rolled_back += [] if succeeded else [started.name]
         elif started.section == "method":
             is_action = started.kind == "action"
             self.has_injected = self.has_injected or (is_action and succeeded)
@@ -153,7 +158,8 @@ class Supervised:
     def _conclude(self, result: JobResult) -> str | None:
         outcome, abort, index = result.experiment, self._context.tools.abort, self._context.index
         if outcome is None:
-            abort.ask("failure", f"the Chaos Toolkit {result.error}", experiment=index)
+            said = one_line(_COLOUR.sub("", result.error))
+            abort.ask("failure", f"the Chaos Toolkit {said}", experiment=index)
             return None
         said = outcome.reason or "; ".join(outcome.said[-3:])
         if not outcome.status:
@@ -191,8 +197,12 @@ _decoder = msgspec.json.Decoder(AnyEvent)
 
 def call_off_rollbacks(context: Context) -> None:
     """Write down that none is left to be run."""
-    context.tools.recorder.record(RollbacksEnded(at=context.now(), experiment=context.index), sync=True)
-    Rollbacks.path(context.tools.run.directory, context.index).unlink(missing_ok=True)
+    recorder = context.tools.recorder
+    recorder.record(RollbacksEnded(at=context.now(), experiment=context.index), sync=True)
+    # Not before: as long as the journal says that they have yet to run, whoever recovers needs the file.
+    if recorder.is_written:
+        with contextlib.suppress(OSError):
+            Rollbacks.path(context.tools.run.directory, context.index).unlink(missing_ok=True)
 
 
 def _resolved(experiment: Experiment, configuration: dict[str, object]) -> dict[str, object]:

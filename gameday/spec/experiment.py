@@ -32,6 +32,7 @@ from gameday.spec.units import parse_positive_duration as parse_positive
 OWN_KEYS = ("service", "expect", "abort-when", "timing")
 # https://chaostoolkit.org/reference/api/experiment/; the Toolkit ignores what it does not know.
 TOOLKIT_KEYS = ("version", "contributions", "runtime", "controls", "extensions", "configuration", "secrets", "dry")
+OWN_CONTROL = "gameday.chaostoolkit.control"
 STEP_KEYS = ("fault", "name", "target", "blast-radius", "hold")
 _SHORTEST_INTERVAL_S = 0.01
 
@@ -314,6 +315,9 @@ def _control_names(root: Mapping) -> Iterator[str]:
         for control in getattr(controls[1], "items", []) if controls else []:
             if isinstance(control, Mapping):
                 written = {key: to_json(value) for key, (_, value) in control.entries.items()}
+                provider = written.get("provider")
+                if isinstance(provider, dict) and provider.get("module") == OWN_CONTROL:
+                    continue  # what it does, `gameday run` does anyway
                 yield str(written.get("name") or written.get("ref") or "a control")
 
 

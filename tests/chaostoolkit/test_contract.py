@@ -5,14 +5,17 @@ import json
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import chaoslib.activity
 import chaoslib.configuration
+import chaoslib.control
 import chaoslib.exit
 import chaoslib.experiment
 import chaoslib.hypothesis
@@ -287,3 +290,58 @@ def test_an_activity_that_interrupts_has_no_status_and_what_it_raised_can_be_see
     with pytest.raises(InterruptExecution):
         chaoslib.activity.execute_activity({}, interrupts, {}, {}, dry=None, event_registry=registry)
     assert seen == [(None, "enough of it")]
+
+
+def test_a_control_is_given_the_registry_of_event_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    module = types.ModuleType("registering_control")
+
+    def configure_control(
+        experiment: Any, configuration: Any = None, secrets: Any = None, event_registry: Any = None, **arguments: Any
+    ) -> None:
+        given.update(arguments, secrets=secrets, configuration=configuration, registry=event_registry)
+
+    vars(module)["configure_control"] = configure_control
+    monkeypatch.setitem(sys.modules, "registering_control", module)
+    control = {"name": "c", "provider": {"type": "python", "module": "registering_control", "arguments": {"a": 1}}}
+    registry = chaoslib.run.EventHandlerRegistry()
+    chaoslib.control.initialize_controls({"controls": [control]}, {"x": 1}, {"y": 2}, event_registry=registry)
+    assert given == {"a": 1, "secrets": {"y": 2}, "configuration": {"x": 1}, "registry": registry}
+    registry.register(SimpleNamespace())  # no class of theirs is asked for, and what one cannot hear is passed over
+    registry.started({}, {})
+
+
+def test_handlers_are_told_of_an_interruption_while_it_is_handled() -> None:
+    heard: list[str] = []
+
+    class Handler(chaoslib.run.RunEventHandler):  # type: ignore[misc]
+        def interrupted(self, experiment: Any, journal: Any) -> None:
+            heard.append(str(sys.exception()))
+
+        def finish(self, journal: Any) -> None:
+            heard.append(journal["status"])
+
+    interrupts = activity({"type": "python", "module": "chaos_activities", "func": "interrupt"})
+    experiment = {"title": "t", "description": "-", "method": [interrupts]}
+    chaoslib.experiment.run_experiment(experiment, settings={}, event_handlers=[Handler()])
+    assert heard == ["enough of it", "interrupted"]
+
+
+def test_a_control_of_the_settings_that_raises_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("raising_control")
+
+    def configure_control(settings: Any = None) -> None:
+        if settings is not None:  # given to those of the settings alone
+            raise ValueError
+
+    vars(module)["configure_control"] = configure_control
+    monkeypatch.setitem(sys.modules, "raising_control", module)
+    provider = {"type": "python", "module": "raising_control"}
+    settings = {"controls": {"c": {"provider": provider}}}
+    chaoslib.control.load_global_controls(settings)
+    try:
+        assert len(chaoslib.control.get_global_controls()) == 1
+        chaoslib.control.initialize_global_controls({}, {}, {}, settings)
+        assert chaoslib.control.get_global_controls() == []
+    finally:
+        chaoslib.control.reset_global_controls()

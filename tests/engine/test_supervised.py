@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -284,6 +286,7 @@ def test_a_control_that_ends_the_process(plain: Controlled) -> None:
     assert result.verdict is Verdict.ABORTED
     assert "exit status 7" in result.reason
     assert "Action: break" in result.reason  # the last lines of what the Toolkit said
+    assert "\x1b" not in result.reason
     assert ran(result)[-1] == ("rollback", "mend", "succeeded")
     assert (plain.state, plain.times_mended) == ("well", 1)
     assert result.run.state().is_clean
@@ -341,6 +344,34 @@ def test_an_abort_kills_it_with_its_daemons_and_our_rollbacks_run(plain: Control
     time.sleep(0.3)
     assert (plain.root / "daemon").stat().st_size == size
     assert result.run.state().is_clean
+
+
+def test_the_guardian_kills_it_and_rolls_back_when_the_runner_is_killed(plain: Controlled) -> None:
+    document = {"title": "t", "description": "-", "method": [BREAK, ASK], "rollbacks": [MEND]}
+    document["controls"] = control("before-activity ask", "hang")
+    (plain.root / "given-0.yaml").write_text(json.dumps(document))
+    runner = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "runner.py"), str(plain.root)], stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: "before-activity ask" in plain.log and (plain.root / "daemon").exists())
+    finally:
+        runner.kill()
+        runner.wait()
+    (run,) = all_runs(plain.root)
+    wait_for(lambda: run.state().ended is not None and not run.has_guardian())
+    assert (plain.state, plain.times_mended) == ("well", 1)
+    assert run.state().is_clean
+    size = (plain.root / "daemon").stat().st_size
+    time.sleep(0.3)
+    assert (plain.root / "daemon").stat().st_size == size
+
+
+def wait_for(look: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_killed_activity_is_said_to_be(plain: Controlled) -> None:
