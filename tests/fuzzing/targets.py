@@ -385,7 +385,8 @@ _ROLLBACKS = msgspec.json.encode(
         {"k8s": {"token": {"type": "env", "key": "HOME"}, "password": "hunter22"}},
     )
 )
-_SETUP = (
+_RUNNER = guardian.ProcessRef(1, "2")
+_SETUP = msgspec.json.encode(guardian.Setup("runs/x", _RUNNER, ("a/b",), True, ("hunter22",))) + b"\n"
     msgspec.json.encode(guardian.Setup("runs/x", guardian.ProcessRef(1, "2"), ("a/b",), True, ("hunter22",))) + b"\n"
 )
 TARGETS = (
