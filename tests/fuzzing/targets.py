@@ -387,8 +387,6 @@ _ROLLBACKS = msgspec.json.encode(
 )
 _RUNNER = guardian.ProcessRef(1, "2")
 _SETUP = msgspec.json.encode(guardian.Setup("runs/x", _RUNNER, ("a/b",), True, ("hunter22",))) + b"\n"
-    msgspec.json.encode(guardian.Setup("runs/x", guardian.ProcessRef(1, "2"), ("a/b",), True, ("hunter22",))) + b"\n"
-)
 TARGETS = (
     Target(
         "gameday.yaml", (PROJECT.replace("istio", "envoy").encode(), *OURS["projects"]), mutate_document, _project, 12
