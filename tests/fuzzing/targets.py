@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -323,18 +324,16 @@ def _mark(root: Path, data: bytes, _: random.Random) -> bool:
     return bool(killed)
 
 
-def _setup(root: Path, data: bytes, _: random.Random) -> bool:
-    """What the guardian is told first. It may end, which the runner is told; a file is as good as the pipe."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "pipe").write_bytes(data)
-    fd = os.open(root / "pipe", os.O_RDONLY)
-    try:
-        guardian._read_setup(fd)
-    except (EOFError, msgspec.DecodeError):
-        return False
-    finally:
-        os.close(fd)
-    return True
+def _setup(_root: Path, data: bytes, _: random.Random) -> bool:
+    """What the guardian is told first, over its socket. It may end, which the runner is told."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(data[:100_000])  # as much as the socket holds
+        ours.shutdown(socket.SHUT_WR)
+        try:
+            return guardian._hear(theirs) is not None
+        except msgspec.DecodeError:
+            return False
 
 
 @contextlib.contextmanager
@@ -386,7 +385,8 @@ _ROLLBACKS = msgspec.json.encode(
         {"k8s": {"token": {"type": "env", "key": "HOME"}, "password": "hunter22"}},
     )
 )
-_SETUP = msgspec.json.encode(guardian.Setup(guardian.ProcessRef(1, "2"), ("a/b",), True, ("hunter22",))) + b"\n"
+_RUNNER = guardian.ProcessRef(1, "2")
+_SETUP = msgspec.json.encode(guardian.Setup("runs/x", _RUNNER, ("a/b",), True, ("hunter22",))) + b"\n"
 TARGETS = (
     Target(
         "gameday.yaml", (PROJECT.replace("istio", "envoy").encode(), *OURS["projects"]), mutate_document, _project, 12
