@@ -37,7 +37,7 @@ def inject(
     radius: str,
     caller: str = "",
     arguments: dict[str, Any] | None = None,
-    environment: str = "lab",
+    environment: str = "",
 ) -> str:
     """Inject one stage of a fault, such as `process/kill`.
 
@@ -45,13 +45,13 @@ def inject(
     dependency faults, the service whose calls are hit (default: all). arguments: the fault's own settings, as a person
     writes them ("300ms"). A second stage of the same fault grows from the first. Returns what was done.
 
-    When the probe `ready` has begun a session, the stage must be one that was announced to it; without a session this
-    begins one in `environment`, with this stage alone.
+    When the probe `ready` has begun a session, the stage must be one that was announced to it. Without it, and only
+    with an `environment` of gameday.yaml, this begins one with this stage alone: no signal is watched then.
     """
     target: JsonObject = {"service": service} | ({"from": caller} if caller else {})
     step: JsonObject = {"fault": fault, "target": target, "blast-radius": radius, "hold": "1s", **(arguments or {})}
     document: JsonObject = {"title": f"{fault} on {service}", "method": [step]}
-    if not current.is_open():
+    if environment and not current.is_open():
         current.open_session(document, "chaos run", environment, "", {}, {})
     driver = current.driver()
     return driver.inject(current.read_step(document))
@@ -158,7 +158,7 @@ def _signature(fault: Fault[Any]) -> inspect.Signature:
 
     settings = [own(name, setting) for name, setting in fault.parameters.items()]
     parameters = [parameter("service", str), parameter("radius", str), *settings]
-    parameters += [parameter("caller", str, ""), parameter("environment", str, "lab")]
+    parameters += [parameter("caller", str, ""), parameter("environment", str, "")]
     parameters.sort(key=lambda item: item.default is not inspect.Parameter.empty)
     return inspect.Signature(parameters, return_annotation=str)
 

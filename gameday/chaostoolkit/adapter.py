@@ -166,11 +166,12 @@ def interruption(message: str) -> Exception:
 def interrupt_run() -> None:
     """End the experiment that `chaos run` has under way in this process, whatever its main thread is doing.
 
-    By the signal that the Toolkit itself offers for this; nothing happens where it does not listen (chaoslib.exit).
+    By the signal that the Toolkit offers for this, with rollbacks to follow (chaoslib.exit); no activity takes it for a
+    failure of its own. Nothing happens where the Toolkit does not listen.
     """
-    handler = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGUSR1)
     if getattr(handler, "__module__", "") == "chaoslib.exit":
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
 
 
 def discover_activities(actions: str, probes: str, version: str) -> JsonObject:
