@@ -11,6 +11,7 @@ import copy
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -27,6 +28,7 @@ from gameday.chaostoolkit.variables import known_secrets, leaves, sounds_secret
 from gameday.common.json import JsonObject
 
 EVENTS = "events.jsonl"
+_is_ours = False
 SUPERVISED = "GAMEDAY_SUPERVISED"  # set where `gameday run` records what the Toolkit runs
 _LOGGERS = ("chaostoolkit", "chaostoolkit-lib", "logzero")
 _LOG_LINES = 10
@@ -140,11 +142,52 @@ def _put_off(name: str, *functions: str) -> None:
     sys.modules[name] = stand_in
 
 
+def is_ours() -> bool:
+    """Whether it is gameday that runs activities in this process, and not `chaos run`."""
+    return _is_ours
+
+
+def failure(message: str) -> Exception:
+    """What an activity raises when it has failed."""
+    from chaoslib.exceptions import ActivityFailed
+
+    return ActivityFailed(message)  # type: ignore[no-any-return]
+
+
+def interruption(message: str) -> Exception:
+    """What an activity raises to end the whole experiment."""
+    from chaoslib.exceptions import InterruptExecution
+
+    return InterruptExecution(message)  # type: ignore[no-any-return]
+
+
+def interrupt_run() -> None:
+    """End the experiment that `chaos run` has under way in this process, whatever its main thread is doing.
+
+    By the signal that the Toolkit itself offers for this; nothing happens where it does not listen (chaoslib.exit).
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if getattr(handler, "__module__", "") == "chaoslib.exit":
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def discover_activities(actions: str, probes: str, version: str) -> JsonObject:
+    """What `chaos discover` writes of a package: the activities that these two modules export."""
+    from chaoslib.discovery import discover_actions, discover_probes, initialize_discovery_result
+
+    found: JsonObject = initialize_discovery_result("gameday", version, "gameday")
+    found["activities"] += discover_actions(actions)
+    found["activities"] += discover_probes(probes)
+    return found
+
+
 def run_activity(request: ActivityRequest) -> ActivityOutcome:
     """Run the activity to its end, in this process and its main thread. Never raises for what the activity does."""
     from chaoslib.exceptions import ChaosException, InterruptExecution
     from chaoslib.exit import exit_signals
 
+    global _is_ours  # noqa: PLW0603 - it is the process of which this is said
+    _is_ours = True
     preload()
     masker = Masker(known_secrets(request.configuration, request.secrets))
     try:

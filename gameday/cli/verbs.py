@@ -18,6 +18,7 @@ VERBS = {
     "recover": "Undo whatever a dead run left.",
     "note": "Add a note to a run.",
     "report": "Render a run's report again.",
+    "export": "Write an experiment as a plain Chaos Toolkit one.",
     "lab": "The embedded environment: up, down, status.",
 }
 

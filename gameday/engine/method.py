@@ -25,7 +25,7 @@ from gameday.journal.log import JournalError
 from gameday.spec.model import Activity, ActivityKind, BlastRadius, FaultStep
 
 PLAN_TIMEOUT_S = 15.0
-_INJECT_TIMEOUT_S = 30.0
+INJECT_TIMEOUT_S = 30.0
 _ACTIVITY_TIMEOUT_S = 24 * 3600.0  # for those that name none; whoever aborts does not wait for it
 
 
@@ -166,7 +166,7 @@ class Method:
         inject = Job(
             kind=JobKind.INJECT, fault=step.fault, plan=planned.plan, system=tools.system, ceiling=tools.ceiling
         )
-        injected = await self._race(tools.workers.run(inject, _INJECT_TIMEOUT_S))
+        injected = await self._race(tools.workers.run(inject, INJECT_TIMEOUT_S))
         if injected.error:
             context.record(
                 FaultRefused(at=context.now(), experiment=context.index, fault_id=fault_id, reason=injected.error)

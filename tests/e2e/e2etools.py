@@ -210,9 +210,12 @@ class Desk:
 
     def helpers(self) -> dict[int, str]:
         """The guardians of this project's runs that live: they work where the run was started."""
-        found = processes_with("gameday.engine.guardian")
-        root = str(self.root.resolve())
-        return {pid: line for pid, line in found.items() if os.path.realpath(f"/proc/{pid}/cwd") == root}
+        root, found = str(self.root.resolve()), {}
+        for pid, line in processes_with("gameday.engine.guardian").items():
+            with contextlib.suppress(OSError):  # it has ended since
+                if str(Path(f"/proc/{pid}/cwd").readlink()) == root:
+                    found[pid] = line
+        return found
 
     def close(self) -> None:
         for program in self._programs:

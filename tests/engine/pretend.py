@@ -104,6 +104,20 @@ class PretendSystem:
             stop_switch_file=self.stop_switch_file,
         )
 
+    def write_project(self, policy: str = "{}") -> None:
+        """The same system as a user writes it down: for programs that read gameday.yaml."""
+        url = f"http://pretend{self.directory}"
+        queries = "errors: {ratio: errors}, latency: {p99: latency}, traffic: {rate: traffic}"
+        (self.root / "gameday.yaml").write_text(
+            "environments:\n"
+            "  pretend:\n"
+            f'    signals: {{source: testkit, url: "{url}", platform: custom, queries: {{{queries}}}}}\n'
+            f'    alerts: {{source: testkit, url: "{url}"}}\n'
+            "    processes: {inventory: system/inventory.json}\n"
+            f"    policy: {policy}\n"
+            "services: {shop: {owner: team-shop, depends-on: [stock]}, stock: {}}\n"
+        )
+
     def stop(self, reason: str) -> None:
         switch_of(self.project()).engage(reason)
 

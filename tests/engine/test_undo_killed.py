@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ from test_guardian import kill_both, wait_until
 
 from gameday.engine.recovery import recover
 from gameday.engine.runs import Run, unfinished_runs
-from gameday.journal.events import AnyEvent, By, GuardianStarted, RollbacksEnded, UndoEnded
-from gameday.journal.log import JournalWriter, read_events
+from gameday.journal.events import By, GuardianStarted, RollbacksEnded, UndoEnded
+from gameday.journal.log import read_events
 
 EXPERIMENT = """
 title: Two stages and a rollback
@@ -91,35 +91,44 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeadRun]:
         yield DeadRun(root)
 
 
-def in_child(run: Run, append: Callable[[JournalWriter, AnyEvent], None]) -> int:
-    """Recover in a process of its own that writes its journal so; minus the number of the signal that ended it."""
-    pid = os.fork()
-    if not pid:
-        try:
-            JournalWriter.append = lambda writer, event, sync=False: append(writer, event)  # type: ignore[method-assign]
-            state = asyncio.run(recover(run, By.GUARDIAN, "test"))
-            os._exit(0 if state.is_clean else 5)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+# Recover a run; die at the event of that number.
+RECOVER = """
+import asyncio, os, signal, sys
+from pathlib import Path
+
+from gameday.engine.recovery import recover
+from gameday.engine.runs import Run
+from gameday.journal.events import By
+from gameday.journal.log import JournalWriter
+
+directory, number, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+append = JournalWriter.append
+begun = 0
+
+def append_or_die(writer, event, *, sync=False):
+    global begun
+    begun += 1
+    if begun != number or when == "after":
+        append(writer, event, sync=sync)
+    if begun == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+JournalWriter.append = append_or_die
+sys.exit(0 if asyncio.run(recover(Run(Path(directory)), By.GUARDIAN, "test")).is_clean else 5)
+"""
+
+
+def recover_and_die(run: Run, number: int, when: str = "before") -> int:
+    """The status of a process that recovers the run, and dies at that event; 0 stands for none."""
+    command = [sys.executable, "-c", RECOVER, str(run.directory), str(number), when]
+    return subprocess.run(command, timeout=60, check=False).returncode
 
 
 # What is done before an event is written, is done; after one, only the end of the rollbacks leaves something to do.
 @pytest.mark.parametrize(("number", "when"), [*((number, "before") for number in range(1, EVENTS + 1)), (8, "after")])
 def test_killed_at_any_event_the_next_recovery_finishes(dead: DeadRun, number: int, when: str) -> None:
     run = dead.again()
-    append = JournalWriter.append
-    begun = 0
-
-    def append_or_die(writer: JournalWriter, event: AnyEvent) -> None:
-        nonlocal begun
-        begun += 1
-        if when == "after" or begun < number:
-            append(writer, event, sync=True)
-        if begun == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    assert in_child(run, append_or_die) == -signal.SIGKILL
+    assert recover_and_die(run, number, when) == -signal.SIGKILL
     assert asyncio.run(recover(run, By.RECOVER, "test")).is_clean
     assert dead.broken == []
     assert unfinished_runs(dead.system.root) == ()
@@ -132,7 +141,7 @@ def test_killed_at_any_event_the_next_recovery_finishes(dead: DeadRun, number: i
 
 def test_these_are_all_the_events_there_are(dead: DeadRun) -> None:
     run = dead.again()
-    assert in_child(run, JournalWriter.append) == 0
+    assert recover_and_die(run, 0) == 0
     events = list(read_events(run.directory))
     began = next(index for index, event in enumerate(events) if isinstance(event, GuardianStarted))
     kinds = [type(event).__name__ for event in events[began:]]

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -87,11 +88,16 @@ class Mark(Fault[MarkPlan]):
         return "; ".join(f"printf well > {name}" for name in plan.fresh)
 
 
+def directory_of(url: str) -> Path:
+    """The directory, also of a URL such as gameday.yaml wants it: `http://pretend/some/where`."""
+    return Path(urlsplit(url).path)
+
+
 class Signals:
     """`config.url` is a directory. A number is a value; a text is the state of a reading without one."""
 
     def __init__(self, config: object) -> None:
-        self._path = Path(config.url) / "signals.json"  # type: ignore[attr-defined]
+        self._path = directory_of(config.url) / "signals.json"  # type: ignore[attr-defined]
 
     async def read(self, queries: Sequence[Query]) -> tuple[Reading, ...]:
         values = json.loads(self._path.read_text())
@@ -112,7 +118,7 @@ class Alerts:
     """`alerts.json` in the directory: the names that fire."""
 
     def __init__(self, config: object, rules_url: str | None = None) -> None:
-        self._path = Path(config.url) / "alerts.json"  # type: ignore[attr-defined]
+        self._path = directory_of(config.url) / "alerts.json"  # type: ignore[attr-defined]
 
     def _names(self) -> list[str]:
         return json.loads(self._path.read_text()) if self._path.exists() else []
