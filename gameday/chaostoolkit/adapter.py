@@ -23,11 +23,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from gameday.chaostoolkit.output import Masker
-from gameday.chaostoolkit.translation import Listener, Translator, failure_of
+from gameday.chaostoolkit.output import Masker, failure_of
 from gameday.chaostoolkit.variables import known_secrets, leaves, sounds_secret
 from gameday.common.json import JsonObject
-from gameday.journal.events import AnyEvent
 
 EVENTS = "events.jsonl"
 _is_ours = False
@@ -272,13 +270,15 @@ def run_experiment(request: ExperimentRequest) -> ExperimentOutcome:
     preload()
     import chaoslib.experiment
 
+    from gameday.chaostoolkit.translation import Listener, Translator
+
     masker = Masker(known_secrets(request.document.get("configuration", {}), request.document.get("secrets", {})))
     translator = Translator(masker, experiment=request.experiment, strict=True)
     path, journal = request.directory / "experiment.json", request.directory / "journal.json"
     path.write_text(json.dumps(request.document), encoding="utf-8")
     with (request.directory / EVENTS).open("ab", buffering=0) as events:
 
-        def emit(event: AnyEvent) -> None:
+        def emit(event: msgspec.Struct) -> None:
             events.write(msgspec.json.encode(event) + b"\n")
 
         listener = Listener(lambda telling: emit(telling()), translator, calls_off=True, now=time.time)
@@ -301,7 +301,8 @@ def run_experiment(request: ExperimentRequest) -> ExperimentOutcome:
             found = json.loads(journal.read_text(encoding="utf-8"))
             for event in translator.journal(found):
                 emit(event)
-    status = str(found.get("status") or "aborted") if found else "aborted" if listener.has_started else ""
+    has_begun = listener.has_started or bool((request.document.get("runtime") or {}).get("python"))
+    status = str(found.get("status") or "aborted") if found else "aborted" if has_begun else ""
     return ExperimentOutcome(status, tuple(map(masker.text, log.lines)), masker.text(log.reason))
 
 

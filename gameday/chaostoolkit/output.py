@@ -1,4 +1,5 @@
-"""Turns what an activity returned into JSON text that is short enough to keep and holds no secret."""
+"""Turns what an activity returned into JSON text that is short enough to keep and holds no secret; reads failures in
+it."""
 
 import json
 import math
@@ -7,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from gameday.common.json import Json
+from gameday.common.json import Json, JsonObject
 from gameday.common.redact import MASK, Redactor
 
 MAX_OUTPUT = 64 * 1024  # characters of the JSON text, which is ASCII
@@ -67,3 +68,16 @@ class Masker:
 def shorten(text: str) -> str:
     """The text itself, or its beginning with a mark that the rest is missing."""
     return text if len(text) <= MAX_OUTPUT else text[: MAX_OUTPUT - len(_CUT)] + _CUT
+
+
+def failure_of(definition: JsonObject, value: object) -> str | None:
+    """How the program or the server says that it has failed, in an output that the Toolkit takes for a success."""
+    status = value.get("status") if isinstance(value, dict) else None
+    provider = definition.get("provider")
+    match provider.get("type") if isinstance(provider, dict) else None:
+        case "process" if status not in (0, None):
+            said = str(value.get("stderr") or value.get("stdout") or "") if isinstance(value, dict) else ""
+            return f"it exited with status {status}: {said.strip()[-400:]}".rstrip(": ")
+        case "http" if isinstance(status, int) and status >= 400:
+            return f"it was answered with HTTP status {status}"
+    return None

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from gameday.chaostoolkit.output import Masker
+from gameday.chaostoolkit.output import Masker, failure_of
 from gameday.chaostoolkit.variables import leaves, sounds_secret
 from gameday.common.json import JsonObject
 from gameday.journal.events import (
@@ -242,19 +242,6 @@ class Listener:
         self.journal = journal
 
 
-def failure_of(definition: JsonObject, value: object) -> str | None:
-    """How the program or the server says that it has failed, in an output that the Toolkit takes for a success."""
-    status = value.get("status") if isinstance(value, dict) else None
-    provider = definition.get("provider")
-    match provider.get("type") if isinstance(provider, dict) else None:
-        case "process" if status not in (0, None):
-            said = str(value.get("stderr") or value.get("stdout") or "") if isinstance(value, dict) else ""
-            return f"it exited with status {status}: {said.strip()[-400:]}".rstrip(": ")
-        case "http" if isinstance(status, int) and status >= 400:
-            return f"it was answered with HTTP status {status}"
-    return None
-
-
 def moment(text: str) -> float:
     """Seconds since the Unix epoch, of a time in their journal (ISO 8601)."""
     return datetime.fromisoformat(text).timestamp()
@@ -265,5 +252,5 @@ def _error_of(run: JsonObject, cause: BaseException | None = None) -> str:
         return ""
     lines = run.get("exception") or ()
     if lines:
-        return str(lines[-1]).strip().removeprefix("chaoslib.exceptions.ActivityFailed: ")
+        return str(lines[-1]).strip().replace("chaoslib.exceptions.ActivityFailed: ", "")
     return (str(cause) or type(cause).__name__) if cause else "it ended the experiment"

@@ -47,6 +47,7 @@ async def recover(
             raise
     try:
         kill_leftovers(run.directory)
+        run.forget_toolkit()
         state = run.state()
         if state.is_clean and (state.ended is not None or state.session is None):
             return state

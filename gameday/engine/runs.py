@@ -18,6 +18,7 @@ from gameday.journal.state import RunState, replay
 WRITER_LOCK = "writer.lock"
 GUARDIAN_LOCK = "guardian.lock"
 RUNNER = "runner"  # what the runner calls itself in the writer's lock
+_TOOLKIT = "toolkit-"
 _MAX_MESSAGE_BYTES = 64 * 1024
 
 
@@ -59,6 +60,17 @@ class Run(msgspec.Struct, frozen=True):
     def journal(self) -> Path:
         """The journal's file."""
         return self.directory / JOURNAL_NAME
+
+    def toolkit_directory(self, experiment: int) -> Path:
+        """Where the Toolkit runs this experiment, while it does; what lies there holds secrets."""
+        return self.directory / f"{_TOOLKIT}{experiment}"
+
+    def forget_toolkit(self) -> None:
+        """Remove what a dead run of the Toolkit has left there."""
+        import shutil
+
+        for directory in self.directory.glob(f"{_TOOLKIT}*"):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def is_written(self) -> bool:
         """Whether a runner, guardian or recover holds the journal."""

@@ -7,7 +7,6 @@ does is heard as it happens. The rollbacks are on disk before it begins: those t
 import asyncio
 import contextlib
 import re
-import shutil
 from collections import Counter
 
 import msgspec
@@ -29,8 +28,10 @@ from gameday.journal.events import (
     HypothesisJudged,
     Judgement,
     Outcome,
+    PhaseEntered,
     RollbacksEnded,
 )
+from gameday.journal.log import decode_event
 from gameday.spec.model import Experiment, HypothesisStrategy, RollbackStrategy
 
 _POLL_S = 0.05
@@ -72,8 +73,10 @@ class Tally:
                     self.unmet += wanting
                 else:
                     self.broken += wanting
-            case _:
+            case PhaseEntered():
                 self._recorder.record(event)
+            case _:
+                pass  # nothing else is the Toolkit's to say
 
     def _ended(self, started: ActivityStarted, ended: ActivityEnded) -> None:
         succeeded = ended.status == "succeeded"
@@ -110,7 +113,7 @@ class Supervised:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._directory = context.tools.run.directory / f"toolkit-{context.index}"
+        self._directory = context.tools.run.toolkit_directory(context.index)
         self._heard = 0  # bytes of the child's events
         self.tally = Tally(context.tools.recorder)
 
@@ -136,7 +139,7 @@ class Supervised:
             await asyncio.wait({follower})
             self._hear()
             self.tally.close("the run was ended")
-            shutil.rmtree(self._directory, ignore_errors=True)
+            context.tools.run.forget_toolkit()
         return self._conclude(result)
 
     async def _follow(self) -> None:
@@ -153,7 +156,7 @@ class Supervised:
                     return  # it is still being written
                 self._heard += len(line)
                 with contextlib.suppress(msgspec.MsgspecError):  # a control may write into any file
-                    self.tally.take(_decoder.decode(line))
+                    self.tally.take(decode_event(line))
 
     def _conclude(self, result: JobResult) -> str | None:
         outcome, abort, index = result.experiment, self._context.tools.abort, self._context.index
@@ -190,9 +193,6 @@ class Supervised:
                 write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(left))))
             else:
                 call_off_rollbacks(context)
-
-
-_decoder = msgspec.json.Decoder(AnyEvent)
 
 
 def call_off_rollbacks(context: Context) -> None:

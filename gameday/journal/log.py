@@ -151,8 +151,8 @@ def read_journal(path: Path) -> Iterator[AnyEvent | Unread]:
         if not line.strip():
             continue
         try:
-            event = _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            event = decode_event(line)
+        except msgspec.DecodeError as error:
             yield Unread(number, str(error) if line.endswith(b"\n") else "torn")
             continue
         if isinstance(event, SessionStarted) and event.format > FORMAT:
@@ -180,6 +180,15 @@ def _lines(path: Path) -> Iterator[bytes | None]:
                     yield None
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
+
+
+def decode_event(line: bytes) -> AnyEvent:
+    """The event in a line. Raises msgspec.DecodeError, and nothing else whatever the line is."""
+    try:
+        event: AnyEvent = _decoder.decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:  # what msgspec lets through: no UTF-8, nested too deeply
+        raise msgspec.DecodeError(str(error)) from error
+    return event
 
 
 def read_events(path: Path) -> Iterator[AnyEvent]:

@@ -212,7 +212,7 @@ class _Builder:
         except PackageNotFoundError:
             library = "unknown"
         here = self._session.host == socket.gethostname()
-        return {
+        journal: JsonObject = {
             "chaoslib-version": library,
             "platform": platform.platform() if here else "unknown",
             "node": self._session.host,
@@ -226,11 +226,19 @@ class _Builder:
             "end": _iso(finished),
             "duration": round(finished - self._start, 6),
         }
+        if journal["status"] == "interrupted" and self._abort:  # as the Toolkit's own command says it (since 1.21)
+            kind = "signal" if self._abort.source == "signal" else "control"
+            journal["interruption"] = {"kind": kind, "name": self._abort.source, "reason": self._abort.reason}
+        return journal
 
     def _status(self) -> str:
+        """One that was not started is "failed" only where the hypothesis says why: readers (chaostoolkit.agent) take a
+        run with this status for a good one unless a hypothesis was not met, or could not be judged."""
         verdict = self._ended.verdict if self._ended else self._over.verdict if self._over else Verdict.ABORTED
         if verdict is Verdict.ABORTED or (self._abort and verdict is Verdict.UNDO_FAILED):
             return "interrupted" if self._abort and self._abort.source in _WANTED else "aborted"
+        if verdict is Verdict.NOT_STARTED and (self._before is None or self._before["steady_state_met"]):
+            return "aborted"
         if verdict in (Verdict.NOT_STARTED, Verdict.UNDO_FAILED) or _has_failed(self._after):
             return "failed"
         return "completed"

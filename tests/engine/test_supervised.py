@@ -362,6 +362,7 @@ def test_the_guardian_kills_it_and_rolls_back_when_the_runner_is_killed(plain: C
     wait_for(lambda: run.state().ended is not None and not run.has_guardian())
     assert (plain.state, plain.times_mended) == ("well", 1)
     assert run.state().is_clean
+    assert not list(run.directory.glob("toolkit-*"))
     size = (plain.root / "daemon").stat().st_size
     time.sleep(0.3)
     assert (plain.root / "daemon").stat().st_size == size

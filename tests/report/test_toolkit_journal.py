@@ -196,6 +196,30 @@ def test_one_that_is_not_finished_can_be_read(tmp_path: Path) -> None:
         assert all(entry["status"] in ("succeeded", "failed") for entry in journal["run"] + journal["rollbacks"])
 
 
+def test_a_reader_of_the_toolkits_own_understands_how_it_ended(directory: Path) -> None:
+    classify = pytest.importorskip("chaostoolkit.agent").classify
+
+    def ends(run_directory: Path) -> list[str]:
+        return [classify(journal).value for journal in toolkit_journals(run_directory)]
+
+    assert ends(journals.rich(directory / "rich").directory) == ["passed", "deviated", "aborted"]
+    assert ends(journals.not_started(directory / "not-started").directory) == ["aborted"]
+    assert ends(journals.interrupted(directory / "interrupted").directory) == ["aborted", "aborted"]
+    assert ends(run(session_of(directory, CASES["deviated"]))) == ["deviated"]
+    (directory / "state").write_text("broken")
+    assert ends(run(session_of(directory, CASES["deviated"]))) == ["baseline-not-met"]
+
+
+def test_an_interruption_says_why(directory: Path) -> None:
+    stops = {"type": "action", "name": "stops", "provider": {"type": "python", "module": "stops", "func": "stop"}}
+    (directory / "stops.py").write_text(
+        "from chaoslib.exceptions import InterruptExecution\ndef stop():\n    raise InterruptExecution('enough')\n"
+    )
+    (journal,) = toolkit_journals(run(session_of(directory, {**CASES["exploring"], "method": [stops]})))
+    assert journal["status"] == "interrupted"
+    assert journal["interruption"]["reason"] == "stops asked for the end: enough"
+
+
 def test_the_document_holds_no_secret(directory: Path) -> None:
     document = {
         **CASES["exploring"],
