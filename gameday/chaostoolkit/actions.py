@@ -11,6 +11,7 @@ from typing import Any
 from gameday.chaostoolkit import current
 from gameday.chaostoolkit.adapter import interruption
 from gameday.chaostoolkit.export import action_of, argument_of
+from gameday.cli.output import say
 from gameday.common.json import JsonObject
 from gameday.engine.driven import DrivenError
 from gameday.faults.base import Fault, FaultError, Parameter, ParameterKind
@@ -113,9 +114,10 @@ def say_how_it_ended() -> str:
     if not current.is_open():
         return "nothing was begun"
     result = current.driver().result()
+    say(f"`gameday report {result.run.name}` writes the report of this run")
     if result.verdict is Verdict.UNDO_FAILED:
         raise interruption(f"gameday: {result.reason}")
-    return f"{result.verdict}; `gameday report {result.run.name}` writes its report"
+    return str(result.verdict)
 
 
 _TYPES = {ParameterKind.INTEGER: int}

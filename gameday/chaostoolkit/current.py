@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def open_session(
     if where.policy.confirm and not confirmed:
         raise DrivenError(f"the policy of `{where.name}` wants a confirmation: set {CONFIRM_VARIABLE}=1 to give it")
     experiment = read_experiment(document, project, where)
-    experiment = msgspec.structs.replace(experiment, path=project.root / source, configuration=configuration)
+    loaded = json.loads(json.dumps(configuration, default=str))  # its probes may have given anything
+    experiment = msgspec.structs.replace(experiment, path=project.root / source, configuration=loaded)
     _driver = Driver(_input(experiment, project, where, configuration, secrets), [Terminal(live=False)], interrupt_run)
     atexit.register(_leave)
     _driver.open()
@@ -142,7 +144,7 @@ def _input(
     return SessionInput(
         kind="experiment",
         title=experiment.title,
-        path=experiment.path.relative_to(project.root),
+        path=Path(os.path.relpath(experiment.path, project.root)),
         project=project,
         environment=environment,
         experiments=(experiment,),

@@ -20,7 +20,7 @@ CONFIRM_VARIABLE = "GAMEDAY_CONFIRMED"
 ACTIONS, PROBES = "gameday.chaostoolkit.actions", "gameday.chaostoolkit.probes"
 # Parameters that every fault's action has; a fault's own of the same name gets an underscore.
 COMMON_PARAMETERS = ("service", "radius", "caller", "environment", "configuration", "secrets")
-_VERBATIM = ("version", "tags", "contributions", "controls", "extensions", "secrets", "dry")
+_VERBATIM = ("version", "contributions", "controls", "extensions", "secrets", "dry")
 _WIDTH = 110
 _COMMENT = (
     "# For `chaos run`, where gameday is installed. Written by `gameday export`: change what it was written from.\n"
@@ -78,9 +78,10 @@ class _Compiler:
 
     def compile(self) -> JsonObject:
         experiment, raw = self._experiment, self._raw
-        compiled: JsonObject = {
+        return {
             "title": experiment.title,
             "description": experiment.description or experiment.title,
+            "tags": list(dict.fromkeys([*experiment.tags, "gameday"])),
             **{key: raw[key] for key in _VERBATIM if raw.get(key) is not None},
             "x-gameday": {"exported-by": f"gameday {__version__}", "from": self._source},
             "configuration": self._configuration(),
@@ -89,8 +90,6 @@ class _Compiler:
             "method": list(self._method()),
             "rollbacks": list(self._rollbacks()),
         }
-        compiled["tags"] = list(dict.fromkeys([*experiment.tags, "gameday"]))
-        return compiled
 
     def _configuration(self) -> JsonObject:
         ours: JsonObject = {

@@ -19,6 +19,7 @@ from gameday.engine.runs import Run, all_runs
 from gameday.journal.events import (
     AbortRequested,
     By,
+    ExperimentStarted,
     FaultInjected,
     FaultPlanned,
     FindingKind,
@@ -432,6 +433,34 @@ def test_a_faults_action_alone_is_undone_when_the_process_ends(chaos: Chaos) -> 
     assert chaos.journal["run"][1]["output"]["stdout"].strip() == "2"
     assert chaos.system.broken == []
     assert chaos.verdict is Verdict.ABORTED
+
+
+def test_ctrl_c_while_the_baseline_is_recorded(chaos: Chaos) -> None:
+    chaos.export(EXPERIMENT.replace("baseline: 300ms", "baseline: 50s"))
+    process = chaos.start()
+    chaos.wait_for(ExperimentStarted)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 1
+    assert chaos.how == ("interrupted", False)
+    assert chaos.verdict is Verdict.ABORTED
+
+
+@pytest.mark.parametrize("errors", [0.0, 0.2, "unreachable"])
+def test_a_signal_can_be_judged_without_a_session(chaos: Chaos, errors: float | str) -> None:
+    arguments = {"service": "shop", "signal": "errors.ratio", "condition": "< 1%", "environment": "pretend"}
+    provider = {"type": "python", "module": "gameday.chaostoolkit.probes", "func": "signal_holds"}
+    provider |= {"arguments": {**arguments, "within": "100ms"}}  # type: ignore[dict-item]
+    probe = {"type": "probe", "name": "errors", "provider": provider, "tolerance": True}
+    hypothesis = {"title": "-", "probes": [probe]}
+    document = {"title": "-", "description": "-", "steady-state-hypothesis": hypothesis, "method": []}
+    chaos.system.signals(errors=errors)
+    (chaos.root / "plain.json").write_text(json.dumps(document))
+    status = chaos.start().wait(30)
+    before = chaos.journal["steady_states"]["before"]["probes"][0]
+    assert before["tolerance_met"] is (errors == 0.0)
+    assert before["status"] == ("failed" if errors == "unreachable" else "succeeded")
+    assert status == (1 if errors == "unreachable" else 0)  # the Toolkit's own: a gate that is shut is no deviation
+    assert all_runs(chaos.root) == ()
 
 
 def test_a_plain_action_is_executed_where_it_stood(chaos: Chaos) -> None:
