@@ -105,7 +105,7 @@ def _begin(
         return  # `gameday run` records it already, or the settings and the experiment both name us
     try:
         if unknown:
-            logger.warning(f"gameday: unknown arguments of the control: {', '.join(unknown)}; it knows `reports`")
+            _warn(f"unknown arguments of the control: {', '.join(unknown)}; it knows `reports`")
         _current = _Reporter(experiment, configuration, secrets, reports)
         event_registry.register(_current.listener)
         _current.start()
@@ -113,8 +113,12 @@ def _begin(
         _say(error)
 
 
+def _warn(text: str) -> None:
+    logger.warning(f"gameday: {text}")
+
+
 def _say(error: Exception) -> None:
-    logger.warning(f"gameday: the run is not recorded: {type(error).__name__}: {error}")
+    _warn(f"the run is not recorded: {type(error).__name__}: {error}")
 
 
 class _Hearing(Listener):
@@ -170,7 +174,7 @@ class _Reporter:
         lock = FileLock(run.directory / WRITER_LOCK)
         lock.acquire(f"chaos run {os.getpid()}")
         try:
-            recorder = Recorder(JournalWriter(run.directory), Redactor(self._secrets), on_failure=logger.warning)
+            recorder = Recorder(JournalWriter(run.directory), Redactor(self._secrets), on_failure=_warn)
             yield run, recorder
             recorder.close(_SINKS_DEADLINE_S)
         finally:
@@ -200,7 +204,7 @@ class _Reporter:
         except Exception as error:  # noqa: BLE001 - an output may be of any class, and fail when it is looked at
             if not self._has_missed:
                 self._has_missed = True
-                logger.warning(f"gameday: not all is recorded: {type(error).__name__}: {error}")
+                _warn(f"not all is recorded: {type(error).__name__}: {error}")
 
     def _session(self, run: Run, recorder: Recorder) -> SessionStarted:
         document = {key: value for key, value in self._experiment.items() if key != "dry"}

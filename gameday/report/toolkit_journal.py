@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gameday.chaostoolkit.export import ACTIONS, PROBES, action_of
 from gameday.chaostoolkit.translation import PROBE_SUBJECT
 from gameday.common.json import Json, JsonObject
 from gameday.journal.events import (
@@ -37,6 +38,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.log import read_events
+from gameday.spec.conditions import CHANGE
 
 # Somebody wanted the end, as opposed to what went wrong.
 _WANTED = frozenset({"signal", "command", "stop-switch", "activity"})
@@ -188,18 +190,31 @@ class _Builder:
 
     def _fault(self, event: FaultPlanned) -> JsonObject:
         steps = self._info.steps
-        name = steps[event.step].name if 0 <= event.step < len(steps) else event.fault
+        step = steps[event.step] if 0 <= event.step < len(steps) else None
         radius = f", stage {event.stage + 1}" if event.stage else ""
-        return {"type": "action", "name": f"{name}{radius}", "provider": self._ours()}
+        arguments: JsonObject = {}
+        if step and step.target:
+            caller, _, service = step.target.rpartition(" → ")
+            arguments = {"service": service, **({"caller": caller} if caller else {})}
+        if step and event.stage < len(step.ladder):
+            arguments["radius"] = step.ladder[event.stage]
+        name = f"{step.name if step else event.fault}{radius}"
+        return {"type": "action", "name": name, "provider": _provider(ACTIONS, action_of(event.fault), arguments)}
 
     def _undo(self, fault_id: str) -> JsonObject:
-        return {"type": "action", "name": f"undo {fault_id}", "provider": self._ours()}
+        return {"type": "action", "name": f"undo {fault_id}", "provider": _provider(ACTIONS, "undo_all", {})}
 
     def _signal(self, subject: str, condition: str) -> JsonObject:
-        return {"type": "probe", "name": subject, "tolerance": condition, "provider": self._ours()}
+        service, _, signal = subject.partition(".")
+        relative = condition.startswith("change ")
+        if relative:
+            signal = f"{signal.partition('.')[0]}.{CHANGE}"
+        arguments = {"service": service, "signal": signal, "condition": condition.removeprefix("change ")}
+        provider = _provider(PROBES, "signal_holds", arguments)
+        return {"type": "probe", "name": subject, "tolerance": condition, "provider": provider}
 
     def _ours(self) -> JsonObject:
-        """The provider of what the Toolkit has none for: how it was done."""
+        """The provider of an activity whose own is not known, from a journal that does not say it: how it was done."""
         return {"type": "process", "path": "gameday", "arguments": ["run", self._session.path]}
 
     def journal(self, end: float) -> JsonObject:
@@ -254,7 +269,9 @@ class _Builder:
         conditions = [item for item in info.conditions if item.role == "hypothesis"]
         if conditions:
             probes = hypothesis.get("probes") if isinstance(hypothesis, dict) else None
-            signals: list[Json] = [self._signal(item.signal, item.text) for item in conditions]
+            signals: list[Json] = [
+                self._signal(item.signal, f"change {item.text}" if item.relative else item.text) for item in conditions
+            ]
             experiment["steady-state-hypothesis"] = {
                 "title": info.hypothesis or info.title,
                 "probes": signals + (probes if isinstance(probes, list) else []),
@@ -270,8 +287,16 @@ class _Builder:
                 yield {"type": kind, "name": step.name, "provider": self._ours()}
             return
         for definition, step in zip(written, steps, strict=False):
-            is_fault = step.kind == "fault"
-            yield {"type": "action", "name": step.name, "provider": self._ours()} if is_fault else definition
+            if step.kind != "fault":
+                yield definition
+                continue
+            provider = _provider(ACTIONS, action_of(step.fault or ""), {"service": step.target})
+            yield {"type": "action", "name": step.name, "provider": provider}
+
+
+def _provider(module: str, function: str, arguments: JsonObject) -> JsonObject:
+    """That of the activity which `gameday export` writes for it."""
+    return {"type": "python", "module": module, "func": function, **({"arguments": arguments} if arguments else {})}
 
 
 def _activities(document: JsonObject) -> Iterator[JsonObject]:

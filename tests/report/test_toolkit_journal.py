@@ -187,7 +187,18 @@ def test_a_native_session_has_a_journal_for_each_experiment(tmp_path: Path, monk
     undos = [entry for entry in second["rollbacks"] if entry["activity"]["name"].startswith("undo ")]
     assert faults
     assert [entry["output"]["undone"] for entry in undos] == [True] * len(faults)
-    assert all({"type", "path"} <= set(entry["activity"]["provider"]) for entry in faults + undos)
+    provider = {"type": "python", "module": "gameday.chaostoolkit.actions"}
+    assert all(provider.items() <= entry["activity"]["provider"].items() for entry in faults + undos)
+    assert set(faults[0]["activity"]["provider"]["arguments"]) >= {"service", "radius"}
+    signals = [probe["activity"]["provider"] for probe in first["steady_states"]["before"]["probes"]]
+    assert signals[0]["arguments"] == {"service": "checkout", "signal": "latency.p99", "condition": "< 300ms"}
+    validate_experiment_document(first["experiment"])
+
+
+def validate_experiment_document(document: dict[str, Any]) -> None:
+    """Readers count the activities of the experiment by their types, and follow their references."""
+    assert all(step["type"] in ("action", "probe") and step["provider"]["type"] for step in document["method"])
+    assert document["description"]
 
 
 def test_one_that_is_not_finished_can_be_read(tmp_path: Path) -> None:
