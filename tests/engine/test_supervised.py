@@ -1,8 +1,10 @@
 """Plain experiments with controls: the Toolkit itself runs them in a child; aborts, rollbacks and words are ours."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -363,6 +365,24 @@ def test_the_guardian_kills_it_and_rolls_back_when_the_runner_is_killed(plain: C
     assert (plain.state, plain.times_mended) == ("well", 1)
     assert run.state().is_clean
     assert not list(run.directory.glob("toolkit-*"))
+    size = (plain.root / "daemon").stat().st_size
+    time.sleep(0.3)
+    assert (plain.root / "daemon").stat().st_size == size
+
+
+def test_the_process_that_it_was_forked_from_is_killed(plain: Controlled) -> None:
+    def kill() -> None:
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                stat = (path / "stat").read_text()
+                is_child = int(stat[stat.rindex(")") + 2 :].split()[1]) == os.getpid()
+                if is_child and b"gameday.engine.zygote" in (path / "cmdline").read_bytes():
+                    os.kill(int(path.name), signal.SIGKILL)
+
+    sink = When(plain.root / "control.log", "before-activity ask", kill)
+    result = plain.run([BREAK, ASK], [MEND], sinks=(sink,), controls=control("before-activity ask", "hang"))
+    assert result.verdict is Verdict.ABORTED
+    assert (plain.state, plain.times_mended) == ("well", 1)
     size = (plain.root / "daemon").stat().st_size
     time.sleep(0.3)
     assert (plain.root / "daemon").stat().st_size == size
