@@ -472,6 +472,45 @@ def test_a_plain_action_is_executed_where_it_stood(chaos: Chaos) -> None:
     assert phases.count("judge") == 3  # two stages, and the whole for the action's sake
 
 
+MIXED = EXPERIMENT.replace("[1, 50%]", "1").replace(
+    "abort-when:",
+    """  - {type: action, name: breaks, provider: {type: python, module: os, func: rmdir, arguments: {path: not-there}}}
+  - {type: action, name: later, pauses: {before: 50}, provider: {type: process, path: touch, arguments: [later]}}
+rollbacks:
+  - {type: action, name: mine, provider: {type: process, path: touch, arguments: [rolled-back]}}
+abort-when:""",
+)
+
+
+def test_an_action_that_fails_is_a_weakness_and_ends_the_method(chaos: Chaos) -> None:
+    """As natively."""
+    assert chaos.run(MIXED) == 1
+    assert chaos.how == ("completed", True)
+    assert chaos.unmet == "no other weakness was found"
+    (finding,) = events_of(chaos.latest, FindingRaised)
+    assert (finding.kind, finding.title) == (FindingKind.ACTIVITY_FAILED, "The action “breaks” failed")
+    assert not (chaos.root / "later").exists()
+    assert "Passed over: later" in chaos.output
+    assert (chaos.root / "rolled-back").exists()
+    assert chaos.system.broken == []
+
+
+def test_actions_after_a_stage_that_did_not_hold_are_passed_over(chaos: Chaos) -> None:
+    chaos.export(MIXED)
+    process = chaos.start()
+    chaos.wait_for(FaultInjected)
+    chaos.system.signals(errors=0.1)
+    chaos.wait_for(StageEnded)
+    chaos.system.signals(errors=0.0)
+    assert process.wait(60) == 1
+    assert chaos.unmet == "the steady state held in every stage"
+    assert {run["activity"]["name"]: run["activity"].get("dry") for run in chaos.journal["run"]}[
+        "later"
+    ] == "activities"
+    assert (chaos.root / "rolled-back").exists()
+    assert not (chaos.root / "later").exists()
+
+
 def test_gameday_itself_does_not_run_what_was_exported(chaos: Chaos) -> None:
     chaos.export(EXPERIMENT)
     done = chaos.gameday("run", "plain.json")
