@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -234,6 +235,12 @@ def test_names_are_unique(tmp_path: Path) -> None:
     names = [activity.get("name") for activity in plain["method"] if "name" in activity]
     assert len(names) == len(set(names))
     assert "undo everything [2]" in names
+
+
+def test_the_documentations_experiment_is_valid() -> None:
+    page = (REPOSITORY / "docs/chaos-toolkit.md").read_text()
+    (block,) = re.findall(r"```yaml\n(title: .*?)```", page, re.DOTALL)
+    ensure_experiment_is_valid(yaml.safe_load(block))
 
 
 @pytest.mark.parametrize("name", fault_names())
