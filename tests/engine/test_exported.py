@@ -15,9 +15,11 @@ from pretend import EXPERIMENT, PretendSystem, events_of
 
 from gameday.chaostoolkit.export import compile_experiment
 from gameday.common.processes import is_alive, ref_of
+from gameday.common.redact import MASK
 from gameday.engine.runs import Run, all_runs
 from gameday.journal.events import (
     AbortRequested,
+    ActivityEnded,
     By,
     ExperimentStarted,
     FaultInjected,
@@ -51,7 +53,7 @@ class Chaos:
         system.write_project()
 
     def environment(self, **more: str) -> dict[str, str]:
-        return {**os.environ, "GAMEDAY_ENVIRONMENT": "pretend", **more}
+        return os.environ | {"GAMEDAY_ENVIRONMENT": "pretend"} | more
 
     def gameday(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(PROGRAMS / "gameday"), *arguments]
@@ -318,6 +320,29 @@ def test_a_probe_of_the_users_is_judged_in_every_stage(chaos: Chaos) -> None:
     assert chaos.run(EXPERIMENT.replace("method:", probe)) == 1
     assert chaos.unmet == "the steady state held in every stage"
     assert len(events_of(chaos.latest, FaultPlanned)) == 1
+
+
+def test_secrets_of_the_experiment_stay_out_of_the_journal(chaos: Chaos) -> None:
+    """Its values are known to the Toolkit alone, which hands them to the probe that is to be judged in every stage."""
+    more = (
+        "secrets: {shop: {token: {type: env, key: SHOP_TOKEN}}}\n"
+        "steady-state-hypothesis:\n"
+        "  probes:\n"
+        "  - {type: probe, name: spoken, provider: {type: process, path: echo, arguments: ['${token}']},\n"
+        "     tolerance: {type: regex, pattern: '[a-z]+', target: stdout}}\n"
+    )
+    assert chaos.run(EXPERIMENT.replace("steady-state-hypothesis:\n", more), SHOP_TOKEN="opensesame") == 0, chaos.output
+    ended = events_of(chaos.latest, ActivityEnded)
+    assert len(ended) == 4  # before, in two stages, after
+    assert all(event.status == "succeeded" and MASK in event.output for event in ended), ended
+    assert b"opensesame" not in (chaos.latest / "journal.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "said"), [("lab", "the lab is not up"), ("labb", "did you mean `lab`")])
+def test_an_environment_that_cannot_be_used(chaos: Chaos, name: str, said: str) -> None:
+    assert chaos.run(EXPERIMENT, GAMEDAY_ENVIRONMENT=name) == 1
+    assert said in chaos.output
+    assert chaos.system.calls == []
 
 
 def test_the_ceiling_is_checked_before_anything_starts(chaos: Chaos) -> None:
