@@ -19,7 +19,7 @@ FLOORS = [
     {"cli"},
 ]
 # What `chaos run` calls: doors into the house, as the command line is one. Nothing imports them.
-DOORS = {f"chaostoolkit/{name}.py" for name in ("actions", "probes", "current", "control")}
+DOORS = {f"chaostoolkit/{name}.py" for name in ("actions", "probes", "current", "method_control", "control")}
 LEVEL = {package: level for level, floor in enumerate(FLOORS) for package in floor}
 
 

@@ -172,6 +172,22 @@ def interrupt_run() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
 
 
+def pass_over(activity: JsonObject) -> None:
+    """Keep the Toolkit from running the activity that it is about to run. Called from a control, before it."""
+    from chaoslib.types import Dry
+
+    activity.setdefault("dry", Dry.ACTIVITIES)
+
+
+def put_back(activity: JsonObject, run: JsonObject) -> None:
+    """Write out what `pass_over` has set, in the activity and in what the Toolkit keeps of its run: it could not."""
+    from chaoslib.types import Dry
+
+    for written in (activity, run.get("activity", {})):
+        if isinstance(written.get("dry"), Dry):
+            written["dry"] = written["dry"].value
+
+
 def discover_activities(actions: str, probes: str, version: str) -> JsonObject:
     """What `chaos discover` writes of a package: the activities that these two modules export."""
     from chaoslib.discovery import discover_actions, discover_probes, initialize_discovery_result

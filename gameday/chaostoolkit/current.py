@@ -49,7 +49,7 @@ def is_open() -> bool:
 def driver() -> Driver:
     """The session. Raises DrivenError when none has been opened."""
     if _driver is None:
-        raise DrivenError("no run has begun: the probe `ready` must come first (is the hypothesis skipped?)")
+        raise DrivenError("no run has begun: the probe `ready` must come first, or an `environment` be named")
     return _driver
 
 

@@ -18,9 +18,10 @@ from gameday.spec.units import format_duration
 ENVIRONMENT_VARIABLE = "GAMEDAY_ENVIRONMENT"
 CONFIRM_VARIABLE = "GAMEDAY_CONFIRMED"
 ACTIONS, PROBES = "gameday.chaostoolkit.actions", "gameday.chaostoolkit.probes"
+CONTROL = "gameday.chaostoolkit.method_control"
 # Parameters that every fault's action has; a fault's own of the same name gets an underscore.
 COMMON_PARAMETERS = ("service", "radius", "caller", "environment", "configuration", "secrets")
-_VERBATIM = ("version", "contributions", "controls", "extensions", "secrets", "dry")
+_VERBATIM = ("version", "contributions", "extensions", "secrets", "dry")
 _WIDTH = 110
 _COMMENT = (
     "# For `chaos run`, where gameday is installed. Written by `gameday export`: change what it was written from.\n"
@@ -86,6 +87,7 @@ class _Compiler:
             "x-gameday": {"exported-by": f"gameday {__version__}", "from": self._source},
             "configuration": self._configuration(),
             "runtime": self._runtime(),
+            "controls": self._controls(),
             "steady-state-hypothesis": self._hypothesis(),
             "method": list(self._method()),
             "rollbacks": list(self._rollbacks()),
@@ -102,6 +104,17 @@ class _Compiler:
         # gameday runs rollbacks whatever happens; the Toolkit does not when the run failed or was interrupted.
         runtime = self._raw.get("runtime")
         return (runtime if isinstance(runtime, dict) else {}) | {"rollbacks": {"strategy": "always"}}
+
+    def _controls(self) -> list[Json]:
+        """The user's own; and one of ours that tells the session what becomes of the user's actions."""
+        controls = list(self._raw.get("controls") or ())
+        if self._has_activities:
+            controls.append({"name": "gameday", "provider": {"type": "python", "module": CONTROL}})
+        return controls
+
+    @property
+    def _has_activities(self) -> bool:
+        return any(isinstance(step, Activity) for step in self._experiment.method)
 
     # -- the hypothesis
 
@@ -170,7 +183,7 @@ class _Compiler:
                 touched = True
                 yield self._action("alerts are timed from here", "count_as_injected")
             yield raw
-        if any(isinstance(step, Activity) for step in steps):
+        if self._has_activities:
             yield self._action("judge what the actions did", "judge_method")
         yield self._action("undo everything", "undo_all")
         yield self._action("wait until the steady state is back", "wait_until_recovered")

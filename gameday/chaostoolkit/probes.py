@@ -82,15 +82,15 @@ def _without_nothing(document: JsonObject) -> JsonObject:
 
 @current.activity
 def signal_holds(
-    service: str, signal: str, condition: str, lasting: str = "3s", within: str = "5s", environment: str = "lab"
+    service: str, signal: str, condition: str, lasting: str = "3s", within: str = "5s", environment: str = ""
 ) -> bool:
     """Whether a golden signal of a service is as it should be.
 
     signal: such as "latency.p99", "traffic.change", "errors.ratio", "saturation.cpu". condition: such as "< 300ms".
-    lasting: how long a breach must last to count. In a session: as it was judged last, before or after the method.
-    Without one: over `within` from now, in `environment`. Fails when the signal cannot be read.
+    lasting: how long a breach must last to count. Without an `environment`: as the session has judged it last, before
+    or after the method. With one: over `within` from now. Fails when the signal cannot be read.
     """
-    if current.is_open():
+    if not environment:
         return _judged(service, signal, condition)
     kind, _, measure = signal.partition(".")
     signals = {kind: {measure: condition, "for": lasting}}

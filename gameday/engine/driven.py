@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from gameday.coverage import Finding
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context
 from gameday.engine.jobs import JobResult
@@ -25,7 +26,7 @@ from gameday.engine.steady_state import SteadyState
 from gameday.engine.undo import DEADLINE_S
 from gameday.faults.arguments import read_arguments
 from gameday.faults.registry import load_fault
-from gameday.journal.events import AnyEvent, Phase, PhaseEntered, SessionStarted, Verdict
+from gameday.journal.events import AnyEvent, FindingKind, Phase, PhaseEntered, SessionStarted, Verdict
 from gameday.spec.model import FaultStep
 
 _START_TIMEOUT_S = 120.0  # of preflight, beside the baseline
@@ -67,7 +68,7 @@ class DrivenMethod(Method):
         self._taken: dict[int, int] = {}  # stages that have been injected, by step
         self._targets: dict[int, tuple[str, ...]] = {}
         self._stage: _Stage | None = None
-        self._broken = False
+        self._broken = ""  # why the method must not go on
         self._began = 0.0
 
     async def run(self) -> None:
@@ -82,8 +83,7 @@ class DrivenMethod(Method):
                 except BaseException as error:
                     request.answer.set_exception(error)
                     raise
-            if self._broken:
-                reason = "a stage did not hold"
+            reason = self._broken or reason
         except InjectionRefusedError as error:
             reason, ended = str(error), not self.has_injected
             raise
@@ -129,12 +129,17 @@ class DrivenMethod(Method):
         current, self._stage = self._stage, None
         step = current.step if hold_s is None else msgspec.structs.replace(current.step, hold_s=hold_s)
         held = await self.hold_stage(current.number, current.stage, step, current.planned)
-        self._broken = not held
+        self._broken = "" if held else "a stage did not hold"
         return held
 
     async def judge(self) -> None:
         """Judge everything since the method began: what the other runner's own actions did to the system."""
         await self.judge_since(self._began)
+
+    async def fail(self, name: str, error: str) -> None:
+        """An action of the other runner's own has failed: a weakness, after which the method is over."""
+        self._broken = f"the action “{name}” failed"
+        self._context.findings.append(Finding(FindingKind.ACTIVITY_FAILED, f"The action “{name}” failed", error))
 
     async def touch(self) -> None:
         """The other runner is about to touch the system by itself: alerts are timed from here."""
@@ -239,6 +244,17 @@ class Driver:
     def touch(self) -> None:
         """The system is about to be touched by other means than ours. Raises EndedError."""
         self._ask(lambda method: method.touch(), 0.0)
+
+    def fail(self, name: str, error: str) -> None:
+        """An action of the other runner's own has failed: end the method. Raises EndedError."""
+        self._ask(lambda method: method.fail(name, error), 0.0)
+
+    @property
+    def passes_over(self) -> str:
+        """Why what is left of the method is to be passed over; empty when it is not."""
+        if not self.left.done() or self._is_ending:
+            return ""
+        return self.left.result()[0]
 
     def finish(self) -> None:
         """The method is over: undo, and wait until that is done, whatever came of it. Raises EndedError."""

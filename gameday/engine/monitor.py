@@ -49,6 +49,7 @@ class Monitor:
         self.observed: list[AlertObserved] = []
         self._firing: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
         self._was_armed = False
+        self._looked = asyncio.Event()
 
     def start(self) -> None:
         """Begin to sample and to look."""
@@ -88,6 +89,11 @@ class Monitor:
     def since(self, at: float) -> list[Sample]:
         """The samples taken at or after this moment."""
         return [sample for sample in self._samples if sample.at >= at]
+
+    async def first_look(self) -> None:
+        """Wait until alerts have been looked at once, if there is anybody to ask: what fires then is no news later."""
+        if self._alerts:
+            await self._looked.wait()  # a look has its own timeout, and the guard ends the run should it fail
 
     async def next_sample(self, timeout_s: float) -> Sample | None:
         """Wait for the next sample; None when there is none in time, or no signal at all."""
@@ -166,9 +172,11 @@ class Monitor:
             async with asyncio.timeout(_SOURCE_DEADLINE_S):
                 seen = await self._alerts.look()
         except TimeoutError:
+            self._looked.set()
             return
         if not self._was_armed:
             self._watch.before(seen)
+            self._looked.set()
             return
         for event in self._watch.observe(seen, self._recorder.now()):
             self._recorder.record(event)

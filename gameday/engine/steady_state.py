@@ -55,6 +55,7 @@ class SteadyState:
         began = context.now()
         if context.prepared.queries:
             await asyncio.sleep(context.experiment.timing.baseline_s)
+        await monitor.first_look()
         samples = monitor.since(began)
         monitor.baseline = baseline_of(samples)
         context.record(BaselineRecorded(at=context.now(), experiment=context.index, values=monitor.baseline))

@@ -106,7 +106,8 @@ def value(amount: float | None, unit: Unit | None) -> str:
             return number(amount)
 
 
-def _moment(at: float) -> datetime:
+def moment(at: float) -> datetime:
+    """The time in UTC; 1970 for one that no calendar has, as a damaged journal may say."""
     try:
         return datetime.fromtimestamp(at, UTC)
     except (OverflowError, ValueError, OSError):
@@ -115,17 +116,17 @@ def _moment(at: float) -> datetime:
 
 def clock(at: float) -> str:
     """The time of day in UTC: "10:03:21"."""
-    return f"{_moment(at):%H:%M:%S}"
+    return f"{moment(at):%H:%M:%S}"
 
 
 def date(at: float) -> str:
     """The day in UTC: "6 March 2026"."""
-    return f"{_moment(at).day} {_moment(at):%B %Y}"
+    return f"{moment(at).day} {moment(at):%B %Y}"
 
 
 def iso(at: float) -> str:
     """RFC 3339 in UTC, to the millisecond."""
-    return _moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def plural(count: int, one: str, many: str = "") -> str:

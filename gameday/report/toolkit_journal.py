@@ -9,7 +9,6 @@ import json
 import platform
 import socket
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.log import read_events
+from gameday.report.format import moment
 from gameday.spec.conditions import CHANGE
 
 # Somebody wanted the end, as opposed to what went wrong.
@@ -56,7 +56,7 @@ def toolkit_journals(run_directory: Path) -> tuple[JsonObject, ...]:
             case SessionStarted():
                 session = event
                 builders = [_Builder(info, event) for info in event.experiments]
-            case FaultPlanned() if event.experiment < len(builders):
+            case FaultPlanned() if event.experiment in range(len(builders)):
                 faults[event.fault_id] = builders[event.experiment]
                 faults[event.fault_id].apply(event)
             case FaultInjected() | FaultRefused() | UndoStarted() | UndoEnded():
@@ -67,7 +67,7 @@ def toolkit_journals(run_directory: Path) -> tuple[JsonObject, ...]:
                     builder.apply(event)
             case _:
                 index = getattr(event, "experiment", None)
-                if index is not None and index < len(builders):
+                if index is not None and index in range(len(builders)):
                     builders[index].apply(event)
     return tuple(builder.journal(end) for builder in builders) if session else ()
 
@@ -335,4 +335,4 @@ def _has_failed(state: JsonObject | None) -> bool:
 
 
 def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat()
+    return moment(at).isoformat()

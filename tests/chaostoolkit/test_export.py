@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -31,7 +32,7 @@ service: checkout
 configuration: {base: {type: env, key: BASE, default: "http://shop"}}
 secrets: {shop: {token: {type: env, key: SHOP_TOKEN}}}
 runtime: {hypothesis: {strategy: default}}
-controls: []
+controls: [{name: mine, provider: {type: python, module: os}}]
 steady-state-hypothesis:
   title: Customers can pay
   signals:
@@ -127,9 +128,10 @@ def test_rollbacks_always_run_and_ours_are_around_the_users(plain: dict[str, Any
 
 def test_what_is_the_users_stays_as_it_was(plain: dict[str, Any]) -> None:
     written = yaml.safe_load(NATIVE)
-    for key in ("title", "description", "contributions", "secrets", "controls"):
+    for key in ("title", "description", "contributions", "secrets"):
         assert plain[key] == written[key]
     assert plain["configuration"]["base"] == written["configuration"]["base"]
+    assert plain["controls"][:-1] == written["controls"]
     kept = [activity for activity in plain["method"] if activity in written["method"]]
     assert kept == [written["method"][0], written["method"][2]]
     assert [probe for probe in plain["steady-state-hypothesis"]["probes"] if probe["tolerance"] is not True] == (
@@ -172,6 +174,7 @@ def test_without_activities_nothing_is_said_of_them(tmp_path: Path) -> None:
         "undo_all",
         "wait_until_recovered",
     ]
+    assert plain["controls"] == []
     ensure_experiment_is_valid(plain)
 
 
@@ -232,6 +235,12 @@ def test_names_are_unique(tmp_path: Path) -> None:
     names = [activity.get("name") for activity in plain["method"] if "name" in activity]
     assert len(names) == len(set(names))
     assert "undo everything [2]" in names
+
+
+def test_the_documentations_experiment_is_valid() -> None:
+    page = (REPOSITORY / "docs/chaos-toolkit.md").read_text()
+    (block,) = re.findall(r"```yaml\n(title: .*?)```", page, re.DOTALL)
+    ensure_experiment_is_valid(yaml.safe_load(block))
 
 
 @pytest.mark.parametrize("name", fault_names())

@@ -15,9 +15,11 @@ from pretend import EXPERIMENT, PretendSystem, events_of
 
 from gameday.chaostoolkit.export import compile_experiment
 from gameday.common.processes import is_alive, ref_of
+from gameday.common.redact import MASK
 from gameday.engine.runs import Run, all_runs
 from gameday.journal.events import (
     AbortRequested,
+    ActivityEnded,
     By,
     ExperimentStarted,
     FaultInjected,
@@ -51,7 +53,7 @@ class Chaos:
         system.write_project()
 
     def environment(self, **more: str) -> dict[str, str]:
-        return {**os.environ, "GAMEDAY_ENVIRONMENT": "pretend", **more}
+        return os.environ | {"GAMEDAY_ENVIRONMENT": "pretend"} | more
 
     def gameday(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(PROGRAMS / "gameday"), *arguments]
@@ -320,6 +322,29 @@ def test_a_probe_of_the_users_is_judged_in_every_stage(chaos: Chaos) -> None:
     assert len(events_of(chaos.latest, FaultPlanned)) == 1
 
 
+def test_secrets_of_the_experiment_stay_out_of_the_journal(chaos: Chaos) -> None:
+    """Its values are known to the Toolkit alone, which hands them to the probe that is to be judged in every stage."""
+    more = (
+        "secrets: {shop: {token: {type: env, key: SHOP_TOKEN}}}\n"
+        "steady-state-hypothesis:\n"
+        "  probes:\n"
+        "  - {type: probe, name: spoken, provider: {type: process, path: echo, arguments: ['${token}']},\n"
+        "     tolerance: {type: regex, pattern: '[a-z]+', target: stdout}}\n"
+    )
+    assert chaos.run(EXPERIMENT.replace("steady-state-hypothesis:\n", more), SHOP_TOKEN="opensesame") == 0, chaos.output
+    ended = events_of(chaos.latest, ActivityEnded)
+    assert len(ended) == 4  # before, in two stages, after
+    assert all(event.status == "succeeded" and MASK in event.output for event in ended), ended
+    assert b"opensesame" not in (chaos.latest / "journal.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "said"), [("lab", "the lab is not up"), ("labb", "did you mean `lab`")])
+def test_an_environment_that_cannot_be_used(chaos: Chaos, name: str, said: str) -> None:
+    assert chaos.run(EXPERIMENT, GAMEDAY_ENVIRONMENT=name) == 1
+    assert said in chaos.output
+    assert chaos.system.calls == []
+
+
 def test_the_ceiling_is_checked_before_anything_starts(chaos: Chaos) -> None:
     chaos.system.write_project("{max-blast-radius: 25%}")
     assert chaos.run(EXPERIMENT) == 1
@@ -470,6 +495,45 @@ def test_a_plain_action_is_executed_where_it_stood(chaos: Chaos) -> None:
     assert (chaos.root / "touched").exists()
     phases = [event.phase for event in events_of(chaos.latest, PhaseEntered)]
     assert phases.count("judge") == 3  # two stages, and the whole for the action's sake
+
+
+MIXED = EXPERIMENT.replace("[1, 50%]", "1").replace(
+    "abort-when:",
+    """  - {type: action, name: breaks, provider: {type: python, module: os, func: rmdir, arguments: {path: not-there}}}
+  - {type: action, name: later, pauses: {before: 50}, provider: {type: process, path: touch, arguments: [later]}}
+rollbacks:
+  - {type: action, name: mine, provider: {type: process, path: touch, arguments: [rolled-back]}}
+abort-when:""",
+)
+
+
+def test_an_action_that_fails_is_a_weakness_and_ends_the_method(chaos: Chaos) -> None:
+    """As natively."""
+    assert chaos.run(MIXED) == 1
+    assert chaos.how == ("completed", True)
+    assert chaos.unmet == "no other weakness was found"
+    (finding,) = events_of(chaos.latest, FindingRaised)
+    assert (finding.kind, finding.title) == (FindingKind.ACTIVITY_FAILED, "The action “breaks” failed")
+    assert not (chaos.root / "later").exists()
+    assert "Passed over: later" in chaos.output
+    assert (chaos.root / "rolled-back").exists()
+    assert chaos.system.broken == []
+
+
+def test_actions_after_a_stage_that_did_not_hold_are_passed_over(chaos: Chaos) -> None:
+    chaos.export(MIXED)
+    process = chaos.start()
+    chaos.wait_for(FaultInjected)
+    chaos.system.signals(errors=0.1)
+    chaos.wait_for(StageEnded)
+    chaos.system.signals(errors=0.0)
+    assert process.wait(60) == 1
+    assert chaos.unmet == "the steady state held in every stage"
+    assert {run["activity"]["name"]: run["activity"].get("dry") for run in chaos.journal["run"]}[
+        "later"
+    ] == "activities"
+    assert (chaos.root / "rolled-back").exists()
+    assert not (chaos.root / "later").exists()
 
 
 def test_gameday_itself_does_not_run_what_was_exported(chaos: Chaos) -> None:

@@ -344,6 +344,20 @@ def test_an_alert_is_seen_and_its_way_is_timed(system: PretendSystem) -> None:
     assert result.verdict is Verdict.HELD
 
 
+def test_an_alert_that_fires_already_is_no_news_without_signals_either(system: PretendSystem) -> None:
+    """Nothing is recorded before the method then, and all the same the alerts must be looked at first."""
+    system.alerts("Watchdog")
+    system.behave(look_seconds=0.2)
+    text = (
+        "title: No signals\nmethod: [{fault: testkit/mark, target: {service: shop}, blast-radius: 1, hold: 300ms}]\n"
+        "timing: {interval: 50ms, recovery: 3s}\n"
+    )
+    result = run(system, text)
+    assert result.verdict is Verdict.HELD
+    assert [event for event in events_of(result.run.directory, AlertObserved) if not event.existed_before] == []
+    assert events_of(result.run.directory, FindingRaised) == []
+
+
 def test_an_alert_that_never_fires_is_a_weakness(system: PretendSystem) -> None:
     result = run(system, ALERTING)
     assert result.verdict is Verdict.WEAKNESS

@@ -46,7 +46,8 @@ from gameday.journal.state import replay
 from gameday.notify.terminal import Terminal
 from gameday.people import pair
 from gameday.report.model import load_report
-from gameday.report.render import Format, render
+from gameday.report.render import VIEWS, Format, render
+from gameday.report.toolkit_journal import toolkit_journals
 from gameday.signals import SignalError
 from gameday.spec.location import SpecError
 from gameday.spec.model import People, SignalsConfig
@@ -172,6 +173,8 @@ def _runbook(root: Path, data: bytes, _: random.Random) -> bool:
 class _Workers:
     """Does nothing, and says now that it went well and now that it did not."""
 
+    is_started = True
+
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
 
@@ -233,8 +236,9 @@ def _journal(root: Path, data: bytes, dice: random.Random) -> bool:
         state = replay(line for line in lines if not isinstance(line, Unread))
         run.life(state)
         report = load_report(run.directory)
-        text = render(report, kind := dice.choice(list(Format)))
+        text = render(report, kind := dice.choice(VIEWS))
         text.encode()
+        json.dumps(toolkit_journals(run.directory))
         if kind is Format.JSON:
             json.loads(text)
         _tell([line for line in lines if not isinstance(line, Unread)], live=dice.random() < 0.3)

@@ -4,6 +4,7 @@ Each instance of a service is a file that says "well" or "broken". `behaviour.js
 misbehave; `calls.log` is what it did. The signals are what `signals.json` says, read anew each time.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -137,6 +138,7 @@ class Alerts:
         )
 
     async def look(self) -> AlertsSeen:
+        await asyncio.sleep(float(behaviour(self._path.parent).get("look_seconds", 0)))
         alerts = [
             SeenAlert(name, (("alertname", name), ("severity", "page")), state, "prometheus", time.time())
             for name in self._names()
