@@ -75,7 +75,8 @@ def open_session(
         raise DrivenError(f"the policy of `{where.name}` wants a confirmation: set {CONFIRM_VARIABLE}=1 to give it")
     experiment = read_experiment(document, project, where)
     loaded = json.loads(json.dumps(configuration, default=str))  # its probes may have given anything
-    experiment = msgspec.structs.replace(experiment, path=project.root / source, configuration=loaded)
+    # The Toolkit has filled in what it gives us, secrets too: the document is not one to be kept.
+    experiment = msgspec.structs.replace(experiment, path=project.root / source, configuration=loaded, document={})
     _driver = Driver(_input(experiment, project, where, configuration, secrets), [Terminal(live=False)], interrupt_run)
     atexit.register(_leave)
     _driver.open()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from gameday.cli.main import cli
+from gameday.cli.verbs import cli
 
 NATIVE = """
 title: Checkout survives

@@ -30,6 +30,7 @@ from gameday.cli import status as status_verb
 from gameday.cli.left import say_what_is_left
 from gameday.cli.load import parse_path, print_mistakes
 from gameday.cli.validate import validate
+from gameday.common.processes import ProcessRef, boot_id
 from gameday.engine import guardian
 from gameday.engine.info import describe_experiment, describe_people
 from gameday.engine.jobs import Job, JobKind, JobResult
@@ -39,6 +40,7 @@ from gameday.engine.recovery import recover, write_off
 from gameday.engine.runs import WRITER_LOCK, Message, MessageKind, Run, RunError, find_run, unfinished_runs
 from gameday.engine.undo import Rollbacks
 from gameday.engine.workers import kill_leftovers
+from gameday.engine.zygote import Mark
 from gameday.faults.base import FaultError
 from gameday.journal.events import By, RollbacksArmed
 from gameday.journal.log import JournalError, JournalWriter, Unread, read_journal
@@ -390,6 +392,7 @@ _ROLLBACKS = msgspec.json.encode(
     )
 )
 _RUNNER = guardian.ProcessRef(1, "2")
+_MARK = msgspec.json.encode(Mark(ProcessRef(4242, "17"), boot_id()))
 _SETUP = msgspec.json.encode(guardian.Setup("runs/x", _RUNNER, ("a/b",), True, ("hunter22",))) + b"\n"
 TARGETS = (
     Target(
@@ -411,6 +414,6 @@ TARGETS = (
     Target("a run's message", _MESSAGES, mutate_json, _inbox, 2),
     Target("a run's lock", (b"runner 4242", b"guardian 1\n"), mutate_text, _lock, 1),
     Target("a run's rollbacks", (_ROLLBACKS,), mutate_json, _rollbacks, 3),
-    Target("a child's mark", (b'{"pid":4242,"started":"17"}',), mutate_json, _mark, 2),
+    Target("a child's mark", (_MARK,), mutate_json, _mark, 2),
     Target("the guardian's setup", (_SETUP,), mutate_json, _setup, 1),
 )

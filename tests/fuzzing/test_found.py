@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,8 @@ from gameday.engine.runs import Message, Run
 from gameday.engine.undo import Rollbacks
 from gameday.engine.workers import Workers, kill_leftovers
 from gameday.journal.events import (
+    ActivityEnded,
+    ActivityStarted,
     By,
     ExperimentInfo,
     ExperimentStarted,
@@ -30,7 +33,8 @@ from gameday.journal.log import JournalWriter
 from gameday.notify.terminal import Terminal
 from gameday.report.axis import value_axis
 from gameday.report.model import load_report
-from gameday.report.render import Format, render
+from gameday.report.render import VIEWS, render
+from gameday.report.toolkit_journal import toolkit_journals
 from gameday.spec.model import Unit
 from gameday.spec.runbook import load_runbook
 from gameday.spec.units import format_value
@@ -107,7 +111,7 @@ def test_what_is_left_is_said_of_an_experiment_that_the_journal_does_not_know(
     writer.append(started())
     writer.append(RollbacksArmed(at=1.0, experiment=7, activities=("a",)))
     assert say_what_is_left(tmp_path)
-    assert "the rollbacks of “7” have not run" in capsys.readouterr().err
+    assert "rollbacks of “7” that have not run" in capsys.readouterr().err
 
 
 def test_a_value_of_an_unknown_unit_is_a_number() -> None:
@@ -145,5 +149,17 @@ def test_a_report_takes_times_that_are_none(tmp_path: Path) -> None:
     for at in (-1.7e308, 0.0, 1.0, 2.0, 1e300, 1.7e308):
         writer.append(SignalsSampled(at=at, experiment=0, readings=readings))
         writer.append(ExperimentStarted(at=at, experiment=0))
-    for kind in Format:
+    for kind in VIEWS:
         assert render(load_report(tmp_path), kind)
+
+
+def test_the_toolkits_journal_takes_times_and_experiments_that_are_none(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path)
+    writer.append(started())
+    for at, experiment in ((1e300, 0), (-1.7e308, -1), (9e15, 7)):
+        writer.append(
+            ActivityStarted(at=at, experiment=experiment, activity=1, name="a", kind="probe", section="method")
+        )
+        writer.append(ActivityEnded(at=at, experiment=experiment, activity=1, status="succeeded", took_s=1.0))
+        writer.append(RollbacksArmed(at=at, experiment=experiment, activities=("a",)))
+    assert json.dumps(toolkit_journals(tmp_path))
