@@ -17,6 +17,7 @@ from gameday.chaostoolkit.output import Masker, failure_of
 from gameday.chaostoolkit.variables import leaves, sounds_secret
 from gameday.common.json import JsonObject
 from gameday.journal.events import (
+    TOLERANCE,
     ActivityEnded,
     ActivityStarted,
     AnyEvent,
@@ -27,7 +28,6 @@ from gameday.journal.events import (
     PhaseEntered,
 )
 
-PROBE_SUBJECT = "tolerance"  # the condition of a judgement on a probe
 _MAX_DETAIL = 200  # characters of a probe's output in a judgement
 
 
@@ -97,7 +97,7 @@ class Translator:
             detail = self._masker.json(run.get("output"))[:_MAX_DETAIL]
         return Judgement(
             subject=self._masker.text(str(run.get("activity", {}).get("name", ""))),
-            condition=PROBE_SUBJECT,
+            condition=TOLERANCE,
             outcome=outcome,
             samples=1,
             readable=int(outcome is not Outcome.UNREADABLE),

@@ -1,6 +1,7 @@
 """Runs one experiment: baseline → method → undo → recovery, and says what it found."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,8 +16,7 @@ from gameday.engine.jobs import Job, JobKind
 from gameday.engine.method import InjectionRefusedError, Method, MethodFactory
 from gameday.engine.monitor import Monitor
 from gameday.engine.steady_state import SteadyState, broken_finding
-from gameday.engine.supervised import Supervised, call_off_rollbacks
-from gameday.engine.undo import Rollbacks, run_rollbacks, undo_all
+from gameday.engine.undo import Rollbacks, call_off_rollbacks, run_rollbacks, undo_all
 from gameday.engine.workers import WorkersError
 from gameday.journal.events import (
     By,
@@ -31,7 +31,16 @@ from gameday.journal.events import (
 from gameday.journal.log import JournalError
 from gameday.spec.model import RollbackStrategy
 
+if TYPE_CHECKING:
+    from gameday.engine.supervised import Supervised
+
 _CONFIGURE_TIMEOUT_S = 300.0
+
+
+def _supervised(context: Context) -> "Supervised":
+    from gameday.engine.supervised import Supervised  # few runs need it
+
+    return Supervised(context)
 
 
 class ExperimentRunner:
@@ -51,7 +60,7 @@ class ExperimentRunner:
         self._context = Context(prepared, tools, monitor, prepared.experiment.configuration)
         self._steady_state = SteadyState(self._context)
         self._method = method(self._context, self._steady_state)
-        self._supervised = Supervised(self._context) if prepared.is_supervised else None
+        self._supervised = _supervised(self._context) if prepared.is_supervised else None
         self._refused: str | None = None
 
     async def run(self) -> Verdict:
@@ -204,8 +213,8 @@ class ExperimentRunner:
         return False
 
     def _call_off_rollbacks(self) -> None:
-        if self._context.index in self._context.tools.recorder.state.rollbacks:
-            call_off_rollbacks(self._context)
+        tools = self._context.tools
+        call_off_rollbacks(tools.recorder, tools.run.directory, self._context.index)
 
     def _conclude(self, undone: bool, undone_at: float) -> tuple[Verdict, str]:
         context = self._context

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
-from gameday.chaostoolkit.translation import PROBE_SUBJECT
 from gameday.coverage import Finding
 from gameday.engine.context import Context
 from gameday.engine.judge import Sample, Streak, all_hold, baseline_of, judge_condition, value_of
 from gameday.journal.events import (
+    TOLERANCE,
     BaselineRecorded,
     FindingKind,
     HypothesisJudged,
@@ -25,7 +25,7 @@ def say(judgement: Judgement) -> str:
     """What was wrong, in one clause."""
     if judgement.outcome is Outcome.UNREADABLE:
         return f"{judgement.subject} could not be read" + (f" ({judgement.detail})" if judgement.detail else "")
-    if judgement.condition == PROBE_SUBJECT:
+    if judgement.condition == TOLERANCE:
         return f"{judgement.subject} is outside its tolerance ({judgement.detail})"
     return f"{judgement.subject} was not {judgement.condition} for {judgement.breached_for_s:.1f} s"
 
@@ -147,7 +147,7 @@ class SteadyState:
             detail = ended.output[:200]
         return Judgement(
             subject=probe.name,
-            condition=PROBE_SUBJECT,
+            condition=TOLERANCE,
             outcome=outcome,
             samples=1,
             readable=int(outcome is not Outcome.UNREADABLE),

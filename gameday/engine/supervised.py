@@ -19,7 +19,7 @@ from gameday.engine.context import Context
 from gameday.engine.jobs import Job, JobKind, JobResult
 from gameday.engine.recorder import Recorder
 from gameday.engine.steady_state import say
-from gameday.engine.undo import Rollbacks
+from gameday.engine.undo import Rollbacks, call_off_rollbacks
 from gameday.journal.events import (
     ActivityEnded,
     ActivityStarted,
@@ -29,7 +29,6 @@ from gameday.journal.events import (
     Judgement,
     Outcome,
     PhaseEntered,
-    RollbacksEnded,
 )
 from gameday.journal.log import decode_event
 from gameday.spec.model import Experiment, HypothesisStrategy, RollbackStrategy
@@ -192,17 +191,7 @@ class Supervised:
             if left:
                 write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(left))))
             else:
-                call_off_rollbacks(context)
-
-
-def call_off_rollbacks(context: Context) -> None:
-    """Write down that none is left to be run."""
-    recorder = context.tools.recorder
-    recorder.record(RollbacksEnded(at=context.now(), experiment=context.index), sync=True)
-    # Not before: as long as the journal says that they have yet to run, whoever recovers needs the file.
-    if recorder.is_written:
-        with contextlib.suppress(OSError):
-            Rollbacks.path(context.tools.run.directory, context.index).unlink(missing_ok=True)
+                call_off_rollbacks(context.tools.recorder, context.tools.run.directory, context.index)
 
 
 def _resolved(experiment: Experiment, configuration: dict[str, object]) -> dict[str, object]:

@@ -174,5 +174,15 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
     return not failed
 
 
+def call_off_rollbacks(recorder: Recorder, directory: Path, experiment: int) -> None:
+    """Write down that none is left to be run, if any was."""
+    if experiment not in recorder.state.rollbacks:
+        return
+    recorder.record(RollbacksEnded(at=recorder.now(), experiment=experiment), sync=True)
+    if recorder.is_written:
+        with contextlib.suppress(OSError):
+            Rollbacks.path(directory, experiment).unlink(missing_ok=True)
+
+
 def _name(definition: JsonObject) -> str:
     return str(definition.get("name", "rollback"))

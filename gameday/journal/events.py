@@ -13,6 +13,7 @@ from gameday.common.json import Json
 from gameday.common.processes import ProcessRef
 
 FORMAT = 1
+TOLERANCE = "tolerance"  # the condition of a judgement on a probe
 
 
 class Phase(StrEnum):

@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gameday.chaostoolkit.export import ACTIONS, PROBES, action_of
-from gameday.chaostoolkit.translation import PROBE_SUBJECT
 from gameday.common.json import Json, JsonObject
 from gameday.journal.events import (
+    TOLERANCE,
     AbortRequested,
     ActivityEnded,
     ActivityStarted,
@@ -175,7 +175,7 @@ class _Builder:
 
     def _probe(self, judgement: Judgement, at: float) -> JsonObject:
         unreadable = judgement.outcome is Outcome.UNREADABLE
-        entry = self._asked.get(judgement.subject) if judgement.condition == PROBE_SUBJECT else None
+        entry = self._asked.get(judgement.subject) if judgement.condition == TOLERANCE else None
         if entry is None:
             definition = {**self._signal(judgement.subject, judgement.condition)}
             entry = self._begin("signal", at, definition)
