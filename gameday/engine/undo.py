@@ -159,17 +159,18 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S, restart=True)
         if ended.status != "succeeded":
             failed.append(definition)
-    with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
-        if failed:
+    if failed:
+        with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
             write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(failed))))
-        else:
-            path.unlink(missing_ok=True)
     recorder.record(
         RollbacksEnded(
             at=recorder.now(), experiment=experiment, failed=tuple(map(_name, failed)), by=by, left=bool(failed)
         ),
         sync=True,
     )
+    if not failed:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # not before: whoever died in between would leave nothing to recover by
     return not failed
 
 
