@@ -125,7 +125,7 @@ class _Compiler:
         probes = [self._ready(), *map(self._signal, experiment.hypothesis.conditions), *(raw.get("probes") or ())]
         probes.append(self._probe("everything is undone", "everything_is_undone"))
         if experiment.method:
-            probes.append(self._probe("the steady state held in every stage", "stages_held"))
+            probes.append(self._probe("the steady state held during the method", "stages_held"))
         for alert in experiment.alerts:
             name = f"alert {alert.name} fires within {format_duration(alert.within_s)}"
             probes.append(self._probe(name, "alert_fired", name=alert.name))

@@ -151,7 +151,7 @@ def _judged(service: str, signal: str, condition: str) -> bool:
 
 @current.activity
 def stages_held() -> bool:
-    """Whether the steady state held in every stage."""
+    """Whether the steady state held during the method."""
     return not _found(*_BROKEN)
 
 
