@@ -196,7 +196,7 @@ class _Builder:
         if step and step.target:
             caller, _, service = step.target.rpartition(" → ")
             arguments = {"service": service, **({"caller": caller} if caller else {})}
-        if step and event.stage < len(step.ladder):
+        if step and event.stage in range(len(step.ladder)):
             arguments["radius"] = step.ladder[event.stage]
         name = f"{step.name if step else event.fault}{radius}"
         return {"type": "action", "name": name, "provider": _provider(ACTIONS, action_of(event.fault), arguments)}
