@@ -79,6 +79,7 @@ method:
 
 def test_missing_programs_of_the_lab(somewhere: Desk) -> None:
     path = somewhere.write("experiments/two-faults.yaml", TWO_FAULTS)
+    nowhere = {"PATH": "/nowhere", "GAMEDAY_TOOLS": "/nowhere"}
     program = somewhere.start("run", path, program=(sys.executable, PROGRAM), env=nowhere)
     assert program.end(20) == 3
     assert "Prometheus" in program.said
