@@ -32,6 +32,7 @@ sys.path[:0] = map(str, (TESTS, TESTS / "engine", TESTS / "testkit"))
 
 PATIENCE_S = 60.0
 _POLL_S = 0.02
+_LETTING_GO_S = 5.0
 _MARK = "GAMEDAY_CRASH_POINT"  # in the environment of a run's processes, and so of all that they start
 
 DOOR = """
@@ -313,12 +314,24 @@ def _what_is_wrong(place: Place, home: Path) -> Iterable[str]:
     status = _gameday(home, place.root, "", "status")
     if status.returncode:
         yield f"status ended with {status.returncode}: {status.stderr.decode(errors='replace')[-1000:]}"
+    if refused := _refused(place):
+        yield f"a new session would be refused: {refused}"
+
+
+def _refused(place: Place) -> str:
+    """Why the services cannot be locked. A dying process has no environment some moments before it lets go of files."""
     locks = ServiceLocks(place.root / ".gameday" / "locks", place.environment)
-    try:
-        locks.acquire(place.services, "a look from the outside")
-    except LockHeldError as error:
-        yield f"a new session would be refused: {error}"
-    locks.release()
+    deadline = time.monotonic() + _LETTING_GO_S
+    while True:
+        try:
+            locks.acquire(place.services, "a look from the outside")
+        except LockHeldError as error:
+            if time.monotonic() > deadline:
+                return str(error)
+            time.sleep(_POLL_S)
+        else:
+            locks.release()
+            return ""
 
 
 def _undone_s(home: Path, root: Path) -> float | None:
