@@ -12,7 +12,7 @@ demo: setup
 # Every test, the quick ones first, three at a time, for they mostly wait; `.venv/bin/pytest` alone runs only those.
 test: setup
 	@.venv/bin/pytest -n 3
-	@.venv/bin/pytest -m lab
+	@.venv/bin/pytest -m lab -n 2 --dist loadfile
 
 # Formatting, lint, types. All of it is in CI too.
 check: setup

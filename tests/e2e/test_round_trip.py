@@ -15,7 +15,8 @@ pytestmark = pytest.mark.lab
 
 REPOSITORY = Path(__file__).parents[2]
 CHAOS = str(Path(sys.executable).parent / "chaos")
-EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "experiments").glob("*.yaml"))
+# A minute each; `payments-refuses` is in the weak one.
+HELD = ("checkout-loses-payments", "checkout-slow-inventory")
 # Nothing can hide that payments refuses: with this hypothesis it is a weakness.
 WEAK, HELD_NOT = "payments-refuses-and-it-shows", '    errors: {ratio: "< 1%"}\n'
 
@@ -43,7 +44,7 @@ def run(root: Path, *command: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("name", [*EXPERIMENTS, WEAK])
+@pytest.mark.parametrize("name", [*HELD, WEAK])
 def test_the_verdict_is_the_same(shop: Shop, name: str) -> None:
     native, plain = f"experiments/{name}.yaml", f"exported/{name}.yaml"
     (shop.root / "exported").mkdir(exist_ok=True)
