@@ -24,7 +24,7 @@ from typing import Any, Literal
 import msgspec
 
 from gameday.chaostoolkit.output import Masker, failure_of
-from gameday.chaostoolkit.variables import known_secrets, leaves, sounds_secret
+from gameday.chaostoolkit.variables import dynamic_names, known_secrets, leaves, loaded_secrets
 from gameday.common.json import JsonObject
 
 EVENTS = "events.jsonl"
@@ -248,7 +248,7 @@ def _load(
     secrets = load_secrets(copy.deepcopy(written_secrets), configuration)
     masker.add(leaves(secrets))
     values = load_dynamic_configuration(configuration, secrets)
-    masker.add(leaves([value for name, value in values.items() if sounds_secret(name)]))
+    masker.add(loaded_secrets(values, secrets))
     missing = sorted(set(configuration) - set(values))
     if missing:
         # chaoslib would go on and hand the text `${name}` to the activity.
@@ -353,7 +353,7 @@ def resolve_dynamic_configuration(configuration: JsonObject, secrets: JsonObject
     The Chaos Toolkit asks these probes once, before the experiment; asked again afterwards, they would see the faults.
     The values may be secret. Raises ValueError, without secrets, when one cannot be had.
     """
-    dynamic = {key for key, entry in configuration.items() if isinstance(entry, dict) and entry.get("type") == "probe"}
+    dynamic = dynamic_names(configuration)
     if not dynamic:
         return configuration
     preload()

@@ -26,16 +26,16 @@ from gameday import __version__
 from gameday.chaostoolkit.adapter import SUPERVISED
 from gameday.chaostoolkit.output import Masker
 from gameday.chaostoolkit.translation import Listener, Telling, Translator
-from gameday.chaostoolkit.variables import leaves, sounds_secret, without_secrets
+from gameday.chaostoolkit.variables import loaded_secrets, without_secrets
 from gameday.common.json import JsonObject
 from gameday.common.processes import ref_of
 from gameday.common.project import find_root
 from gameday.common.redact import Redactor
 from gameday.coverage import Finding
+from gameday.engine.findings import broken_finding, record_findings
 from gameday.engine.locks import FileLock
 from gameday.engine.recorder import Recorder
 from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
-from gameday.engine.steady_state import broken_finding
 from gameday.engine.stop_switch import StopSwitch, switch_of
 from gameday.engine.supervised import Tally
 from gameday.journal.events import (
@@ -44,7 +44,6 @@ from gameday.journal.events import (
     ExperimentEnded,
     ExperimentInfo,
     ExperimentStarted,
-    FindingRaised,
     NoteAdded,
     Phase,
     PhaseEntered,
@@ -55,7 +54,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.log import JournalWriter
-from gameday.report.render import Format, write_report
+from gameday.report.render import OF_EACH_RUN, Format, write_report
 from gameday.spec.project import read_project
 
 _POLL_S = 0.1
@@ -138,8 +137,7 @@ class _Reporter:
     """Records one run."""
 
     def __init__(self, experiment: JsonObject, configuration: JsonObject, secrets: JsonObject, reports: str) -> None:
-        names = (value for name, value in configuration.items() if sounds_secret(name))
-        self._secrets = (*leaves(secrets), *leaves(list(names)))
+        self._secrets = loaded_secrets(configuration, secrets)
         self._experiment = experiment
         self._root = find_root(Path.cwd())
         self._reports = Path(reports) if reports else self._root / "reports"
@@ -260,17 +258,7 @@ class _Reporter:
         hypothesis = str((self._experiment.get("steady-state-hypothesis") or {}).get("title") or "")
         broken = broken_finding(tally.broken, hypothesis or str(self._experiment.get("title", "")), None)
         findings: list[Finding] = [*([broken] if broken else ()), *tally.findings]
-        for finding in findings:
-            recorder.record(
-                FindingRaised(
-                    at=recorder.now(),
-                    experiment=0,
-                    kind=finding.kind,
-                    title=finding.title,
-                    detail=finding.detail,
-                    weakness=finding.weakness,
-                )
-            )
+        record_findings(recorder, 0, findings)
         if tally.not_rolled_back:
             recorder.record(RollbacksEnded(at=recorder.now(), experiment=0, failed=tuple(tally.not_rolled_back)))
         verdict, reason = self._verdict(recorder, tally, journal, findings)
@@ -301,7 +289,7 @@ class _Reporter:
         return Verdict.HELD, ""
 
     def _report(self, run: Run) -> None:
-        for path in write_report(run.directory, (Format.HTML, Format.JSON, Format.JUNIT), self._reports):
+        for path in write_report(run.directory, OF_EACH_RUN, self._reports):
             if path.suffix == Format.HTML.suffix:
                 logger.info(f"gameday: report: {path}")
 

@@ -108,13 +108,10 @@ def find_environment(name: str) -> tuple[Project, Environment]:
 
 def read_experiment(document: JsonObject, project: Project, environment: Environment) -> Experiment:
     """The experiment that the document, in gameday's own words, is. Raises DrivenError with all its mistakes."""
-    from gameday.cli.load import check_signals, check_step
-    from gameday.spec.experiment import parse_experiment
-    from gameday.spec.reader import parse_document
+    from gameday.cli.load import check_signals
 
-    path = Path("arguments.json")
     with _as_driven():
-        experiment = parse_experiment(path, parse_document(path, json.dumps(document)), project, check_step)
+        experiment = _parse(document, project)
         if mistakes := check_signals(experiment, environment):
             raise SpecError(mistakes)
     return experiment
@@ -122,15 +119,19 @@ def read_experiment(document: JsonObject, project: Project, environment: Environ
 
 def read_step(document: JsonObject) -> FaultStep:
     """The one fault of an experiment. Raises DrivenError with all its mistakes."""
+    with _as_driven():
+        step = _parse(document, None).method[0]
+    assert isinstance(step, FaultStep)
+    return step
+
+
+def _parse(document: JsonObject, project: Project | None) -> Experiment:
     from gameday.cli.load import check_step
     from gameday.spec.experiment import parse_experiment
     from gameday.spec.reader import parse_document
 
     path = Path("arguments.json")
-    with _as_driven():
-        step = parse_experiment(path, parse_document(path, json.dumps(document)), None, check_step).method[0]
-    assert isinstance(step, FaultStep)
-    return step
+    return parse_experiment(path, parse_document(path, json.dumps(document)), project, check_step)
 
 
 def _input(
@@ -138,10 +139,9 @@ def _input(
 ) -> SessionInput:
     import secrets as random
 
-    from gameday.chaostoolkit.variables import leaves, sounds_secret
+    from gameday.chaostoolkit.variables import loaded_secrets
     from gameday.cli.session import user
 
-    hidden = [*leaves(secrets), *leaves([value for key, value in configuration.items() if sounds_secret(key)])]
     return SessionInput(
         kind="experiment",
         title=experiment.title,
@@ -150,7 +150,7 @@ def _input(
         environment=environment,
         experiments=(experiment,),
         people=People(),
-        secrets=(*environment.secrets, *hidden),
+        secrets=(*environment.secrets, *loaded_secrets(configuration, secrets)),
         by=user(),
         seed=random.randbelow(2**31),
     )

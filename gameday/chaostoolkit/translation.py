@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from gameday.chaostoolkit.output import Masker, failure_of
-from gameday.chaostoolkit.variables import leaves, sounds_secret
+from gameday.chaostoolkit.variables import loaded_secrets
 from gameday.common.json import JsonObject
 from gameday.journal.events import (
     TOLERANCE,
@@ -42,8 +42,7 @@ class Translator:
 
     def learn(self, configuration: JsonObject, secrets: JsonObject) -> None:
         """Know the values of secrets as the Toolkit has loaded them."""
-        self._masker.add(leaves(secrets or {}))
-        self._masker.add(leaves([value for name, value in (configuration or {}).items() if sounds_secret(name)]))
+        self._masker.add(loaded_secrets(configuration or {}, secrets or {}))
 
     def phase(self, phase: Phase, at: float) -> PhaseEntered:
         """A phase of the experiment has begun."""

@@ -26,6 +26,12 @@ def known_secrets(configuration: JsonObject, secrets: JsonObject) -> tuple[str, 
     return tuple(dict.fromkeys(found))
 
 
+def loaded_secrets(configuration: JsonObject, secrets: JsonObject) -> tuple[str, ...]:
+    """The secret values among those that the Toolkit has loaded: all of `secrets`, and of the configuration what its
+    name says."""
+    return (*leaves(secrets), *leaves([value for name, value in configuration.items() if sounds_secret(name)]))
+
+
 def sounds_secret(name: str) -> bool:
     """Whether a variable of this name probably holds a secret."""
     return _SECRET_NAME.search(name) is not None
@@ -50,9 +56,11 @@ def _masked(name: str, value: Json) -> Json:
     return value
 
 
-def is_dynamic(configuration: JsonObject) -> bool:
-    """Whether a probe gives some of it its value."""
-    return any(isinstance(entry, dict) and entry.get("type") == "probe" for entry in configuration.values())
+def dynamic_names(configuration: JsonObject) -> frozenset[str]:
+    """The entries that a probe gives their value."""
+    return frozenset(
+        name for name, entry in configuration.items() if isinstance(entry, dict) and entry.get("type") == "probe"
+    )
 
 
 def missing_variables(configuration: JsonObject, secrets: JsonObject) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from gameday.cli.output import say
-from gameday.cli.session import project_root
 
 
 @click.command("status")
@@ -21,10 +20,11 @@ def command(everything: bool, as_json: bool) -> None:
     from gameday.journal.log import JournalError
     from gameday.spec.project import read_project
 
-    stopped = switch_of(read_project(Path.cwd())[0]).reason()
+    project, _ = read_project(Path.cwd())
+    stopped = switch_of(project).reason()
     rows: list[dict[str, str | int | float | None]] = []
     left = False
-    for run in all_runs(project_root()):
+    for run in all_runs(project.root):
         try:
             state = run.state()
         except JournalError as error:

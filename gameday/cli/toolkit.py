@@ -39,7 +39,6 @@ _OPTIONS = (
         help="Plain: when rollbacks run; default: always.",
     ),
 )
-_NAMES = ("var", "var_file", "dry", "hypothesis_strategy", "hypothesis_frequency", "fail_fast", "rollback_strategy")
 
 
 def toolkit_options[F: Callable[..., Any]](command: F) -> F:
@@ -52,7 +51,7 @@ def toolkit_options[F: Callable[..., Any]](command: F) -> F:
 def apply_options(spec: SessionSpec, options: dict[str, Any]) -> SessionSpec:
     """The session with its plain experiments changed. Ends the program with status 2 when there are none, or the values
     cannot be read."""
-    given = [name for name in _NAMES if options[name]]
+    given = [name for name, value in options.items() if value]
     if not given:
         return spec
     if not any(experiment.plain for experiment in spec.experiments):

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from gameday.coverage import Finding
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context
+from gameday.engine.findings import failed_finding
 from gameday.engine.jobs import JobResult
 from gameday.engine.method import INJECT_TIMEOUT_S, PLAN_TIMEOUT_S, InjectionRefusedError, Method
 from gameday.engine.preparation import SessionInput
@@ -26,7 +26,7 @@ from gameday.engine.steady_state import SteadyState
 from gameday.engine.undo import DEADLINE_S
 from gameday.faults.arguments import read_arguments
 from gameday.faults.registry import load_fault
-from gameday.journal.events import AnyEvent, FindingKind, Phase, PhaseEntered, SessionStarted, Verdict
+from gameday.journal.events import AnyEvent, Phase, PhaseEntered, SessionStarted, Verdict
 from gameday.spec.model import FaultStep
 
 _START_TIMEOUT_S = 120.0  # of preflight, beside the baseline
@@ -139,7 +139,7 @@ class DrivenMethod(Method):
     async def fail(self, name: str, error: str) -> None:
         """An action of the other runner's own has failed: a weakness, after which the method is over."""
         self._broken = f"the action “{name}” failed"
-        self._context.findings.append(Finding(FindingKind.ACTIVITY_FAILED, f"The action “{name}” failed", error))
+        self._context.findings.append(failed_finding("action", name, error))
 
     async def touch(self) -> None:
         """The other runner is about to touch the system by itself: alerts are timed from here."""

@@ -3,19 +3,17 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.by_hand import by_hand
-from gameday.chaostoolkit.variables import is_dynamic, known_secrets
-from gameday.common.files import write_atomically
+from gameday.chaostoolkit.variables import dynamic_names, known_secrets
 from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context, PreparedExperiment, Tools
+from gameday.engine.findings import broken_finding, record_findings
 from gameday.engine.jobs import Job, JobKind
 from gameday.engine.method import InjectionRefusedError, Method, MethodFactory
 from gameday.engine.monitor import Monitor
-from gameday.engine.steady_state import SteadyState, broken_finding
+from gameday.engine.steady_state import SteadyState
 from gameday.engine.undo import Rollbacks, call_off_rollbacks, run_rollbacks, undo_all
 from gameday.engine.workers import WorkersError
 from gameday.journal.events import (
@@ -23,7 +21,6 @@ from gameday.journal.events import (
     ExperimentEnded,
     ExperimentStarted,
     FindingKind,
-    FindingRaised,
     Phase,
     RollbacksArmed,
     Verdict,
@@ -112,7 +109,7 @@ class ExperimentRunner:
     async def _configure(self) -> str | None:
         """Ask the probes in the configuration, once: later they would see the faults. None, or why it is wanting."""
         context, experiment = self._context, self._context.experiment
-        if not is_dynamic(experiment.configuration):
+        if not dynamic_names(experiment.configuration):
             return None
         request = ActivityRequest({}, experiment.configuration, experiment.secrets)
         try:
@@ -168,9 +165,7 @@ class ExperimentRunner:
         content = Rollbacks(definitions, context.configuration, experiment.secrets)
         names = tuple(activity.name for activity in rollbacks)
         try:
-            # write_atomically makes files that only their owner may read.
-            path = Rollbacks.path(context.tools.run.directory, context.index)
-            write_atomically(path, msgspec.json.encode(content))
+            content.save(context.tools.run.directory, context.index)
             context.tools.recorder.record_or_raise(
                 RollbacksArmed(
                     at=context.now(),
@@ -224,18 +219,7 @@ class ExperimentRunner:
         elif self._method.has_injected:
             title = "A later stage could not be injected"
             findings.append(Finding(FindingKind.ACTIVITY_FAILED, title, self._refused))
-        for finding in findings:
-            context.record(
-                FindingRaised(
-                    at=context.now(),
-                    experiment=context.index,
-                    kind=finding.kind,
-                    title=finding.title,
-                    detail=finding.detail,
-                    weakness=finding.weakness,
-                    suggested_owner=finding.suggested_owner,
-                )
-            )
+        record_findings(context.tools.recorder, context.index, findings)
         request = context.tools.abort.request
         weaknesses = [finding for finding in findings if finding.weakness]
         if not undone:

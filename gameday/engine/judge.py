@@ -18,26 +18,21 @@ class Sample(msgspec.Struct, frozen=True):
     readings: Mapping[str, Reading]
 
 
-def is_readable(reading: Reading | None) -> bool:
-    """Whether there is a number in it: a source may forget a signal, or say of a NaN that all is well."""
-    return (
-        reading is not None
-        and reading.state is ReadingState.OK
-        and reading.value is not None
-        and not math.isnan(reading.value)
-    )
+def number_of(reading: Reading | None) -> float | None:
+    """The number in it, if there is one: a source may forget a signal, or say of a NaN that all is well."""
+    if reading is None or reading.state is not ReadingState.OK or reading.value is None or math.isnan(reading.value):
+        return None
+    return reading.value
 
 
 def value_of(condition: Condition, sample: Sample, baseline: Mapping[str, float]) -> float | None:
     """What the condition compares: the value, or its relative change; None when it cannot be told."""
-    reading = sample.readings.get(str(condition.signal))
-    if not is_readable(reading) or reading is None or reading.value is None:
-        return None
-    if not condition.relative:
-        return reading.value
+    number = number_of(sample.readings.get(str(condition.signal)))
+    if number is None or not condition.relative:
+        return number
     before = baseline.get(str(condition.signal))
     # Beyond nine digits there is nothing but the noise of floating point.
-    return round(abs(reading.value - before) / before, 9) if before else None
+    return round(abs(number - before) / before, 9) if before else None
 
 
 def baseline_of(samples: Sequence[Sample]) -> dict[str, float]:
@@ -45,8 +40,8 @@ def baseline_of(samples: Sequence[Sample]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for sample in samples:
         for name, reading in sample.readings.items():
-            if reading.value is not None and is_readable(reading):
-                values.setdefault(name, []).append(reading.value)
+            if (number := number_of(reading)) is not None:
+                values.setdefault(name, []).append(number)
     if not values:
         return {}
     from statistics import median

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from gameday.coverage import Finding
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context
+from gameday.engine.findings import failed_finding
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
 from gameday.engine.recorder import SecretInPlanError
 from gameday.engine.steady_state import SteadyState
@@ -223,10 +224,7 @@ class Method:
             self._context.tools.abort.ask("activity", reason, experiment=self._context.index)
         is_action = activity.kind is ActivityKind.ACTION
         if ended.status != "succeeded":
-            # A probe in the method only looks; that it could not is no weakness of the service.
-            title = f"The {activity.kind} “{activity.name}” failed"
-            finding = Finding(FindingKind.ACTIVITY_FAILED, title, ended.error, weakness=is_action)
-            self._context.findings.append(finding)
+            self._context.findings.append(failed_finding(activity.kind, activity.name, ended.error))
             # A later activity of a plain experiment may be what mends; the Chaos Toolkit goes on to it.
             return self._context.experiment.plain or not is_action
         self.has_injected = self.has_injected or is_action

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from gameday.coverage import AlertSource, AlertWatch, Evidence
 from gameday.engine.abort import Abort
-from gameday.engine.judge import Sample, Streak, is_readable, value_of
+from gameday.engine.judge import Sample, Streak, number_of, value_of
 from gameday.engine.recorder import Recorder
 from gameday.journal.events import AlertObserved, AlertState, GuardTripped, Reading, ReadingState, SignalsSampled
 from gameday.signals import Query, SignalSource
@@ -149,7 +149,7 @@ class Monitor:
                 self._trip("abort-when", str(condition.signal), detail)
         for name in (str(query.signal) for query in self._queries):
             reading = sample.readings.get(name)
-            if is_readable(reading):
+            if number_of(reading) is not None:
                 self._read_at[name] = sample.at
             dark = sample.at - self._read_at.setdefault(name, self._armed_at)
             if dark >= self._experiment.timing.blind_after_s:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from gameday.coverage import Finding
 from gameday.engine.context import Context
+from gameday.engine.findings import say
 from gameday.engine.judge import Sample, Streak, all_hold, baseline_of, judge_condition, value_of
 from gameday.journal.events import (
     TOLERANCE,
@@ -19,26 +20,6 @@ from gameday.journal.events import (
 from gameday.spec.model import Activity
 
 _PROBE_TIMEOUT_S = 300.0  # for those that name none
-
-
-def say(judgement: Judgement) -> str:
-    """What was wrong, in one clause."""
-    if judgement.outcome is Outcome.UNREADABLE:
-        return f"{judgement.subject} could not be read" + (f" ({judgement.detail})" if judgement.detail else "")
-    if judgement.condition == TOLERANCE:
-        return f"{judgement.subject} is outside its tolerance ({judgement.detail})"
-    return f"{judgement.subject} was not {judgement.condition} for {judgement.breached_for_s:.1f} s"
-
-
-def broken_finding(broken: Sequence[Judgement], hypothesis: str, owner: str | None) -> Finding | None:
-    """What did not hold during the method, if anything, in one finding that names each signal once."""
-    if not broken:
-        return None
-    wanting = {judgement.subject: judgement for judgement in broken}
-    dark = all(judgement.outcome is Outcome.UNREADABLE for judgement in wanting.values())
-    how = "could not be judged" if dark else "did not hold"
-    title = f"The steady state {how}: “{hypothesis}”"
-    return Finding(FindingKind.HYPOTHESIS_BROKEN, title, "; ".join(map(say, wanting.values())), suggested_owner=owner)
 
 
 class SteadyState:

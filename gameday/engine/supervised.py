@@ -12,19 +12,17 @@ from collections import Counter
 import msgspec
 
 from gameday.chaostoolkit.adapter import EVENTS, ExperimentRequest
-from gameday.common.files import write_atomically
 from gameday.common.texts import one_line
 from gameday.coverage import Finding
 from gameday.engine.context import Context
+from gameday.engine.findings import failed_finding, say
 from gameday.engine.jobs import Job, JobKind, JobResult
 from gameday.engine.recorder import Recorder
-from gameday.engine.steady_state import say
 from gameday.engine.undo import Rollbacks, call_off_rollbacks
 from gameday.journal.events import (
     ActivityEnded,
     ActivityStarted,
     AnyEvent,
-    FindingKind,
     HypothesisJudged,
     Judgement,
     Outcome,
@@ -86,9 +84,7 @@ class Tally:
             is_action = started.kind == "action"
             self.has_injected = self.has_injected or (is_action and succeeded)
             if not succeeded:
-                # A probe in the method only looks; that it could not is no weakness of the service.
-                title = f"The {started.kind} “{started.name}” failed"
-                self.findings.append(Finding(FindingKind.ACTIVITY_FAILED, title, ended.error, weakness=is_action))
+                self.findings.append(failed_finding(started.kind, started.name, ended.error))
 
     def close(self, why: str) -> None:
         """Nothing more comes: what has not ended was killed."""
@@ -178,9 +174,9 @@ class Supervised:
     def settle_rollbacks(self) -> None:
         """Take the rollbacks that the Toolkit ran to success for done: only the others are left on disk."""
         context, done = self._context, self.tally.rolled_back
-        path = Rollbacks.path(context.tools.run.directory, context.index)
+        directory = context.tools.run.directory
         with contextlib.suppress(OSError, msgspec.MsgspecError):  # whoever runs them says what is wrong with the file
-            rollbacks = msgspec.json.decode(path.read_bytes(), type=Rollbacks)
+            rollbacks = Rollbacks.load(directory, context.index)
             left = []
             for definition in rollbacks.activities:
                 name = str(definition.get("name", ""))
@@ -189,9 +185,9 @@ class Supervised:
                 else:
                     left.append(definition)
             if left:
-                write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(left))))
+                rollbacks.only(left).save(directory, context.index)
             else:
-                call_off_rollbacks(context.tools.recorder, context.tools.run.directory, context.index)
+                call_off_rollbacks(context.tools.recorder, directory, context.index)
 
 
 def _resolved(experiment: Experiment, configuration: dict[str, object]) -> dict[str, object]:

@@ -6,6 +6,7 @@ The runner, the guardian and `gameday recover` all come here.
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,19 @@ class Rollbacks(msgspec.Struct, frozen=True):
     def path(directory: Path, experiment: int) -> Path:
         """Where they lie in a run's directory."""
         return directory / f"rollbacks-{experiment}.json"
+
+    @staticmethod
+    def load(directory: Path, experiment: int) -> "Rollbacks":
+        """Those on disk. Raises OSError and msgspec.MsgspecError."""
+        return decode(Rollbacks.path(directory, experiment).read_bytes(), Rollbacks)
+
+    def save(self, directory: Path, experiment: int) -> None:
+        """Put them on disk, for their owner's eyes only, in the place of what was there. Raises OSError."""
+        write_atomically(self.path(directory, experiment), msgspec.json.encode(self))  # which makes such files
+
+    def only(self, activities: Iterable[JsonObject]) -> "Rollbacks":
+        """The same with these activities alone."""
+        return msgspec.structs.replace(self, activities=tuple(activities))
 
 
 class _Open(msgspec.Struct):
@@ -129,12 +143,12 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
     Those that fail are not tried again here, for nobody says that they may run twice; they stay on disk for `recover`,
     which is asked for by a person.
     """
-    path = Rollbacks.path(directory, experiment)
     try:
-        rollbacks = decode(path.read_bytes(), Rollbacks)
+        rollbacks = Rollbacks.load(directory, experiment)
     except (OSError, msgspec.MsgspecError) as error:
         names = recorder.state.rollbacks[experiment].activities
-        recorder.record(NoteAdded(at=recorder.now(), author=by, text=f"{path.name}: {error}", experiment=experiment))
+        text = f"{Rollbacks.path(directory, experiment).name}: {error}"
+        recorder.record(NoteAdded(at=recorder.now(), author=by, text=text, experiment=experiment))
         recorder.record(
             RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=by, left=True), sync=True
         )
@@ -162,15 +176,13 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
             failed.append(definition)
     if failed:
         with contextlib.suppress(OSError):  # should it not be written, all of them run again in a recovery
-            write_atomically(path, msgspec.json.encode(msgspec.structs.replace(rollbacks, activities=tuple(failed))))
+            rollbacks.only(failed).save(directory, experiment)
     names = tuple(map(_name, failed))
     recorder.record(
         RollbacksEnded(at=recorder.now(), experiment=experiment, failed=names, by=by, left=bool(failed)), sync=True
     )
-    # Not before: as long as the journal says that they have yet to run, whoever recovers needs the file.
-    if recorder.is_written and not failed:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+    if not failed:
+        _forget(recorder, directory, experiment)
     return not failed
 
 
@@ -179,6 +191,11 @@ def call_off_rollbacks(recorder: Recorder, directory: Path, experiment: int) -> 
     if experiment not in recorder.state.rollbacks:
         return
     recorder.record(RollbacksEnded(at=recorder.now(), experiment=experiment), sync=True)
+    _forget(recorder, directory, experiment)
+
+
+def _forget(recorder: Recorder, directory: Path, experiment: int) -> None:
+    """Remove the file, once the journal says that nobody needs it: until then whoever recovers does."""
     if recorder.is_written:
         with contextlib.suppress(OSError):
             Rollbacks.path(directory, experiment).unlink(missing_ok=True)

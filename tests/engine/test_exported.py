@@ -80,6 +80,14 @@ class Chaos:
             )
         return self._process
 
+    def run_as_stage_one_degrades(self) -> int:
+        process = self.start()
+        self.wait_for(FaultInjected)
+        self.system.signals(errors=0.1)
+        self.wait_for(StageEnded)
+        self.system.signals(errors=0.0)
+        return process.wait(60)
+
     def run(self, text: str, *options: str, **environment: str) -> int:
         self.export(text)
         return self.start(*options, **environment).wait(60)
@@ -184,12 +192,7 @@ def test_there_and_back(chaos: Chaos, text: str, status: int) -> None:
 
 def test_a_stage_that_does_not_hold_deviates_and_ends_the_ladder(chaos: Chaos) -> None:
     chaos.export(EXPERIMENT)
-    process = chaos.start()
-    chaos.wait_for(FaultInjected)
-    chaos.system.signals(errors=0.1)
-    chaos.wait_for(StageEnded)
-    chaos.system.signals(errors=0.0)
-    assert process.wait(60) == 1
+    assert chaos.run_as_stage_one_degrades() == 1
     assert chaos.how == ("completed", True)
     assert chaos.unmet == "the steady state held during the method"
     assert chaos.verdict is Verdict.WEAKNESS
@@ -548,12 +551,7 @@ def test_an_action_that_fails_is_a_weakness_and_ends_the_method(chaos: Chaos) ->
 
 def test_actions_after_a_stage_that_did_not_hold_are_passed_over(chaos: Chaos) -> None:
     chaos.export(MIXED)
-    process = chaos.start()
-    chaos.wait_for(FaultInjected)
-    chaos.system.signals(errors=0.1)
-    chaos.wait_for(StageEnded)
-    chaos.system.signals(errors=0.0)
-    assert process.wait(60) == 1
+    assert chaos.run_as_stage_one_degrades() == 1
     assert chaos.unmet == "the steady state held during the method"
     assert {run["activity"]["name"]: run["activity"].get("dry") for run in chaos.journal["run"]}[
         "later"
