@@ -61,7 +61,7 @@ def command(everything: bool, as_json: bool) -> None:
 def _line(row: dict[str, str | int | float | None]) -> str:
     parts = [f"{row['run']}: {row['life']}"]
     if row["seconds"] is not None and row["life"] == "running":
-        parts.append(f"{row['phase']}, {row['seconds']:.0f} s")
+        parts.append(f"{row['phase'] or 'starting'}, {row['seconds']:.0f} s")
     if row["verdict"]:
         parts.append(str(row["verdict"]))
     if row["faults"]:

@@ -118,9 +118,11 @@ def runs_directory(root: Path) -> Path:
 
 
 def new_run(root: Path, title: str) -> Run:
-    """A new directory, named by time and title so that names sort by age. Raises OSError."""
+    """A new directory, named by the second, the title and the part of the second, in 1/65536. Raises OSError."""
+    second, part = divmod(time.time_ns(), 1_000_000_000)
     words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
-    name = "-".join(filter(None, (time.strftime("%Y%m%d-%H%M%S", time.gmtime()), words, os.urandom(2).hex())))
+    began = time.strftime("%Y%m%d-%H%M%S", time.gmtime(second))
+    name = "-".join(filter(None, (began, words, f"{part * 65536 // 1_000_000_000:04x}")))
     directory = runs_directory(root) / name
     (directory / "inbox").mkdir(parents=True)
     # Nobody wants runs under version control; what ignores itself cannot be forgotten.
@@ -135,7 +137,11 @@ def all_runs(root: Path) -> tuple[Run, ...]:
     directory = runs_directory(root)
     if not directory.is_dir():
         return ()
-    return tuple(Run(path) for path in sorted(directory.iterdir()) if (path / JOURNAL_NAME).exists())
+    return tuple(Run(path) for path in sorted(directory.iterdir(), key=_age) if (path / JOURNAL_NAME).exists())
+
+
+def _age(path: Path) -> tuple[str, str, str]:
+    return path.name[: len("YYYYmmdd-HHMMSS")], path.name.rpartition("-")[2], path.name
 
 
 def find_run(root: Path, name: str | None) -> Run:

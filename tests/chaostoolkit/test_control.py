@@ -218,7 +218,7 @@ def test_verdicts(directory: Directory) -> None:
 def test_it_is_seen_while_it_runs_and_heeds_other_terminals(directory: Directory) -> None:
     directory.write([BREAK, process("wait", "sleep 30")], [MEND])
     running = directory.start("--rollback-strategy", "always")
-    run = directory.wait_for('"name":"wait"')
+    run = directory.wait_for('"phase":"inject"')
     shown = CliRunner().invoke(status, [])
     assert f"{run.name}: running, inject" in shown.output
     run.send(Message(MessageKind.NOTE, "somebody", "it is slow"))
