@@ -10,7 +10,7 @@ import gameday
 ROOT = Path(gameday.__file__).parent
 FLOORS = [
     {"common"},
-    {"lab"},
+    {"lab", "kubernetes"},
     {"spec"},
     {"journal"},
     {"faults", "signals", "coverage", "people", "delivery", "chaostoolkit"},

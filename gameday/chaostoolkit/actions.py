@@ -34,24 +34,27 @@ __all__ = [
 @current.activity
 def inject(
     fault: str,
-    service: str,
     radius: str,
+    service: str = "",
     caller: str = "",
     arguments: dict[str, Any] | None = None,
     environment: str = "",
+    target: dict[str, Any] | None = None,
 ) -> str:
     """Inject one stage of a fault, such as `process/kill`.
 
     service: the service that is hit. radius: how much of it, a count ("2") or a percentage ("50%"). caller: of
-    dependency faults, the service whose calls are hit (default: all). arguments: the fault's own settings, as a person
+    dependency faults, the service whose calls are hit (default: all). target: in a cluster, whom else `target` in
+    gameday's files may name, such as {"owner": "deployment/payments"}. arguments: the fault's own settings, as a person
     writes them ("300ms"). A second stage of the same fault grows from the first. Returns what was done.
 
     When the probe `ready` has begun a session, the stage must be one that was announced to it. Without it, and only
     with an `environment` of gameday.yaml, this begins one with this stage alone: no signal is watched then.
     """
-    target: JsonObject = {"service": service} | ({"from": caller} if caller else {})
-    step: JsonObject = {"fault": fault, "target": target, "blast-radius": radius, "hold": "1s", **(arguments or {})}
-    document: JsonObject = {"title": f"{fault} on {service}", "method": [step]}
+    aim: JsonObject = {"service": service} if service else {}
+    aim |= ({"from": caller} if caller else {}) | (target or {})
+    step: JsonObject = {"fault": fault, "target": aim, "blast-radius": radius, "hold": "1s", **(arguments or {})}
+    document: JsonObject = {"title": f"{fault} on {service or aim}", "method": [step]}
     if environment and not current.is_open():
         current.open_session(document, "chaos run", environment, "", {}, {})
     driver = current.driver()
@@ -128,7 +131,7 @@ def _action(fault: Fault[Any]) -> Callable[..., str]:
     names = {argument_of(name): name for name in fault.parameters}
 
     def action(**given: Any) -> str:
-        arguments = {names[key]: str(value) for key, value in given.items() if key in names}
+        arguments = {names[key]: str(value) for key, value in given.items() if key in names and value is not None}
         rest = {key: value for key, value in given.items() if key not in names}
         return inject(fault=fault.name, arguments=arguments, **rest)
 
@@ -155,12 +158,12 @@ def _signature(fault: Fault[Any]) -> inspect.Signature:
         return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
 
     def own(name: str, setting: Parameter) -> inspect.Parameter:
-        default = inspect.Parameter.empty if setting.default is None else setting.default
+        default = inspect.Parameter.empty if setting.default is None and not setting.optional else setting.default
         return parameter(argument_of(name), _TYPES.get(setting.kind, str), default)
 
     settings = [own(name, setting) for name, setting in fault.parameters.items()]
-    parameters = [parameter("service", str), parameter("radius", str), *settings]
-    parameters += [parameter("caller", str, ""), parameter("environment", str, "")]
+    parameters = [parameter("radius", str), *settings, parameter("service", str, "")]
+    parameters += [parameter("caller", str, ""), parameter("environment", str, ""), parameter("target", dict, None)]
     parameters.sort(key=lambda item: item.default is not inspect.Parameter.empty)
     return inspect.Signature(parameters, return_annotation=str)
 

@@ -190,11 +190,12 @@ class _Compiler:
 
     def _ladder(self, step: FaultStep) -> Iterator[JsonObject]:
         settings = {argument_of(argument.name): argument.text for argument in step.arguments}
-        caller = {"caller": step.target.caller} if step.target.caller else {}
+        named = {key: getattr(step.target, key) for key, _ in step.target.keys if key not in ("service", "from")}
+        aim = {"service": step.target.service, "caller": step.target.caller, "target": named}
         hold = format_duration(step.hold_s)
         for number, radius in enumerate(step.ladder, 1):
             stage = f"{step.name}, stage {number} of {len(step.ladder)} ({radius})"
-            arguments = {"service": step.target.service, **caller, "radius": str(radius), **settings}
+            arguments = {**{key: value for key, value in aim.items() if value}, "radius": str(radius), **settings}
             yield self._action(stage, action_of(step.fault), **_escaped(arguments))
             yield self._action(f"{step.name}, stage {number}: hold for {hold} and judge", "hold_and_judge", hold=hold)
 

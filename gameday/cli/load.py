@@ -159,16 +159,28 @@ def check_step(step: FaultStep | Activity) -> tuple[Mistake, ...]:
 def _check_fault(step: FaultStep) -> tuple[Mistake, ...]:
     try:
         fault = load_fault(step.fault)
-        read_arguments(step, fault)
-    except SpecError as error:
-        return error.mistakes
+        mistakes = _check_target(step, fault.target_keys)
+        try:
+            read_arguments(step, fault)
+        except SpecError as error:
+            mistakes += error.mistakes
+        return mistakes
     except FaultError as error:
         if step.fault in fault_names():
             return (Mistake(step.location, f"the fault {excerpt(step.fault)}", f"one that can be loaded ({error})"),)
         expected = f"one of {', '.join(fault_names())}"
         near = nearest(step.fault, fault_names())
         return (Mistake(step.location, f"the fault {excerpt(step.fault)}", expected, near),)
-    return ()
+
+
+def _check_target(step: FaultStep, understood: Iterable[str]) -> tuple[Mistake, ...]:
+    """The keys of its target that the fault does not understand: passed over, they would let it hit more than meant."""
+    expected = f"what {step.fault} understands ({', '.join(sorted(understood))})"
+    return tuple(
+        Mistake(where, f"the key {excerpt(key)} of a target", expected)
+        for key, where in step.target.keys
+        if key not in understood and not key.startswith("x-")
+    )
 
 
 def _complain(activity: Activity, complaints: Iterable[str]) -> tuple[Mistake, ...]:

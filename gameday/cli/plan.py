@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gameday.common.json import JsonObject
     from gameday.engine.planning import SessionPlan
     from gameday.engine.preparation import SessionInput
+    from gameday.faults.base import Table
 
 
 @click.command("plan")
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     help="Environment of gameday.yaml; default: the game day's, the lab, or none for a plain file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def command(path: str, environment: str | None, as_json: bool) -> None:
+@click.option("--rbac", is_flag=True, help="Print the Roles (YAML) that PATH needs in its cluster, and nothing else.")
+def command(path: str, environment: str | None, as_json: bool, rbac: bool) -> None:
     """Show what PATH would hit, by name, and what preflight finds. Exit 0 when it could start, else 3."""
     from gameday.engine.planning import plan_session
     from gameday.engine.workers import WorkersError
@@ -44,6 +46,14 @@ def command(path: str, environment: str | None, as_json: bool) -> None:
         fail(str(error), 2)
     except (WorkersError, OSError) as error:
         fail(str(error), 3)
+    if rbac:
+        from gameday.cli.rbac import roles_for
+
+        permissions = {item for stage in plan.stages for item in stage.examination.permissions}
+        if not permissions:
+            fail("nothing in it acts in a cluster that could be looked at", 2)
+        click.echo(roles_for(permissions), nl=False)
+        return
     failures = [check for check in plan.checks if check.outcome is CheckOutcome.FAILURE]
     if as_json:
         click.echo(json.dumps(_as_json(session, plan), indent=2))
@@ -70,7 +80,7 @@ def _print(session: "SessionInput", plan: "SessionPlan") -> None:
             if not isinstance(step, FaultStep):
                 click.echo(f"   {step.kind}: {step.name}")
                 continue
-            click.echo(f"   {step.fault} on {step.target.service}, each stage held {format_duration(step.hold_s)}")
+            click.echo(f"   {step.fault} on {step.target}, each stage held {format_duration(step.hold_s)}")
             stages = [
                 planned
                 for planned in plan.stages
@@ -78,7 +88,10 @@ def _print(session: "SessionInput", plan: "SessionPlan") -> None:
             ]
             for planned in stages:
                 names = ", ".join(planned.result.targets)
-                click.echo(f"     {planned.radius:>5}: {planned.result.reach}: {names}")
+                table = planned.examination.table
+                click.echo(f"     {planned.radius:>5}: {planned.result.reach}{'' if table else f': {names}'}")
+                for line in _lines(table) if table else ():
+                    click.echo(f"            {line}")
             for by_hand in dict.fromkeys(planned.result.by_hand for planned in stages):
                 click.echo(f"            undo by hand: {by_hand}")
         for condition in item.experiment.abort_when:
@@ -93,6 +106,13 @@ def _print(session: "SessionInput", plan: "SessionPlan") -> None:
     for check in plan.checks:
         if check.experiment is None:
             click.echo(f"{marks[check.outcome]}  {check.name}: {check.detail}")
+
+
+def _lines(table: "Table") -> list[str]:
+    """The table with its columns below one another."""
+    rows = (tuple(column.upper() for column in table.columns), *table.rows)
+    widths = [max(len(row[index]) for row in rows) for index in range(len(table.columns))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _as_json(session: "SessionInput", plan: "SessionPlan") -> "JsonObject":
@@ -113,6 +133,12 @@ def _as_json(session: "SessionInput", plan: "SessionPlan") -> "JsonObject":
                 "unit": planned.result.reach.unit,
                 "description": planned.result.description,
                 "by_hand": planned.result.by_hand,
+                "table": [
+                    dict(zip(planned.examination.table.columns, row, strict=True))
+                    for row in planned.examination.table.rows
+                ]
+                if planned.examination.table
+                else None,
                 "error": planned.result.error or None,
             }
             for planned in plan.stages

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 @click.command("recover")
 @click.argument("run", required=False)
 @click.option("--write-off", metavar="REASON", help="Undo nothing: you made sure that RUN left nothing.")
-def command(run: str | None, write_off: str | None) -> None:
+@click.option("--env", "environment", help="From the marks in this environment's cluster alone, without a journal.")
+def command(run: str | None, write_off: str | None, environment: str | None) -> None:
     """Undo what a dead RUN left (default: every run that left something). Harmless when there is nothing, and twice."""
+    if environment:
+        from gameday.cli.recover_cluster import recover_cluster
+
+        if write_off is not None:
+            fail("a write-off is for a run whose journal is here: leave out `--env`")
+        recover_cluster(environment, run)
+        return
     from gameday.engine.locks import LockHeldError
     from gameday.engine.recovery import recover
     from gameday.engine.runs import RunError, find_run, unfinished_runs

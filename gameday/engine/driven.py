@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context
 from gameday.engine.findings import failed_finding
 from gameday.engine.jobs import JobResult
-from gameday.engine.method import INJECT_TIMEOUT_S, PLAN_TIMEOUT_S, InjectionRefusedError, Method
+from gameday.engine.method import PLAN_TIMEOUT_S, InjectionRefusedError, Method
 from gameday.engine.preparation import SessionInput
 from gameday.engine.recorder import Sink
 from gameday.engine.runs import Message, MessageKind, Run, runs_directory
@@ -27,9 +28,12 @@ from gameday.engine.undo import DEADLINE_S
 from gameday.faults.arguments import read_arguments
 from gameday.faults.registry import load_fault
 from gameday.journal.events import AnyEvent, Phase, PhaseEntered, SessionStarted, Verdict
-from gameday.spec.model import FaultStep
+from gameday.spec.location import Location
+from gameday.spec.model import FaultStep, Target
 
+_NOWHERE = Location(Path())
 _START_TIMEOUT_S = 120.0  # of preflight, beside the baseline
+_INJECT_TIMEOUT_S = 600.0  # faults have shorter ones of their own
 _LEEWAY_S = 60.0  # each part of the engine keeps its own, shorter timeouts; this is for a mistake of ours
 
 
@@ -57,6 +61,11 @@ class _Stage:
     stage: int
     step: FaultStep
     planned: JobResult
+
+
+def _aim(target: Target) -> Target:
+    """The target without where it was written."""
+    return msgspec.structs.replace(target, location=_NOWHERE, keys=())
 
 
 class DrivenMethod(Method):
@@ -111,12 +120,12 @@ class DrivenMethod(Method):
     def _announced(self, wanted: FaultStep) -> int:
         """The first announced step that is the same and whose next stage this is."""
         settings = read_arguments(wanted, load_fault(wanted.fault))
-        meant = (wanted.fault, wanted.target.service, wanted.target.caller, wanted.ladder, settings)
+        meant = (wanted.fault, _aim(wanted.target), wanted.ladder, settings)
         for number, step in enumerate(self._context.experiment.method):
             if isinstance(step, FaultStep):
                 following = step.ladder[self._taken.get(number, 0) :][:1]
                 settings = self._context.prepared.arguments[number]
-                if (step.fault, step.target.service, step.target.caller, following, settings) == meant:
+                if (step.fault, _aim(step.target), following, settings) == meant:
                     return number
         raise InjectionRefusedError(
             f"{wanted.name} with a blast radius of {wanted.ladder[0]} is not what was announced to preflight next"
@@ -226,7 +235,7 @@ class Driver:
 
     def inject(self, step: FaultStep) -> str:
         """Inject one stage; what was done, in words. Raises DrivenError and EndedError."""
-        done = self._ask(lambda method: method.inject(step), PLAN_TIMEOUT_S + INJECT_TIMEOUT_S)
+        done = self._ask(lambda method: method.inject(step), PLAN_TIMEOUT_S + _INJECT_TIMEOUT_S)
         return f"nothing was injected: {self.left.result()[0]}" if done is None else str(done)
 
     def hold(self, hold_s: float | None) -> bool:

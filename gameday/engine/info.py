@@ -66,12 +66,11 @@ def _condition(condition: Condition, role: str) -> ConditionInfo:
 def _step(step: FaultStep | Activity) -> StepInfo:
     if isinstance(step, Activity):
         return StepInfo(kind=step.kind.value, name=step.name)
-    target = step.target
     return StepInfo(
         kind="fault",
         name=step.name,
         fault=step.fault,
-        target=f"{target.caller} → {target.service}" if target.caller else target.service,
+        target=str(step.target),
         ladder=tuple(map(str, step.ladder)),
         hold_s=step.hold_s,
     )

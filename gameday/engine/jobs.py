@@ -16,7 +16,7 @@ from gameday.chaostoolkit.adapter import (
 )
 from gameday.common.codec import decode, encode
 from gameday.common.json import JsonObject
-from gameday.faults.base import FaultError, FaultRequest, Reach, System
+from gameday.faults.base import ConflictError, Examination, FaultError, FaultRequest, Patience, Reach, System
 from gameday.faults.registry import load_fault
 
 
@@ -25,6 +25,7 @@ class JobKind(StrEnum):
     INJECT = "inject"
     CHECK = "check"
     UNDO = "undo"
+    EXAMINE = "examine"
     ACTIVITY = "activity"
     CONFIGURE = "configure"
     VALIDATE = "validate"
@@ -59,7 +60,10 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by_hand: str = ""
     description: str = ""
     lasts: bool = True
+    patience: Patience = Patience()
+    examination: Examination = Examination()
     left: tuple[str, ...] = ()
+    is_final: bool = False  # an undo that need not be tried again
     outcome: ActivityOutcome | None = None
     experiment: ExperimentOutcome | None = None
     configuration: JsonObject | None = None
@@ -87,6 +91,8 @@ def perform(job: Job) -> JobResult:
                 return _check(job)
             case JobKind.UNDO:
                 return _undo(job)
+            case JobKind.EXAMINE:
+                return _examine(job)
             case JobKind.ACTIVITY:
                 return _activity(job)
             case JobKind.CONFIGURE:
@@ -112,7 +118,15 @@ def _plan(job: Job) -> JobResult:
         by_hand=fault.by_hand(plan),
         description=fault.describe(plan),
         lasts=fault.lasts,
+        patience=fault.patience(plan),
     )
+
+
+def _examine(job: Job) -> JobResult:
+    assert job.request is not None
+    fault = load_fault(job.fault)
+    plan = decode(job.plan, fault.plan_type) if bytes(job.plan) else None
+    return JobResult(examination=fault.examine(job.request, plan, job.system))
 
 
 def _inject(job: Job) -> JobResult:
@@ -136,14 +150,14 @@ def _check(job: Job) -> JobResult:
 def _undo(job: Job) -> JobResult:
     fault = load_fault(job.fault)
     plan = decode(job.plan, fault.plan_type)
-    error = ""
+    error, is_final = "", False
     try:
         fault.undo(plan)
     except FaultError as failed:
-        error = str(failed)
+        error, is_final = str(failed), isinstance(failed, ConflictError)
     # Even when the undo complains, what counts is how the system is now.
     left = fault.verify(plan)
-    return JobResult(error=error if left else "", left=left)
+    return JobResult(error=error if left else "", left=left, is_final=is_final)
 
 
 def _activity(job: Job) -> JobResult:

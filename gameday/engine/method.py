@@ -11,7 +11,7 @@ from gameday.engine.findings import failed_finding
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
 from gameday.engine.recorder import SecretInPlanError
 from gameday.engine.steady_state import SteadyState
-from gameday.faults.base import FaultRequest, Radius, Value
+from gameday.faults.base import FaultRequest, Pick, Radius, Stamp, Value, Where
 from gameday.journal.events import (
     FaultInjected,
     FaultPlanned,
@@ -26,7 +26,7 @@ from gameday.journal.log import JournalError
 from gameday.spec.model import Activity, ActivityKind, BlastRadius, FaultStep
 
 PLAN_TIMEOUT_S = 15.0
-INJECT_TIMEOUT_S = 30.0
+_OVER_AFTER_S = 1800.0  # beyond all holds: injections, undos, what activities take
 _ACTIVITY_TIMEOUT_S = 24 * 3600.0  # for those that name none; whoever aborts does not wait for it
 
 
@@ -35,12 +35,28 @@ class InjectionRefusedError(Exception):
 
 
 def fault_request(
-    step: FaultStep, radius: BlastRadius, arguments: dict[str, Value], already: tuple[str, ...], seed: int
+    step: FaultStep,
+    radius: BlastRadius,
+    arguments: dict[str, Value],
+    already: tuple[str, ...],
+    seed: int,
+    stamp: Stamp = Stamp(),  # noqa: B008 - frozen
 ) -> FaultRequest:
     """What a step asks of its fault, for one stage."""
+    target = step.target
     return FaultRequest(
-        service=step.target.service,
-        caller=step.target.caller,
+        service=target.service or "",
+        caller=target.caller,
+        where=Where(
+            selector=target.selector,
+            owner=target.owner,
+            name=target.name,
+            node=target.node,
+            zone=target.zone,
+            namespace=target.namespace,
+            pick=Pick(target.pick or Pick.RANDOM),
+        ),
+        stamp=stamp,
         radius=Radius(radius.count, radius.share),
         arguments=arguments,
         already=already,
@@ -115,8 +131,14 @@ class Method:
         )
         context.enter(Phase.INJECT)
         arguments = context.prepared.arguments[number]
-        request = fault_request(step, radius, arguments, already, context.tools.seed + stage)
+        stamp = Stamp(context.tools.run.name, f"{context.index}.{number}.{stage}", self._over_by())
+        request = fault_request(step, radius, arguments, already, context.tools.seed + stage, stamp)
         return await self._inject(number, stage, step, request)
+
+    def _over_by(self) -> float:
+        """When this run will be over for certain, in seconds since the Unix epoch."""
+        steps = [step for step in self._context.experiment.method if isinstance(step, FaultStep)]
+        return round(self._context.now() + sum(step.hold_s * len(step.ladder) for step in steps) + _OVER_AFTER_S)
 
     async def hold_stage(self, number: int, stage: int, step: FaultStep, fault: JobResult) -> bool:
         """Hold one stage that has been injected, and judge it. Whether the steady state held."""
@@ -167,7 +189,7 @@ class Method:
         inject = Job(
             kind=JobKind.INJECT, fault=step.fault, plan=planned.plan, system=tools.system, ceiling=tools.ceiling
         )
-        injected = await self._race(tools.workers.run(inject, INJECT_TIMEOUT_S))
+        injected = await self._race(tools.workers.run(inject, planned.patience.inject_s))
         if injected.error:
             context.record(
                 FaultRefused(at=context.now(), experiment=context.index, fault_id=fault_id, reason=injected.error)
@@ -195,6 +217,7 @@ class Method:
             stage=stage,
             description=planned.description,
             unit=planned.reach.unit,
+            undo_within_s=planned.patience.undo_s,
         )
         try:
             context.tools.recorder.record_or_raise(event, sync=True)

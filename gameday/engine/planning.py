@@ -20,10 +20,9 @@ from gameday.engine.preflight import (
     open_and_read_rules,
     plan_stages,
 )
-from gameday.engine.preparation import SessionInput, faults_of, prepare
+from gameday.engine.preparation import SessionInput, faults_of, prepare, system_of
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers
-from gameday.faults.base import System
 from gameday.signals import open_source
 
 
@@ -53,7 +52,7 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
     try:
         await workers.start()
         for item in prepared:
-            planned = await plan_stages(item, workers, System(inventory=environment.inventory), session.seed)
+            planned = await plan_stages(item, workers, system_of(environment), session.seed)
             stages += planned
             checks += check_stages(item, planned, environment.policy)
             checks += check_sources(item, environment)

@@ -11,6 +11,7 @@ from gameday.chaostoolkit.variables import known_secrets
 from gameday.coverage import describe_runbooks
 from gameday.engine.context import PreparedExperiment
 from gameday.faults.arguments import read_arguments
+from gameday.faults.base import System
 from gameday.faults.registry import load_fault
 from gameday.signals import plan_queries
 from gameday.spec.model import Activity, Environment, Experiment, FaultStep, People, Project, SignalId
@@ -60,8 +61,8 @@ def _prepare(session: SessionInput, index: int, experiment: Experiment, today: d
 
 def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
     """The services to lock: the experiment's own, those its faults hit, and all that these depend on."""
-    waiting = [step.target.service for step in experiment.method if isinstance(step, FaultStep)]
-    waiting += [experiment.service] if experiment.service else []
+    named = [step.target.service for step in experiment.method if isinstance(step, FaultStep)]
+    waiting = [name for name in (*named, experiment.service) if name]
     found: dict[str, None] = {}
     while waiting:
         name = waiting.pop()
@@ -71,6 +72,11 @@ def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
             waiting += service.depends_on if service else ()
     # A plain experiment names no service; it must at least not run beside itself.
     return tuple(sorted(found)) or (str(experiment.path.resolve()),)
+
+
+def system_of(environment: Environment) -> System:
+    """What faults can reach there."""
+    return System(environment.inventory, environment.cluster, environment.policy.namespaces)
 
 
 def faults_of(experiments: Sequence[Experiment]) -> tuple[str, ...]:

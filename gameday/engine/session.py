@@ -41,6 +41,7 @@ from gameday.engine.preparation import (
     prepare,
     secrets_of,
     services_of,
+    system_of,
     uses_chaos_toolkit,
     uses_http,
 )
@@ -48,7 +49,6 @@ from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers, WorkersError
-from gameday.faults.base import System
 from gameday.journal.events import (
     FORMAT,
     AlertRuleInfo,
@@ -139,7 +139,7 @@ class _Session:
         self._record = self._recorder.record
         self._now = self._recorder.now
         environment = session.environment
-        self._system = System(inventory=environment.inventory)
+        self._system = system_of(environment)
         self._switch = SwitchWatch(switch_of(session.project))
         self._may_run = False  # the stop switch let it start
         self._locks = ServiceLocks(session.project.root / ".gameday" / "locks", environment.name)

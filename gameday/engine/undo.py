@@ -71,20 +71,21 @@ class _Open(msgspec.Struct):
 
 
 async def undo_all(
-    recorder: Recorder, workers: Workers, by: By, *, experiment: int | None = None, deadline_s: float = DEADLINE_S
+    recorder: Recorder, workers: Workers, by: By, *, experiment: int | None = None, deadline_s: float | None = None
 ) -> bool:
     """Undo every fault that is open (of one experiment, or of all), the last injected first.
 
-    Each is tried; those that fail are tried again with growing pauses until the deadline, in seconds, has passed. One
-    that fails keeps no other from its turn. Whether all was undone and verified.
+    Each is tried; those that fail are tried again with growing pauses until the deadline, in seconds (default: the
+    fault's own), has passed. One that fails keeps no other from its turn. Whether all was undone and verified.
     """
     waiting = [
         _Open(fault)
         for fault in reversed(recorder.state.faults.values())
         if experiment is None or fault.experiment == experiment
     ]
-    deadline = time.monotonic() + deadline_s
+    began = time.monotonic()
     pause = _FIRST_PAUSE_S
+    failed: list[_Open] = []
     while waiting:
         for item in waiting:
             if not item.attempts:
@@ -95,13 +96,17 @@ async def undo_all(
             if not item.result.error and not item.result.left:
                 _record_end(recorder, item, by)
         waiting = [item for item in waiting if item.result and (item.result.error or item.result.left)]
-        if not waiting or time.monotonic() + pause > deadline:
-            break
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE_S)
-    for item in waiting:
-        _record_end(recorder, item, by)
-    return not waiting
+        over = time.monotonic() + pause - began
+        for item in waiting:
+            within_s = item.fault.undo_within_s if deadline_s is None else deadline_s
+            if over > within_s or (item.result and item.result.is_final):
+                _record_end(recorder, item, by)
+                failed.append(item)
+        waiting = [item for item in waiting if item not in failed]
+        if waiting:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+    return not failed
 
 
 async def _attempt(workers: Workers, fault: FaultPlanned) -> JobResult:

@@ -19,7 +19,11 @@ def read_arguments(step: FaultStep, fault: Fault[Any]) -> dict[str, Value]:
     """
     values: dict[str, Value] = {}
     mistakes: list[Mistake] = []
-    missing = {name: parameter for name, parameter in fault.parameters.items() if parameter.default is None}
+    missing = {
+        name: parameter
+        for name, parameter in fault.parameters.items()
+        if parameter.default is None and not parameter.optional
+    }
     for name, parameter in fault.parameters.items():
         if parameter.default is not None:
             values[name] = _parse(parameter.default, parameter)
@@ -67,6 +71,10 @@ def _parse(text: str, parameter: Parameter) -> Value:
             if text not in parameter.choices:
                 raise UnitError(excerpt(text), f"one of {', '.join(parameter.choices)}")
             return text
+        case ParameterKind.BOOLEAN:
+            if text not in ("true", "false"):
+                raise UnitError(excerpt(text), "true or false")
+            return text == "true"
         case ParameterKind.TEXT:
             return text
 

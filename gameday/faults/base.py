@@ -12,9 +12,16 @@ from typing import ClassVar
 
 import msgspec
 
+from gameday.journal.events import CheckOutcome
+from gameday.kubernetes.reference import ClusterRef
+
 
 class FaultError(Exception):
     """A fault cannot be planned, injected or undone; the message says why, to a person."""
+
+
+class ConflictError(FaultError):
+    """Somebody else has changed what the fault changed: it is theirs now, and to try the undo again changes nothing."""
 
 
 class ParameterKind(StrEnum):
@@ -24,10 +31,12 @@ class ParameterKind(StrEnum):
     INTEGER = "integer"  # int
     TEXT = "text"  # str
     CHOICE = "choice"  # str, one of the choices
+    BOOLEAN = "boolean"  # "true" or "false" -> bool
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One setting a fault takes. Without a default it must be given. Bounds are inclusive, in the base unit."""
+    """One setting a fault takes. Without a default it must be given, unless it is optional. Bounds are inclusive, in
+    the base unit."""
 
     kind: ParameterKind
     help: str
@@ -35,9 +44,10 @@ class Parameter(msgspec.Struct, frozen=True):
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    optional: bool = False
 
 
-type Value = float | int | str
+type Value = bool | float | int | str
 
 
 class Radius(msgspec.Struct, frozen=True):
@@ -48,13 +58,49 @@ class Radius(msgspec.Struct, frozen=True):
 
 
 class System(msgspec.Struct, frozen=True):
-    """What the faults can reach in the environment."""
+    """What the faults can reach in the environment. `namespaces`: where in the cluster they may act; none: anywhere."""
 
     inventory: Path | None = None
+    cluster: ClusterRef | None = None
+    namespaces: tuple[str, ...] = ()
+
+
+class Pick(StrEnum):
+    """Which of the candidates a stage hits first."""
+
+    RANDOM = "random"  # repeated by the recorded seed
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    ONE_PER_NODE = "one-per-node"  # at random, a second one on a node only when each has had its first
+
+
+class Where(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the targets are found, beside or in place of a service: what is named must all be so.
+
+    `selector` is a label selector, `owner` a workload ("deployment/payments"), `name`, `node` and `zone` are names or
+    patterns such as "payments-*".
+    """
+
+    selector: str | None = None
+    owner: str | None = None
+    name: str | None = None
+    node: str | None = None
+    zone: str | None = None
+    namespace: str | None = None
+    pick: Pick = Pick.RANDOM
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What says in the system itself whose change something is. `until`: when the run is over for certain, in seconds
+    since the Unix epoch; whoever finds the change later may undo it."""
+
+    run: str = "plan"
+    fault_id: str = "0.0.0"
+    until: float = 0.0
 
 
 class FaultRequest(msgspec.Struct, frozen=True):
-    """What the user asked for, for one stage.
+    """What the user asked for, for one stage. `service` is empty where `where` alone says who is hit.
 
     `already` names the targets that earlier stages of the same step still hold: a stage grows from them, so that the
     blast radius is never the sum of the stages.
@@ -66,6 +112,8 @@ class FaultRequest(msgspec.Struct, frozen=True):
     arguments: dict[str, Value] = {}
     already: tuple[str, ...] = ()
     seed: int = 0
+    where: Where = Where()
+    stamp: Stamp = Stamp()
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -86,6 +134,49 @@ class Reach(msgspec.Struct, frozen=True):
         return self.affected / self.total if self.total else 1.0
 
 
+class Patience(msgspec.Struct, frozen=True):
+    """How long an injection and an undo, with all its attempts, may take, in seconds."""
+
+    inject_s: float = 30.0
+    undo_s: float = 90.0
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What would be hit, a row each."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Remark(msgspec.Struct, frozen=True):
+    """Something that preflight should know; a failure keeps the session from starting."""
+
+    check: str
+    outcome: CheckOutcome
+    detail: str
+
+
+class Permission(msgspec.Struct, frozen=True, order=True):
+    """What the user must be allowed to do in a cluster, in the words of RBAC. No namespace: in the cluster as a whole.
+
+    `purpose` is "plan", "inject" or "undo".
+    """
+
+    verb: str
+    group: str
+    resource: str  # with a subresource "pods/eviction"
+    namespace: str | None
+    purpose: str
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """What there is to know before a stage, beyond its plan."""
+
+    table: Table | None = None
+    remarks: tuple[Remark, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+
+
 class Fault[P: msgspec.Struct](ABC):
     """One fault. Register it under the entry-point group `gameday.faults`, by its name.
 
@@ -96,6 +187,7 @@ class Fault[P: msgspec.Struct](ABC):
     summary: ClassVar[str]
     parameters: ClassVar[dict[str, Parameter]] = {}
     lasts: ClassVar[bool] = True  # until it is undone; False when the system is meant to mend it by itself
+    target_keys: ClassVar[frozenset[str]] = frozenset({"service", "from"})  # of `target:`, that it understands
     plan_type: type[P]
 
     @abstractmethod
@@ -129,6 +221,17 @@ class Fault[P: msgspec.Struct](ABC):
     def describe(self, plan: P) -> str:
         """One line for plan and report: what will happen to the targets."""
         return f"{self.name} on {', '.join(self.targets(plan))}"
+
+    def patience(self, plan: P) -> Patience:
+        """How long its injection and its undo may take."""
+        return Patience()
+
+    def examine(self, request: FaultRequest, plan: P | None, system: System) -> Examination:
+        """Look more closely than a plan does, before the session; changes nothing. Raises FaultError.
+
+        `plan` is None when there is none for this stage: what can be said without one is said.
+        """
+        return Examination()
 
 
 def allowed(radius: Radius, total: int) -> int:

@@ -321,6 +321,7 @@ class FaultPlanned(Event, frozen=True, kw_only=True, tag="fault-planned"):
     step: int
     stage: int
     description: str = ""
+    undo_within_s: float = 90.0
     unit: str = "instances"  # what `affected` and `total` count: instances or calls
 
 

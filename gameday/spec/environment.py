@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gameday.common.json import JsonObject
+from gameday.kubernetes.reference import ClusterRef
 from gameday.spec.conditions import is_measure
 from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind, Hours, Policy, SignalKind, SignalsConfig
 from gameday.spec.reader import Fields
@@ -15,6 +16,7 @@ from gameday.spec.variables import VARIABLE
 LAB = Environment("lab", EnvironmentKind.LAB)
 
 _FRESHNESS = "freshness"  # among queries: how to ask for the age, in seconds, of the data behind the others
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = "|".join(_DAYS)
 _HOURS = re.compile(
@@ -30,7 +32,7 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
     kind = EnvironmentKind(fields.choice("kind", tuple(EnvironmentKind)) or EnvironmentKind.DECLARED)
     if kind is EnvironmentKind.LAB:
         policy = _policy(fields)
-        for key in ("signals", "alerts", "processes"):
+        for key in ("signals", "alerts", "processes", "kubernetes"):
             if fields.has(key):
                 fields.get(key)
                 fields.file.mistake(fields.key(key), f"{key} of the lab", "none: the lab brings its own")
@@ -44,7 +46,7 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
         alerts=_alerts(fields),
         inventory=_inventory(fields, root),
         policy=_policy(fields),
-        kubernetes=_opaque(fields, "kubernetes"),
+        cluster=_cluster(fields, root),
         dashboards=_opaque(fields, "dashboards"),
         slack=_opaque(fields, "slack"),
         secrets=secrets,
@@ -139,6 +141,37 @@ def _inventory(fields: Fields, root: Path) -> Path | None:
     processes.require("inventory", "the path of an inventory, such as run/inventory.json")
     processes.close()
     return root / inventory if inventory else None
+
+
+def _cluster(fields: Fields, root: Path) -> ClusterRef | None:
+    cluster = fields.mapping("kubernetes", "a cluster, such as {context: staging, namespace: shop}")
+    if cluster is None:
+        return None
+    in_cluster = cluster.boolean("in-cluster")
+    if in_cluster:
+        for key in ("context", "kubeconfig"):
+            if cluster.has(key):
+                cluster.get(key)
+                cluster.file.mistake(cluster.key(key), f"`{key}` beside `in-cluster: true`", "one of the two")
+    else:
+        # The current context of a shell is whatever its user did last: not what a fault should go by.
+        cluster.require("context", "the name of a context, or `in-cluster: true`")
+    kubeconfig = cluster.text("kubeconfig", "the path of a kubeconfig")
+    read = ClusterRef(
+        context=cluster.text("context", "the name of a context"),
+        namespace=cluster.scalar("namespace", parse_namespace, "the name of a namespace"),
+        kubeconfig=str(root / Path(kubeconfig).expanduser()) if kubeconfig else None,
+        in_cluster=in_cluster,
+    )
+    cluster.close()
+    return read
+
+
+def parse_namespace(text: str) -> str:
+    """The name of a namespace, which is a DNS label (RFC 1123), or `${VARIABLE}`. Raises UnitError."""
+    if not VARIABLE.search(text) and not _NAMESPACE.fullmatch(text):
+        raise UnitError(excerpt(text), "the name of a namespace: small letters, digits and dashes")
+    return text
 
 
 def _policy(fields: Fields) -> Policy:

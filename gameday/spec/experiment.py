@@ -1,5 +1,6 @@
 """Reads an experiment: the Chaos Toolkit's own, or one with our keys."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import msgspec
 
 from gameday.spec.activities import Activities, read_dry
 from gameday.spec.conditions import ABORT_FOR_S, HYPOTHESIS_FOR_S, read_conditions
+from gameday.spec.environment import parse_namespace
 from gameday.spec.location import Mistake, SpecError
 from gameday.spec.model import (
     Activity,
@@ -33,6 +35,16 @@ OWN_KEYS = ("service", "expect", "abort-when", "timing")
 # https://chaostoolkit.org/reference/api/experiment/; the Toolkit ignores what it does not know.
 TOOLKIT_KEYS = ("version", "contributions", "runtime", "controls", "extensions", "configuration", "secrets", "dry")
 OWN_CONTROL = "gameday.chaostoolkit.control"
+# Any one of these says whom a fault hits.
+_WHOM = ("service", "selector", "owner", "name", "node", "zone")
+_PICKS = ("random", "oldest", "newest", "one-per-node")
+_OWNERS = ("deployment", "statefulset", "daemonset", "replicaset", "job")
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+_LABEL = r"(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?"
+_VALUE = r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?"
+_REQUIREMENT = re.compile(
+    rf"\s*(?:{_LABEL}\s*(?:==?|!=)\s*{_VALUE}|{_LABEL}\s+(?:not)?in\s*\(\s*{_VALUE}(?:\s*,\s*{_VALUE})*\s*\)|!?{_LABEL})\s*"
+)
 STEP_KEYS = ("fault", "name", "target", "blast-radius", "hold")
 _SHORTEST_INTERVAL_S = 0.01
 
@@ -193,7 +205,7 @@ class _Reader:
             hold_s=hold_s or 0.0,
             arguments=tuple(arguments),
             location=self._file.location(at),
-            name=name or f"{fault} on {target.service}",
+            name=name or f"{fault} on {target}",
         )
         if fault:
             self._check(step)
@@ -202,11 +214,24 @@ class _Reader:
     def _target(self, fields: Fields) -> Target:
         target = fields.mapping("target", "a target, such as {service: payments}")
         if target is None:
-            return Target("", self._file.location(fields.node))
-        service, caller = self._service("service", target), self._service("from", target)
-        target.require("service", "the service that is hit")
+            return Target(None, self._file.location(fields.node))
+        read = Target(
+            service=self._service("service", target),
+            location=self._file.location(target.node),
+            caller=self._service("from", target),
+            selector=target.scalar("selector", _parse_selector, "a label selector such as app=payments"),
+            owner=target.scalar("owner", _parse_owner, "a workload such as deployment/payments"),
+            name=target.text("name", "a name, or a pattern such as payments-*"),
+            node=target.text("node", "the name of a node, or a pattern"),
+            zone=target.text("zone", "the name of a zone"),
+            namespace=target.scalar("namespace", parse_namespace, "the name of a namespace"),
+            pick=target.choice("pick", _PICKS),
+            keys=tuple((key, self._file.location(name)) for key, (name, _) in target.node.entries.items()),
+        )
+        if not any(map(target.has, _WHOM)):
+            target.require("service", "the service that is hit")
         target.close()
-        return Target(service or "", self._file.location(target.node), caller)
+        return read
 
     def _rollbacks(self) -> tuple[Activity, ...]:
         rollbacks: list[Activity] = []
@@ -302,6 +327,27 @@ class _Reader:
         for node in self._root.items("controls"):
             self._root.as_mapping(node, "a control")
         return tuple(dict.fromkeys(_control_names(self._root.node)))
+
+
+def _parse_selector(text: str) -> str:
+    """A label selector, as `kubectl -l` takes it. Raises UnitError."""
+    end = 0
+    while match := _REQUIREMENT.match(text, end):
+        end = match.end()
+        if end == len(text):
+            return text.strip()
+        if text[end] != ",":
+            break
+        end += 1
+    raise UnitError(excerpt(text), "a label selector such as app=payments,tier in (a,b)")
+
+
+def _parse_owner(text: str) -> str:
+    """A kind of workload and a name: "deployment/payments". Raises UnitError."""
+    kind, slash, name = text.partition("/")
+    if not slash or not name or kind.lower() not in _OWNERS:
+        raise UnitError(excerpt(text), f"a kind ({', '.join(_OWNERS)}), a slash and a name")
+    return f"{kind.lower()}/{name}"
 
 
 def _control_names(root: Mapping) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.json import JsonObject
+from gameday.kubernetes.reference import ClusterRef
 from gameday.spec.location import Location, Mistake
 
 
@@ -131,11 +132,29 @@ class BlastRadius(msgspec.Struct, frozen=True):
 
 class Target(msgspec.Struct, frozen=True):
     """What a fault hits. `service` is the victim; `caller`, for dependency faults, limits it to calls from there
-    (written `from:`)."""
+    (written `from:`). The others find pods and nodes of a cluster; `keys` are those that were written."""
 
-    service: str
+    service: str | None
     location: Location
     caller: str | None = None
+    selector: str | None = None
+    owner: str | None = None
+    name: str | None = None
+    node: str | None = None
+    zone: str | None = None
+    namespace: str | None = None
+    pick: str | None = None
+    keys: tuple[tuple[str, Location], ...] = ()
+
+    def __str__(self) -> str:
+        """For people: "payments", "checkout → payments", "deployment/payments in zone a"."""
+        subject = self.service or self.owner or self.name or self.selector
+        parts = [
+            f"{self.caller} → {subject}" if self.caller else subject or ("nodes" if self.node or self.zone else "")
+        ]
+        parts += [f"on {self.node}"] if self.node else []
+        parts += [f"in zone {self.zone}"] if self.zone else []
+        return " ".join(filter(None, parts))
 
 
 class Argument(msgspec.Struct, frozen=True):
@@ -369,9 +388,9 @@ class Environment(msgspec.Struct, frozen=True):
     signals: SignalsConfig | None = None
     alerts: AlertsConfig | None = None
     inventory: Path | None = None
+    cluster: ClusterRef | None = None
     policy: Policy = Policy()
     # Named in the file, used by later verbs; kept whole.
-    kubernetes: JsonObject | None = None
     dashboards: JsonObject | None = None
     slack: JsonObject | None = None
     # Values among all these that must never be shown.

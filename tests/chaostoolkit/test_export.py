@@ -285,7 +285,8 @@ def test_chaos_discover_lists_them(tmp_path: Path) -> None:
     kill = names["action", "process_kill"]
     assert kill["mod"] == "gameday.chaostoolkit.actions"
     assert {argument["name"]: argument.get("default") for argument in kill["arguments"]} == {
-        "service": None,
+        "service": "",
+        "target": None,
         "radius": None,
         "signal": "KILL",
         "caller": "",

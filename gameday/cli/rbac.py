@@ -1,0 +1,42 @@
+"""Writes the Roles that grant what faults need, for `gameday plan --rbac`."""
+
+from collections.abc import Iterable
+
+from gameday.common.json import JsonObject
+from gameday.faults.base import Permission
+
+_NAME = "gameday"
+_ORDER = ("get", "list", "watch", "create", "update", "patch", "delete")
+
+
+def roles_for(permissions: Iterable[Permission]) -> str:
+    """A Role for each namespace, and a ClusterRole for what lies in none, as YAML; nothing is granted beyond need.
+
+    Format: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+    """
+    import yaml
+
+    by_namespace: dict[str | None, list[Permission]] = {}
+    for permission in sorted(set(permissions), key=lambda item: (item.namespace or "", item.group, item.resource)):
+        by_namespace.setdefault(permission.namespace, []).append(permission)
+    documents = [_role(namespace, some) for namespace, some in by_namespace.items()]
+    return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True)
+
+
+def _role(namespace: str | None, permissions: Iterable[Permission]) -> JsonObject:
+    verbs: dict[tuple[str, str], set[str]] = {}
+    for permission in permissions:
+        verbs.setdefault((permission.group, permission.resource), set()).add(permission.verb)
+    # What takes the same verbs of the same group stands in one rule.
+    rules: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (group, resource), some in verbs.items():
+        rules.setdefault((group, tuple(sorted(some, key=_ORDER.index))), []).append(resource)
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role" if namespace else "ClusterRole",
+        "metadata": {"name": _NAME} | ({"namespace": namespace} if namespace else {}),
+        "rules": [
+            {"apiGroups": [group], "resources": list(resources), "verbs": list(some)}
+            for (group, some), resources in rules.items()
+        ],
+    }

@@ -1,0 +1,89 @@
+"""`gameday recover --env`: undo what runs have left in a cluster, from the marks there alone."""
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from gameday.cli.load import print_mistakes
+from gameday.cli.output import fail, say
+
+if TYPE_CHECKING:
+    from gameday.faults.base import System
+    from gameday.faults.cluster.found import Found
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
+
+
+def recover_cluster(environment: str, run: str | None) -> None:
+    """Undo what dead runs left there: those whose time is over, or `run`. Ends with status 5 when something is left."""
+    from gameday.kubernetes.reference import ClusterError
+
+    try:
+        from gameday.faults.cluster.found import find_marks
+
+        found = find_marks(_system(environment))
+    except ClusterError as error:
+        fail(str(error), 5)
+    if run:
+        found = [item for item in found if item.run == run]
+    if not found:
+        say(f"Nothing to recover: no {'mark of that run' if run else 'run left a mark'} in {environment}.")
+        return
+    left = False
+    for item in found:
+        if not run and item.until > time.time():
+            over = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(item.until))
+            say(f"{item.what}: {item.fault} of run {item.run}, which may be alive until {over}; left alone.")
+            say(f"  If it is dead: gameday recover --env {environment} {item.run}")
+        else:
+            left = not _undo(item) or left
+    sys.exit(5 if left else 0)
+
+
+def _system(environment: str) -> "System":
+    from pathlib import Path
+
+    from gameday.engine.preparation import system_of
+    from gameday.spec.location import SpecError
+    from gameday.spec.project import load_environment, read_project
+
+    try:
+        project, _ = read_project(Path.cwd())
+        return system_of(load_environment(project, environment))
+    except SpecError as error:
+        print_mistakes(error)
+        sys.exit(2)
+
+
+def _undo(item: "Found") -> bool:
+    """Whether it is undone and verified; else what is left, and how to remove it by hand, is said."""
+    from gameday.common.codec import decode
+    from gameday.faults.base import ConflictError, FaultError
+    from gameday.faults.registry import load_fault
+
+    say(f"{item.what}: {item.fault or 'a fault'} of run {item.run}")
+    if item.problem:
+        say(f"  not undone: {item.problem}")
+        return False
+    fault = load_fault(item.fault)
+    plan = decode(item.plan, fault.plan_type)
+    deadline, pause = time.monotonic() + fault.patience(plan).undo_s, _FIRST_PAUSE_S
+    while True:
+        wrong, is_final = tuple[str, ...](), False
+        try:
+            fault.undo(plan)
+            wrong = fault.verify(plan)
+        except FaultError as error:
+            wrong, is_final = (str(error),), isinstance(error, ConflictError)
+        if not wrong:
+            say("  undone and verified")
+            return True
+        if is_final or time.monotonic() + pause > deadline:
+            break
+        say(f"  not yet: {wrong[0]}")
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
+    for what in wrong:
+        say(f"  still so: {what}")
+    say(f"  by hand:  {fault.by_hand(plan)}")
+    return False

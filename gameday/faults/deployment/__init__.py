@@ -1,0 +1,1 @@
+"""Faults on the Deployments of a cluster."""

@@ -1,0 +1,1 @@
+"""Faults on the pods of a cluster."""
