@@ -3,6 +3,7 @@
 API: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -12,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ProxyError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
 from gameday.common.json import Json
@@ -83,8 +84,8 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 
 class _List[T](msgspec.Struct, frozen=True):
+    items: list[T] | None  # never left out: another server's {} is no empty list
     metadata: _Metadata = _Metadata()
-    items: list[T] | None = None
 
 
 class Client:
@@ -200,6 +201,8 @@ class Client:
             return msgspec.json.decode(data, type=kind)
         except msgspec.MsgspecError as error:
             raise ClusterError(f"{self._where(path)} does not answer like a Kubernetes API: {error}") from None
+        except (ValueError, RecursionError):
+            raise ClusterError(f"{self._where(path)} does not answer like a Kubernetes API") from None
 
     # -- requests
 
@@ -227,20 +230,20 @@ class Client:
             wait_s = 0.0
             try:
                 status, answer, wait_s = self._send(method, url, data, content_type, deadline)
-                error: ClusterError = self._error(method, path, status, answer)
-                again = status == 429 or (repeatable and status in (500, 502, 503, 504))
                 if 200 <= status < 300:
                     return answer
+                error: ClusterError = self._error(path, status, answer)
+                again = status == 429 or (repeatable and status in (500, 502, 503, 504))
                 if isinstance(error, ApiError) and error.is_budget:
                     raise error
                 if status == 401 and self._credentials.can_renew and not renewed:
                     self._credentials.forget()
+                    self._pool.clear()
                     self._pool, renewed = self._connect(), True
                     continue
             except (HTTPError, OSError) as failed:
                 error = ClusterError(f"{self._where(path)}: {_reason(failed)}")
-                # A connection that was refused has carried nothing.
-                again = not isinstance(failed, SSLError) and (repeatable or isinstance(failed, NewConnectionError))
+                again = not _is_distrust(failed) and (repeatable or _carried_nothing(failed))
             wait_s = max(wait_s, pause)
             if not again or time.monotonic() + wait_s > deadline:
                 raise error
@@ -251,35 +254,41 @@ class Client:
         self, method: str, url: str, data: bytes | None, content_type: str, deadline: float
     ) -> tuple[int, bytes, float]:
         """HTTP status, body, and how long the server asks to wait, in seconds."""
+        headers = self._credentials.headers()  # which may take a program's time
+        headers.extend({"Accept": _JSON, "User-Agent": "gameday"})
+        if data is not None:
+            headers["Content-Type"] = content_type
         left = max(deadline - time.monotonic(), 0.1)
-        headers = {"Accept": _JSON, "User-Agent": "gameday", **self._credentials.headers()}
         response = self._pool.request(
             method,
             url,
             body=data,
-            headers=headers | ({"Content-Type": content_type} if data is not None else {}),
+            headers=headers,
             timeout=urllib3.Timeout(connect=min(_CONNECT_S, left), read=min(_READ_S, left)),
             redirect=False,
             preload_content=False,
         )
         try:
             found = bytearray()
-            for part in response.stream(_CHUNK_BYTES):
+            while part := response.read1(_CHUNK_BYTES):  # what has come by now: `read` waits for all of it
                 found += part
                 if len(found) > _MAX_BYTES:
                     raise ClusterError(f"{url.partition('?')[0]}: the answer is longer than {_MAX_BYTES >> 20} MiB")
-                if time.monotonic() > deadline:
+                if (left := deadline - time.monotonic()) <= 0:
                     raise Urllib3TimeoutError("the answer came too slowly")
+                connection = getattr(response.connection, "sock", None)
+                if connection is not None:
+                    connection.settimeout(min(_READ_S, left))
         except BaseException:
             response.close()  # what is left of the answer must not pass for the next one's
             raise
         response.release_conn()
         return response.status, bytes(found), _retry_after(response.headers.get("Retry-After"))
 
-    def _error(self, method: str, path: str, status: int, answer: bytes) -> ApiError:
+    def _error(self, path: str, status: int, answer: bytes) -> ApiError:
         try:
             said = msgspec.json.decode(answer, type=_Status)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):  # MsgspecError is a ValueError
             said = _Status(" ".join(answer[:200].decode(errors="replace").split()))
         who = self._access.reference
         message = said.message or f"HTTP status {status}"
@@ -305,20 +314,36 @@ def _retry_after(text: str | None) -> float:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
-    return min(max(seconds, 0.0), 30.0)
+    return min(max(0.0, seconds), 30.0)  # in this order nan is 0
+
+
+def _is_distrust(error: Exception) -> bool:
+    """One of the two does not accept the other's certificate, or speaks no TLS; not: it was cut off."""
+    return isinstance(error, SSLError) and not isinstance(next(iter(error.args), None), ssl.SSLEOFError)
+
+
+def _carried_nothing(error: Exception) -> bool:
+    """There never was a connection, so nothing has been done."""
+    if isinstance(error, ProxyError):
+        return isinstance(error.original_error, NewConnectionError | ConnectTimeoutError)
+    return isinstance(error, NewConnectionError | ConnectTimeoutError)
 
 
 def _reason(error: Exception) -> str:
     match error:
+        case NewConnectionError():  # to urllib3 it is a time-out, too
+            return "cannot be reached"
         case Urllib3TimeoutError():
             return "no answer in time"
-        case SSLError():
+        case SSLError(args=(ssl.SSLCertVerificationError(), *_)):
             return f"its certificate is not trusted: {error}"
-        case NewConnectionError():
-            return "cannot be reached"
-        case ProtocolError():
+        case SSLError() if _is_distrust(error):
+            return f"no TLS connection: {error}"
+        case ProxyError():
+            return f"its proxy: {_reason(error.original_error)}"
+        case ProtocolError() | SSLError():
             return "the connection was cut off"
         case _:
             return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from urllib3 import HTTPHeaderDict
 
 from gameday.kubernetes.kubeconfig import Access, Exec, decode_data
 from gameday.kubernetes.reference import ClusterError
@@ -30,6 +31,9 @@ class _Status(msgspec.Struct, frozen=True, rename="camel"):
     client_certificate_data: str | None = None
     client_key_data: str | None = None
     expiration_timestamp: datetime | None = None
+
+    def __repr__(self) -> str:  # without the secrets
+        return "_Status()"
 
 
 class _ExecCredential(msgspec.Struct, frozen=True):
@@ -55,20 +59,24 @@ class Credentials:
         """They were refused: the next request asks for new ones."""
         self._status = None
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> HTTPHeaderDict:
         """The request's headers. Raises ClusterError."""
-        user, headers = self._access.user, dict[str, str]()
+        user, headers = self._access.user, HTTPHeaderDict()
         token = user.token
         if user.token_file:
             token = _read_token(Path(user.token_file))
         elif user.exec and not token:
             token = self._from_program(user.exec).token
         if token:
+            if not (token.isascii() and token.isprintable()):  # whoever refuses it later would quote it
+                raise ClusterError(f"the token of {self._access.reference} has characters that no token has")
             headers["Authorization"] = f"Bearer {token}"
         elif user.username:
             headers["Authorization"] = "Basic " + b64encode(f"{user.username}:{user.password or ''}".encode()).decode()
         if user.impersonate:
             headers["Impersonate-User"] = user.impersonate
+        for group in user.impersonate_groups or ():
+            headers.add("Impersonate-Group", group)
         return headers
 
     def tls(self) -> ssl.SSLContext:
@@ -77,26 +85,30 @@ class Credentials:
         try:
             context = ssl.create_default_context()
             if cluster.certificate_authority_data:
-                data = decode_data(cluster.certificate_authority_data, "certificate-authority-data").decode("ascii")
-                context = ssl.create_default_context(cadata=data)
+                data = decode_data(cluster.certificate_authority_data, "certificate-authority-data")
+                context = ssl.create_default_context(
+                    cadata=data.decode("ascii", "ignore")
+                )  # comments need not be ASCII
             elif cluster.certificate_authority:
                 context = ssl.create_default_context(cafile=cluster.certificate_authority)
+            # Python's strictness since 3.13 refuses certificates that clusters have and kubectl takes.
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if cluster.insecure_skip_tls_verify:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
-            certificate, key = user.client_certificate_data, user.client_key_data
             pair = None
-            if certificate or key:
-                pair = tuple(decode_data(text or "", "client-certificate-data") for text in (certificate, key))
-            elif user.client_certificate:
-                context.load_cert_chain(user.client_certificate, user.client_key)
+            if user.client_certificate_data or user.client_certificate:
+                pair = (
+                    _data_or_file(user.client_certificate_data, user.client_certificate, "client-certificate"),
+                    _data_or_file(user.client_key_data, user.client_key, "client-key"),
+                )
             elif user.exec and not user.token:
                 status = self._from_program(user.exec)
                 if status.client_certificate_data and status.client_key_data:
                     pair = (status.client_certificate_data.encode(), status.client_key_data.encode())
             if pair:
                 with _as_file(b"\n".join(pair)) as path:
-                    context.load_cert_chain(path)
+                    context.load_cert_chain(path, password="")  # else OpenSSL asks at the terminal
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             reason = getattr(error, "strerror", None) or str(error)
             raise ClusterError(f"the certificates of {self._access.reference} cannot be used: {reason}") from None
@@ -108,12 +120,23 @@ class Credentials:
         return self._status
 
 
+def _data_or_file(data: str | None, path: str | None, what: str) -> bytes:
+    if data:
+        return decode_data(data, f"{what}-data")
+    if path:
+        return Path(path).read_bytes()
+    raise ValueError(f"there is no {what}")
+
+
 def _read_token(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        token = path.read_text().strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise ClusterError(f"cannot read the token {path}: {reason}") from None
+    if not token:  # without one we would be somebody else
+        raise ClusterError(f"the token {path} is empty")
+    return token
 
 
 def _expires_soon(status: _Status) -> bool:
@@ -147,16 +170,22 @@ def _run(program: Exec, access: Access) -> _Status:
         )
     except subprocess.TimeoutExpired:
         raise ClusterError(f"the exec plugin `{command}` gave no credentials within {_EXEC_TIMEOUT_S:g} s") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError: what no program can be given
         hint = f"; {program.install_hint.strip()}" if program.install_hint else ""
-        raise ClusterError(f"the exec plugin `{command}` cannot be run: {error.strerror}{hint}") from None
+        reason = getattr(error, "strerror", None) or "its name, arguments or environment are not valid"
+        raise ClusterError(f"the exec plugin `{command}` cannot be run: {reason}{hint}") from None
     if done.returncode:
         said = " ".join(done.stderr[-300:].decode(errors="replace").split())
         raise ClusterError(f"the exec plugin `{command}` ended with {done.returncode}: {said}")
     try:
-        return msgspec.json.decode(done.stdout, type=_ExecCredential).status
+        status = msgspec.json.decode(done.stdout, type=_ExecCredential).status
     except msgspec.MsgspecError as error:
         raise ClusterError(f"the exec plugin `{command}` printed no ExecCredential: {error}") from None
+    except (ValueError, RecursionError):  # its text may quote what was printed
+        raise ClusterError(f"the exec plugin `{command}` printed no ExecCredential") from None
+    if not status.token and not (status.client_certificate_data and status.client_key_data):
+        raise ClusterError(f"the exec plugin `{command}` gave neither a token nor a certificate with its key")
+    return status
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import binascii
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,6 +22,9 @@ _MAX_BYTES = 4 * 1024 * 1024
 class ExecEnv(msgspec.Struct, frozen=True):
     name: str
     value: str
+
+    def __repr__(self) -> str:  # a value may be a secret
+        return f"ExecEnv({self.name!r})"
 
 
 class Exec(msgspec.Struct, frozen=True, rename="camel"):
@@ -60,6 +64,9 @@ class Cluster(msgspec.Struct, frozen=True, rename="kebab"):
     tls_server_name: str | None = None
     proxy_url: str | None = None
 
+    def __repr__(self) -> str:  # a proxy's URL may have a password in it
+        return f"Cluster({self.server!r})"
+
 
 class _Context(msgspec.Struct, frozen=True):
     cluster: str = ""
@@ -97,8 +104,10 @@ def load_access(reference: ClusterRef, environ: dict[str, str] | None = None) ->
     what = f"the context `{reference.context}`"
     cluster, where = _entry(documents, "clusters", "cluster", context.cluster, Cluster, f"the cluster of {what}")
     user, directory = _entry(documents, "users", "user", context.user, User, f"the user of {what}")
-    if not cluster.server.startswith(("https://", "http://")):
+    if not _is_url(cluster.server):
         raise ClusterError(f"{where}: the server of the cluster `{context.cluster}` is no http(s) URL")
+    if cluster.proxy_url and not _is_url(cluster.proxy_url, with_user=True):
+        raise ClusterError(f"{where}: the proxy-url of the cluster `{context.cluster}` is no http(s) URL")
     cluster = msgspec.structs.replace(
         cluster, certificate_authority=_below(where.parent, cluster.certificate_authority)
     )
@@ -109,7 +118,19 @@ def load_access(reference: ClusterRef, environ: dict[str, str] | None = None) ->
         token_file=_below(directory.parent, user.token_file),
     )
     namespace = reference.namespace or context.namespace or "default"
-    return Access(reference, cluster, user, namespace, directory.parent)
+    return Access(reference, cluster, user, namespace, directory.parent.absolute())
+
+
+def _is_url(text: str, with_user: bool = False) -> bool:
+    """Whether it is http(s)://host[:port][/path]; a name and a password in it would get into messages."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = with_user or not ("@" in parts.netloc or parts.query or parts.fragment)
+    host = bool(parts.hostname) and port != 0 and not any(character.isspace() for character in text)
+    return parts.scheme in ("http", "https") and host and plain
 
 
 def decode_data(text: str, what: str) -> bytes:
@@ -142,9 +163,13 @@ def _service_account(reference: ClusterRef, environ: dict[str, str]) -> Access:
 
 def _files(reference: ClusterRef, environ: dict[str, str]) -> list[Path]:
     if reference.kubeconfig:
-        return [Path(reference.kubeconfig).expanduser()]
-    listed = [Path(part).expanduser() for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return [path for path in listed or [Path("~/.kube/config").expanduser()] if path.is_file()]
+        return [_path(reference.kubeconfig)]
+    listed = [_path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return [path for path in listed or [_path("~/.kube/config")] if path.is_file()]
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's fails for a user who is not there
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -153,18 +178,21 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise ClusterError(f"cannot read the kubeconfig {path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no path"
+        raise ClusterError(f"cannot read the kubeconfig {path}: {reason}") from None
     if len(data) > _MAX_BYTES:
         raise ClusterError(f"the kubeconfig {path} is larger than 4 MiB")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         document = yaml.load(data, loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as error:
         # Its text would quote the file, and that has keys in it.
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ClusterError(f"the kubeconfig {path}{where} is not YAML") from None
+    if document is None:  # empty, as kubectl too takes it
+        return {}
     if not isinstance(document, dict):
         raise ClusterError(f"the kubeconfig {path} is not a mapping")
     return document
