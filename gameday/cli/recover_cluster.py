@@ -21,9 +21,11 @@ def recover_cluster(environment: str, run: str | None) -> None:
     try:
         from gameday.faults.cluster.found import find_marks
 
-        found = find_marks(_system(environment))
+        found, unseen = find_marks(_system(environment))
     except ClusterError as error:
         fail(str(error), 5)
+    for what in unseen:
+        say(f"Not looked through: {what}.")
     if run:
         found = [item for item in found if item.run == run]
     if not found:

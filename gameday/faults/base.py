@@ -56,6 +56,9 @@ class Radius(msgspec.Struct, frozen=True):
     count: int | None = None
     share: float | None = None
 
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{(self.share or 0) * 100:g}%"
+
 
 class System(msgspec.Struct, frozen=True):
     """What the faults can reach in the environment. `namespaces`: where in the cluster they may act; none: anywhere."""

@@ -7,11 +7,11 @@ import msgspec
 from gameday.faults.base import System
 from gameday.faults.cluster.base import ClusterPlan
 from gameday.faults.cluster.change import RUN_LABEL, UNDO_PREFIX, Change, Undo
-from gameday.kubernetes.client import Client
+from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.objects import Object, path_of
 from gameday.kubernetes.reference import ClusterError
 
-_KINDS = ("Deployment",)  # whose fields faults change
+_KINDS = ("Deployment", "Service")  # whose fields faults change
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -31,17 +31,28 @@ class _Plan(ClusterPlan, frozen=True):
     change: Change
 
 
-def find_marks(system: System) -> list[Found]:
-    """All of them where the policy lets faults act, the last injected first. Raises ClusterError."""
+def find_marks(system: System) -> tuple[list[Found], list[str]]:
+    """All of them where the policy lets faults act, the last injected first; and what could not be looked through.
+
+    Raises ClusterError."""
     if system.cluster is None:
         raise ClusterError("this environment has no cluster")
     found: list[Found] = []
+    unseen: list[str] = []
     with Client(system.cluster) as client:
         for namespace in system.namespaces or (client.namespace,):
             for kind in _KINDS:
-                for item in client.list(path_of(kind, namespace), Object, labels=RUN_LABEL):
+                try:
+                    items = client.list(path_of(kind, namespace), Object, labels=RUN_LABEL)
+                except ApiError as error:
+                    if error.status != 403:
+                        raise
+                    unseen.append(f"the {kind}s in {namespace} (the user may not list them)")
+                    continue
+                for item in items:
                     found += _marks_of(item, kind, namespace, system)
-    return sorted(found, key=lambda item: (item.run, [int(part) for part in item.fault_id.split(".")]), reverse=True)
+    found.sort(key=lambda item: (item.run, [int(part) for part in item.fault_id.split(".")]), reverse=True)
+    return found, unseen
 
 
 def _marks_of(item: Object, kind: str, namespace: str, system: System) -> Iterator[Found]:

@@ -1,6 +1,5 @@
 """pods/kill: pods end, as when a node fails or a deployment goes wrong; their workload brings new ones."""
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from gameday.faults.base import (
     Table,
 )
 from gameday.faults.cluster.base import ClusterFault, ClusterPlan, Place, base_needs, namespaced
+from gameday.faults.cluster.changing import READY_WITHIN, ready_within_s, wait_until_none
 from gameday.faults.cluster.targets import (
     Group,
     Pods,
@@ -33,9 +33,6 @@ from gameday.faults.cluster.targets import (
 from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.objects import Pod, path_of
-
-_ATTEMPT_S = 8.0  # one attempt of an undo; the engine makes more, and others' undos must not wait longer
-_POLL_S = 0.25
 
 
 class PodKillPlan(ClusterPlan, frozen=True):
@@ -73,13 +70,7 @@ class Kill(ClusterFault[PodKillPlan]):
             optional=True,
         ),
         "force": Parameter(ParameterKind.BOOLEAN, "end at once, without a word to the containers", default="false"),
-        "ready-within": Parameter(
-            ParameterKind.DURATION,
-            "how long the undo waits for new pods to serve",
-            default="3m",
-            minimum=1,
-            maximum=7200,
-        ),
+        "ready-within": READY_WITHIN,
     }
     plan_type = PodKillPlan
 
@@ -100,7 +91,7 @@ class Kill(ClusterFault[PodKillPlan]):
             respect_budgets=arguments.get("budgets", "respect") == "respect",
             service=request.service,
             endpoints=ready_endpoints(client, place.namespace, request.service) if request.service else None,
-            ready_within_s=float(arguments.get("ready-within", 180.0)),
+            ready_within_s=ready_within_s(request),
         )
 
     def targets(self, plan: PodKillPlan) -> tuple[str, ...]:
@@ -129,11 +120,7 @@ class Kill(ClusterFault[PodKillPlan]):
         evict(client, namespace, target, plan.grace_s)
 
     def mend(self, client: Client, plan: PodKillPlan) -> None:
-        deadline = time.monotonic() + _ATTEMPT_S
-        while self.leftovers(client, plan):
-            if time.monotonic() > deadline:
-                raise FaultError(f"not all pods serve again after {_ATTEMPT_S:g} s")
-            time.sleep(_POLL_S)
+        wait_until_none(lambda: self.leftovers(client, plan))
 
     def leftovers(self, client: Client, plan: PodKillPlan) -> list[str]:
         wrong = not_recovered(client, plan.place.namespace, plan.groups)

@@ -1,0 +1,1 @@
+"""Faults on the Services of a cluster."""
