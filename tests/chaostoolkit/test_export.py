@@ -250,7 +250,7 @@ def test_every_fault_is_an_action_with_its_arguments(name: str) -> None:
     parameters = inspect.signature(function).parameters
     for key, parameter in load_fault(name).parameters.items():
         assert parameters[argument_of(key)].default == (
-            inspect.Parameter.empty if parameter.default is None else parameter.default
+            inspect.Parameter.empty if parameter.default is None and not parameter.optional else parameter.default
         )
         assert argument_of(key) in (function.__doc__ or "")
 
