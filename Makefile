@@ -1,5 +1,5 @@
 # One command for each habit. `make demo` and `make test` need nothing but git, make and any Python.
-.PHONY: demo test check bench setup lock clean
+.PHONY: demo test test-cluster check bench setup lock clean
 export GAMEDAY_TOOLS := $(CURDIR)/.tools
 
 setup:
@@ -11,8 +11,12 @@ demo: setup
 
 # Every test, the quick ones first, three at a time, for they mostly wait; `.venv/bin/pytest` alone runs only those.
 test: setup
-	@.venv/bin/pytest -n 3
+	@GAMEDAY_TEST_STAND_IN=1 .venv/bin/pytest -n 3
 	@.venv/bin/pytest -m lab -n 2 --dist loadfile
+
+# What touches a cluster, on a real API server: see tests/kubernetes/README.md for the three ways to have one.
+test-cluster: setup
+	@.venv/bin/pytest tests/kubernetes
 
 # Formatting, lint, types. All of it is in CI too.
 check: setup

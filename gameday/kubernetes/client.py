@@ -194,7 +194,8 @@ class Client:
         body |= {"preconditions": {"uid": uid}} if uid else {}
         body |= {"gracePeriodSeconds": grace_s} if grace_s is not None else {}
         body |= {"propagationPolicy": propagation} if propagation else {}
-        self.request("DELETE", path, body=body, query=_dry(dry_run))
+        body |= {"dryRun": ["All"]} if dry_run else {}  # beside a body, the API server does not heed the query
+        self.request("DELETE", path, body=body)
 
     def _decode[T](self, data: bytes, kind: type[T], path: str) -> T:
         try:

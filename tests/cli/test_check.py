@@ -12,6 +12,7 @@ from gameday.cli.check import command
 from gameday.cli.load import load_session, print_mistakes
 from gameday.faults.arguments import read_arguments
 from gameday.faults.base import Fault, Parameter, ParameterKind, Value
+from gameday.faults.registry import fault_names
 from gameday.spec.experiment import load_experiment
 from gameday.spec.location import Location, Mistake, SpecError
 from gameday.spec.model import FaultStep
@@ -85,8 +86,7 @@ def test_all_mistakes_of_all_files_each_once(shop: Path) -> None:
         "gameday.yaml:3:75: found the platform `envoi`, expected one of custom, envoy; did you mean `envoy`?",
         "gameday.yaml:4:29: found the service `bb`, expected one of b; did you mean `b`?",
         "experiments/a.yaml:7:12: found the fault `dependency/dely`, expected one of "
-        "dependency/abort, dependency/blackhole, dependency/delay, process/kill, process/pause, testkit/mark; "
-        "did you mean `dependency/delay`?",
+        f"{', '.join(fault_names())}; did you mean `dependency/delay`?",
         "experiments/a.yaml:11:11: found `5`, expected a duration such as 300ms, 90s or 1h30m",
         "experiments/p.json:2:2: found the action `n`, expected one that can run "
         "(could not find Python module 'no_such_module' in activity 'n')",
