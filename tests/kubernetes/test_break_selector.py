@@ -109,7 +109,10 @@ def test_fewer_endpoints_are_right_when_there_are_fewer_pods(cluster: Cluster, n
     assert endpoints(cluster, namespace) == 1
 
 
-def test_endpoints_that_do_not_come_back_are_left(cluster: Cluster, namespace: str, trial: Trial) -> None:
+def test_endpoints_that_do_not_come_back_are_left(
+    cluster: Cluster, namespace: str, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.faults.cluster.changing._ATTEMPT_S", 0.5)
     plan = trial.inject(1.0, service="payments")
     with cluster.unready("payments"):
         cluster.wait(lambda: not any(map(is_ready, cluster.pods(namespace))), "pods that are not ready")

@@ -6,6 +6,8 @@ from faulting import Trial, details
 
 from gameday.faults.base import FaultError, Pick, Reach
 from gameday.journal.events import CheckOutcome
+from gameday.kubernetes.client import Client
+from gameday.kubernetes.objects import path_of
 
 
 def pod(namespace: str, name: str, **labels: str) -> dict[str, object]:
@@ -228,3 +230,14 @@ def test_the_rules_that_it_names_are_enough(cluster: Cluster, namespace: str) ->
     assert all(remark.outcome is CheckOutcome.OK for remark in found.remarks)
     trial.fault.inject(plan)
     assert trial.undo(plan) == ()
+
+
+def test_a_dry_deletion_deletes_nothing(cluster: Cluster, namespace: str) -> None:
+    cluster.create(pod(namespace, "alone", app="alone"))
+    reference = Trial(cluster, namespace, "pods/kill").system.cluster
+    assert reference is not None
+    with Client(reference) as client:
+        client.delete(path_of("Pod", namespace, "alone"), dry_run=True)
+        assert cluster.pod_names(namespace) == ["alone"]
+        client.delete(path_of("Pod", namespace, "alone"), grace_s=0)
+    assert cluster.pod_names(namespace) == []

@@ -141,7 +141,10 @@ def test_a_deployment_made_anew_is_not_restarted(cluster: Cluster, namespace: st
         restart.fault.inject(plan)
 
 
-def test_a_restart_whose_pods_do_not_come_is_not_over(cluster: Cluster, namespace: str, restart: Trial) -> None:
+def test_a_restart_whose_pods_do_not_come_is_not_over(
+    cluster: Cluster, namespace: str, restart: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.faults.cluster.changing._ATTEMPT_S", 0.5)
     with cluster.hold("payments"):
         plan = restart.inject(1, service="payments")
         (left, *_) = restart.undo(plan)

@@ -120,7 +120,10 @@ def test_an_autoscaler_is_refused(cluster: Cluster, namespace: str, trial: Trial
         trial.plan(1, service="payments")
 
 
-def test_a_deployment_that_is_gone_needs_no_undo(cluster: Cluster, namespace: str, trial: Trial) -> None:
+def test_a_deployment_that_is_gone_needs_no_undo(
+    cluster: Cluster, namespace: str, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.faults.cluster.changing._ATTEMPT_S", 0.5)
     plan = trial.inject(1, service="payments")
     cluster.delete("deployments", namespace, "payments")
     cluster.wait(lambda: cluster.get("deployments", namespace, "payments") is None, "it is gone")
