@@ -13,7 +13,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE)
+# Not SIGPIPE, which Python ignores: a server must outlive a client that goes away in the middle of its answer.
+_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
 def _die_with(parent: int) -> None:
@@ -67,6 +68,12 @@ def fork(name: str, log: Path, close: Sequence[int], run: Callable[[], None]) ->
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def become(program: Path, *arguments: str) -> None:
+    """Run another program in the place of this process, with signals as it expects them. Raises OSError."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execv(program, [str(program), *arguments])  # noqa: S606 - a program of the lab
 
 
 def describe_end(status: int) -> str:

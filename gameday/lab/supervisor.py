@@ -22,7 +22,7 @@ import msgspec
 from gameday.common.files import write_atomically
 from gameday.common.json import JsonObject
 from gameday.common.processes import ref_of
-from gameday.lab.children import describe_end, ended_by_itself, fork, redirect_output
+from gameday.lab.children import become, describe_end, ended_by_itself, fork, redirect_output
 from gameday.lab.envoy import build_envoy_config
 from gameday.lab.monitoring import build_alertmanager_config, build_prometheus_config, build_rules
 from gameday.lab.programs import Programs, find_programs
@@ -51,7 +51,7 @@ class _Child:
 
 
 def _run_program(program: Path, *arguments: str) -> Run:
-    return partial(os.execv, program, [str(program), *arguments])
+    return partial(become, program, *arguments)
 
 
 def _write_configs(paths: Paths, layout: Layout) -> None:

@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 from labtools import Answer, RunningLab, get, get_many, wait_for
@@ -268,3 +269,16 @@ def test_the_load_keeps_its_schedule_while_the_shop_hangs(whole: RunningLab) -> 
     time.sleep(4)  # a second until the first are given up, and a whole window of the rate
     ((_, rate),) = whole.query(sent)
     assert 36 < rate < 44
+
+
+def test_servers_outlive_clients_that_go_away_in_mid_answer(whole: RunningLab) -> None:
+    before = {part.name: part.process for part in whole.state.parts}
+    ports = [urlsplit(whole.info.receiver_url).port, urlsplit(whole.info.shop_url).port]
+    for _ in range(100):
+        for port in ports:
+            with socket.create_connection(("127.0.0.1", port or 0), timeout=2) as client:
+                # The first answer is met with a reset, and each after it with a broken pipe.
+                client.sendall(b"GET /notifications HTTP/1.1\r\nHost: lab\r\n\r\n" * 20)
+    time.sleep(0.5)
+    whole.lab.up()
+    assert {part.name: part.process for part in whole.state.parts} == before
