@@ -49,7 +49,7 @@ def command(path: str, environment: str | None, as_json: bool, rbac: bool) -> No
     if rbac:
         from gameday.cli.rbac import roles_for
 
-        permissions = {item for stage in plan.stages for item in stage.examination.permissions}
+        permissions = {item for stage in plan.stages for item in stage.result.examination.permissions}
         if not permissions:
             fail("nothing in it acts in a cluster that could be looked at", 2)
         click.echo(roles_for(permissions), nl=False)
@@ -88,7 +88,7 @@ def _print(session: "SessionInput", plan: "SessionPlan") -> None:
             ]
             for planned in stages:
                 names = ", ".join(planned.result.targets)
-                table = planned.examination.table
+                table = planned.result.examination.table
                 click.echo(f"     {planned.radius:>5}: {planned.result.reach}{'' if table else f': {names}'}")
                 for line in _lines(table) if table else ():
                     click.echo(f"            {line}")
@@ -134,10 +134,10 @@ def _as_json(session: "SessionInput", plan: "SessionPlan") -> "JsonObject":
                 "description": planned.result.description,
                 "by_hand": planned.result.by_hand,
                 "table": [
-                    dict(zip(planned.examination.table.columns, row, strict=True))
-                    for row in planned.examination.table.rows
+                    dict(zip(planned.result.examination.table.columns, row, strict=True))
+                    for row in planned.result.examination.table.rows
                 ]
-                if planned.examination.table
+                if planned.result.examination.table
                 else None,
                 "error": planned.result.error or None,
             }

@@ -60,7 +60,7 @@ def _system(environment: str) -> "System":
 def _undo(item: "Found") -> bool:
     """Whether it is undone and verified; else what is left, and how to remove it by hand, is said."""
     from gameday.common.codec import decode
-    from gameday.faults.base import ConflictError, FaultError
+    from gameday.engine.jobs import Job, JobKind, perform
     from gameday.faults.registry import load_fault
 
     say(f"{item.what}: {item.fault or 'a fault'} of run {item.run}")
@@ -70,17 +70,14 @@ def _undo(item: "Found") -> bool:
     fault = load_fault(item.fault)
     plan = decode(item.plan, fault.plan_type)
     deadline, pause = time.monotonic() + fault.patience(plan).undo_s, _FIRST_PAUSE_S
+    job = Job(kind=JobKind.UNDO, fault=item.fault, plan=item.plan)
     while True:
-        wrong, is_final = tuple[str, ...](), False
-        try:
-            fault.undo(plan)
-            wrong = fault.verify(plan)
-        except FaultError as error:
-            wrong, is_final = (str(error),), isinstance(error, ConflictError)
+        result = perform(job)
+        wrong = (*result.left, *filter(None, [result.error]))
         if not wrong:
             say("  undone and verified")
             return True
-        if is_final or time.monotonic() + pause > deadline:
+        if result.is_final or time.monotonic() + pause > deadline:
             break
         say(f"  not yet: {wrong[0]}")
         time.sleep(pause)

@@ -16,8 +16,9 @@ from gameday.chaostoolkit.adapter import (
 )
 from gameday.common.codec import decode, encode
 from gameday.common.json import JsonObject
-from gameday.faults.base import ConflictError, Examination, FaultError, FaultRequest, Patience, Reach, System
+from gameday.faults.base import ConflictError, Examination, FaultError, FaultRequest, Patience, Reach, Remark, System
 from gameday.faults.registry import load_fault
+from gameday.journal.events import CheckOutcome
 
 
 class JobKind(StrEnum):
@@ -25,7 +26,6 @@ class JobKind(StrEnum):
     INJECT = "inject"
     CHECK = "check"
     UNDO = "undo"
-    EXAMINE = "examine"
     ACTIVITY = "activity"
     CONFIGURE = "configure"
     VALIDATE = "validate"
@@ -33,7 +33,8 @@ class JobKind(StrEnum):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing to do. `ceiling`: the policy's largest share, 0 to 1. `children`: where the child says that it runs."""
+    """One thing to do. `ceiling`: the policy's largest share, 0 to 1. `children`: where the child says that it runs.
+    `examine`: with a plan, look more closely than it does."""
 
     kind: JobKind
     fault: str = ""
@@ -45,6 +46,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     experiment: ExperimentRequest | None = None
     definitions: tuple[JsonObject, ...] = ()
     children: Path | None = None
+    examine: bool = False
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -91,8 +93,6 @@ def perform(job: Job) -> JobResult:
                 return _check(job)
             case JobKind.UNDO:
                 return _undo(job)
-            case JobKind.EXAMINE:
-                return _examine(job)
             case JobKind.ACTIVITY:
                 return _activity(job)
             case JobKind.CONFIGURE:
@@ -110,23 +110,31 @@ def perform(job: Job) -> JobResult:
 def _plan(job: Job) -> JobResult:
     assert job.request is not None
     fault = load_fault(job.fault)
-    plan = fault.plan(job.request, job.system)
+    plan, error, examination = None, "", Examination()
+    try:
+        plan = fault.plan(job.request, job.system)
+        reach = fault.reach(plan, job.system)
+    except FaultError as failed:
+        plan, error = None, str(failed)
+    if job.examine:
+        try:
+            examination = fault.examine(job.request, plan, job.system)
+        except FaultError as failed:
+            if plan is not None:  # else it has been said
+                remark = Remark("examination", CheckOutcome.FAILURE, str(failed))
+                examination = Examination(remarks=(remark,))
+    if plan is None:
+        return JobResult(error=error, examination=examination)
     return JobResult(
         plan=msgspec.Raw(encode(plan)),
         targets=fault.targets(plan),
-        reach=fault.reach(plan, job.system),
+        reach=reach,
         by_hand=fault.by_hand(plan),
         description=fault.describe(plan),
         lasts=fault.lasts,
         patience=fault.patience(plan),
+        examination=examination,
     )
-
-
-def _examine(job: Job) -> JobResult:
-    assert job.request is not None
-    fault = load_fault(job.fault)
-    plan = decode(job.plan, fault.plan_type) if bytes(job.plan) else None
-    return JobResult(examination=fault.examine(job.request, plan, job.system))
 
 
 def _inject(job: Job) -> JobResult:

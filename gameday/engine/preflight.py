@@ -13,7 +13,7 @@ from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
 from gameday.engine.method import PLAN_TIMEOUT_S, fault_request
 from gameday.engine.runs import unfinished_runs
 from gameday.engine.workers import Workers, WorkersError
-from gameday.faults.base import Examination, Remark, Stamp, System
+from gameday.faults.base import Stamp, System
 from gameday.journal.events import AlertRuleInfo, CheckOutcome, ReadingState, RunbookInfo
 from gameday.signals import SignalSource
 from gameday.spec.model import Environment, FaultStep, Hours, Policy, RollbackStrategy
@@ -36,7 +36,6 @@ class PlannedStage(msgspec.Struct, frozen=True):
     stage: int
     radius: str
     result: JobResult
-    examination: Examination = Examination()
 
 
 def check_hours(hours: Hours | None, now: datetime) -> Check:
@@ -138,33 +137,18 @@ async def plan_stages(
             request = fault_request(
                 step, radius, prepared.arguments[number], (), seed + stage, _stamp(prepared.index, number, stage)
             )
-            job = Job(kind=JobKind.PLAN, fault=step.fault, request=request, system=system)
+            job = Job(kind=JobKind.PLAN, fault=step.fault, request=request, system=system, examine=True)
             try:
                 result = await workers.run(job, PLAN_TIMEOUT_S)
             except WorkersError as error:
                 result = JobResult(error=str(error))
-            examination = await _examine(job, result, workers)
-            stages.append(PlannedStage(prepared.index, number, stage, str(radius), result, examination))
+            stages.append(PlannedStage(prepared.index, number, stage, str(radius), result))
     return tuple(stages)
 
 
 def _stamp(experiment: int, step: int, stage: int) -> Stamp:
     """As the stage's in a run: what is done by hand has it in its words."""
     return Stamp(fault_id=f"{experiment}.{step}.{stage}")
-
-
-async def _examine(planned: Job, result: JobResult, workers: Workers) -> Examination:
-    """What the fault says of the stage beyond its plan. When it cannot, that is a failed check."""
-    job = msgspec.structs.replace(planned, kind=JobKind.EXAMINE)
-    if not result.error:
-        job = msgspec.structs.replace(job, plan=result.plan)
-    try:
-        examined = await workers.run(job, PLAN_TIMEOUT_S)
-    except WorkersError as error:
-        examined = JobResult(error=str(error))
-    if examined.error and not result.error:  # else it has been said
-        return Examination(remarks=(Remark("examination", CheckOutcome.FAILURE, examined.error),))
-    return examined.examination
 
 
 def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], policy: Policy) -> tuple[Check, ...]:
@@ -189,7 +173,7 @@ def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], p
         checks.append(Check(name, outcome, detail, prepared.index))
         checks += [
             Check(f"{name}, {remark.check}", remark.outcome, remark.detail, prepared.index)
-            for remark in planned.examination.remarks
+            for remark in planned.result.examination.remarks
         ]
     return _without_repetition(checks)
 

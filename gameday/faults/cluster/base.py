@@ -54,7 +54,6 @@ class ClusterPlan(msgspec.Struct, frozen=True):
 
 class _Attributes(msgspec.Struct, frozen=True):
     allowed: bool = False
-    reason: str = ""
 
 
 class _Review(msgspec.Struct, frozen=True):
@@ -92,13 +91,9 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
     def needs(self, namespace: str, request: FaultRequest) -> Iterable[Permission]:
         """What the user must be allowed to do, for the plan, the injection and the undo."""
 
-    def table(self, client: Client, plan: P) -> Table | None:
-        """What would be hit, a row each."""
-        return None
-
-    def remarks(self, client: Client, plan: P) -> Iterable[Remark]:
-        """What else preflight should know."""
-        return ()
+    def look(self, client: Client, plan: P) -> tuple[Table | None, Iterable[Remark]]:
+        """What would be hit, a row each, and what else preflight should know."""
+        return None, ()
 
     # -- what the engine calls
 
@@ -130,8 +125,8 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
             remarks = list(_missing(client, permissions))
             table = None
             if plan is not None and not remarks:
-                table = self.table(client, plan)
-                remarks += self.remarks(client, plan)
+                table, more = self.look(client, plan)
+                remarks += more
             return Examination(table, tuple(remarks), permissions)
 
 

@@ -1,7 +1,7 @@
 """Sets fields of one object and puts them back: marked in the cluster itself, so that the undo outlives its journal,
 and never over what somebody else has set meanwhile."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -75,21 +75,16 @@ def _earlier(found: _Raw, stamp: Stamp) -> dict[str, Json]:
 
     Another run's mark is that of a fault which is still in place: not to be built upon.
     """
-    before: dict[str, Json] = {}
-    step = stamp.fault_id.rpartition(".")[0]
     for key, text in sorted((found.metadata.annotations or {}).items()):
-        if not key.startswith(UNDO_PREFIX):
-            continue
-        undo = _decode(text)
-        if undo is None or undo.run != stamp.run:
+        undo = _decode(text) if key.startswith(UNDO_PREFIX) else None
+        if key.startswith(UNDO_PREFIX) and (undo is None or undo.run != stamp.run):
             whose = f"run {undo.run}" if undo else "somebody"
             raise FaultError(
                 f"{found.metadata.name} bears a fault of {whose} ({key}): undo that first, with `gameday recover`"
             )
-        if key.removeprefix(UNDO_PREFIX).rpartition(".")[0] == step:
-            change = msgspec.json.decode(undo.plan, type=_ChangePlan).change
-            for field in change.fields:
-                before.setdefault(field.pointer, field.before)
+    before: dict[str, Json] = {}
+    for field in _ours(found, stamp):
+        before.setdefault(field.pointer, field.before)
     return before
 
 
@@ -104,7 +99,7 @@ def _decode(text: str) -> Undo | None:
         return None
 
 
-def apply(client: Client, place: Place, change: Change, undo: Undo, *, dry_run: bool = False) -> None:
+def apply(client: Client, place: Place, change: Change, undo: Undo) -> None:
     """Set the fields, and the mark with them in the same request. Raises FaultError when they are not as planned."""
     for _ in range(_MOST_TRIES):
         found = _require(client, place, change)
@@ -113,7 +108,7 @@ def apply(client: Client, place: Place, change: Change, undo: Undo, *, dry_run: 
         marked = mark in (found.metadata.annotations or {})
         if marked and all(now[field.pointer] == field.after for field in change.fields):
             return  # an answer was lost, and this is the second time that we ask
-        held = {field.pointer: value for field in change.fields for value in _ours(found, field, place.stamp)}
+        held = {field.pointer: field.after for field in _ours(found, place.stamp)}
         for field in change.fields:
             if now[field.pointer] not in (field.before, held.get(field.pointer, field.before)):
                 raise FaultError(
@@ -122,20 +117,18 @@ def apply(client: Client, place: Place, change: Change, undo: Undo, *, dry_run: 
                 )
         operations = _marks(found, {mark: msgspec.json.encode(undo).decode()}, {RUN_LABEL: place.stamp.run})
         operations += [_set(field.pointer, now[field.pointer], field.after) for field in change.fields]
-        if _patch(client, place, change, found, operations, dry_run=dry_run):
+        if _patch(client, place, change, found, operations):
             return
     raise FaultError(f"{change.kind.lower()}/{change.name} is written to all the time by somebody else")
 
 
-def _ours(found: _Raw, field: Field, stamp: Stamp) -> Iterable[Json]:
-    """What an earlier stage of the same step has set this field to."""
+def _ours(found: _Raw, stamp: Stamp) -> Iterator[Field]:
+    """What the stages of the same step have set, the first stage first."""
     step = stamp.fault_id.rpartition(".")[0]
     for key, text in sorted((found.metadata.annotations or {}).items()):
         undo = _decode(text) if key.startswith(UNDO_PREFIX) else None
         if undo and undo.run == stamp.run and key.removeprefix(UNDO_PREFIX).rpartition(".")[0] == step:
-            for other in msgspec.json.decode(undo.plan, type=_ChangePlan).change.fields:
-                if other.pointer == field.pointer:
-                    yield other.after
+            yield from msgspec.json.decode(undo.plan, type=_ChangePlan).change.fields
 
 
 def revert(client: Client, place: Place, change: Change) -> None:
@@ -154,7 +147,7 @@ def revert(client: Client, place: Place, change: Change) -> None:
         conflicts, operations = [], list[JsonObject]()
         for field in change.fields:
             now = _value(found, field.pointer)
-            held = list(_ours(found, field, place.stamp))
+            held = [other.after for other in _ours(found, place.stamp) if other.pointer == field.pointer]
             if now == field.before:
                 continue
             if now == field.after or now in held:
@@ -213,14 +206,12 @@ def _require(client: Client, place: Place, change: Change) -> _Raw:
     return found
 
 
-def _patch(
-    client: Client, place: Place, change: Change, found: _Raw, operations: list[JsonObject], *, dry_run: bool = False
-) -> bool:
+def _patch(client: Client, place: Place, change: Change, found: _Raw, operations: list[JsonObject]) -> bool:
     """Whether nobody came between: the patch is for exactly the version that was read."""
     version: JsonObject = {"op": "test", "path": "/metadata/resourceVersion", "value": found.metadata.resource_version}
     path = path_of(change.kind, None if change.kind == "Node" else place.namespace, change.name)
     try:
-        client.patch(path, [version, *operations], Object, dry_run=dry_run)
+        client.patch(path, [version, *operations], Object)
     except ApiError as error:
         if error.is_conflict or error.status == 422:  # a `test` that failed is an invalid patch to the API
             if error.status == 422 and _find(client, place, change.kind, change.name) == found:

@@ -9,7 +9,7 @@ import msgspec
 
 from gameday.faults.base import FaultError, FaultRequest, Pick, Reach, Table, allowed
 from gameday.kubernetes.client import Client
-from gameday.kubernetes.objects import Budget, EndpointSlice, Node, Object, Pod, Service, Workload, path_of
+from gameday.kubernetes.objects import Budget, EndpointSlice, Node, Object, Pod, Selector, Service, Workload, path_of
 
 _KIND_OF = {
     "deployment": "Deployment",
@@ -47,11 +47,6 @@ class Pods(msgspec.Struct, frozen=True):
     selector: str
     live: tuple[Pod, ...]
 
-    @property
-    def ready(self) -> int:
-        """How many of them serve."""
-        return sum(pod.is_ready for pod in self.live)
-
 
 def selector_of(client: Client, namespace: str, request: FaultRequest) -> str:
     """The label selector that the target comes down to; empty when only names, nodes or zones are given.
@@ -74,7 +69,7 @@ def _selector_of_service(client: Client, namespace: str, name: str) -> str:
         labels = service.spec.selector or {}
         if not labels:
             raise FaultError(f"the Service `{name}` in {namespace} selects no pods: name an `owner` or a `selector`")
-        return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        return str(Selector(match_labels=labels))
     for kind in _WORKLOADS:
         workload = client.find(path_of(kind, namespace, name), Workload)
         if workload is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+import msgspec
+
 from gameday.faults.base import FaultError, FaultRequest, Permission, Reach, allowed
 from gameday.faults.cluster.base import Place, namespaced
 from gameday.faults.cluster.change import read_fields
@@ -41,11 +43,10 @@ class Scale(ChangeFault[ScalePlan]):
     def prepare(self, client: Client, place: Place, request: FaultRequest) -> ScalePlan:
         name = deployment_of(request)
         _refuse_autoscaler(client, place, name)
-        # Once to learn the replicas, which an earlier stage may have changed, and once for what is wanted.
-        before = _number(read_fields(client, place, "Deployment", name, {_REPLICAS: 0}).fields[0].before)
-        after = before - allowed(request.radius, before)
-        change = read_fields(client, place, "Deployment", name, {_REPLICAS: after})
-        return ScalePlan(place, change, ready_within_s(request))
+        change = read_fields(client, place, "Deployment", name, {_REPLICAS: 0})
+        before = _number(change.fields[0].before)
+        field = msgspec.structs.replace(change.fields[0], after=before - allowed(request.radius, before))
+        return ScalePlan(place, msgspec.structs.replace(change, fields=(field,)), ready_within_s(request))
 
     def measure(self, client: Client, plan: ScalePlan) -> Reach:
         workload = client.get(path_of("Deployment", plan.place.namespace, plan.change.name), Workload)

@@ -168,18 +168,15 @@ class Kill(ClusterFault[PodKillPlan]):
         yield from namespaced(rule, purpose="inject", namespace=namespace)
         yield from namespaced(("list", "", "pods"), purpose="undo", namespace=namespace)
 
-    def table(self, client: Client, plan: PodKillPlan) -> Table:
-        return table_of(_now(client, plan), plan.targets)
-
-    def remarks(self, client: Client, plan: PodKillPlan) -> Iterator[Remark]:
-        pods = _now(client, plan)
-        names = set(self.targets(plan))
+    def look(self, client: Client, plan: PodKillPlan) -> tuple[Table, list[Remark]]:
+        pods, names = _now(client, plan), set(self.targets(plan))
         left = sum(pod.is_ready and pod.metadata.name not in names for pod in pods.live)
         outcome = CheckOutcome.OK if left else CheckOutcome.WARNING
-        yield Remark("left healthy", outcome, f"{left} of {len(pods.live)} pods stay ready")
-        yield from refusals(
-            client, plan.place.namespace, [pod for pod in pods.live if pod.metadata.name in names], plan
-        )
+        chosen = [pod for pod in pods.live if pod.metadata.name in names]
+        return table_of(pods, plan.targets), [
+            Remark("left healthy", outcome, f"{left} of {len(pods.live)} pods stay ready"),
+            *refusals(client, plan.place.namespace, chosen, plan),
+        ]
 
 
 def refusals(client: Client, namespace: str, chosen: Iterable[Pod], plan: PodKillPlan) -> Iterator[Remark]:

@@ -10,7 +10,7 @@ from gameday.faults.cluster.change import read_fields
 from gameday.faults.cluster.changing import ChangeFault, ChangePlan, change_needs, ready_within_s
 from gameday.faults.cluster.targets import ready_endpoints
 from gameday.kubernetes.client import Client
-from gameday.kubernetes.objects import Pod, Service, path_of
+from gameday.kubernetes.objects import Pod, Selector, Service, path_of
 
 _BROKEN = "/spec/selector/gameday.dev~1broken"  # a label that no pod has
 
@@ -49,7 +49,7 @@ class BreakSelector(ChangeFault[BreakSelectorPlan]):
             raise FaultError(f"the selector of the Service `{name}` in {place.namespace} is broken already")
         endpoints = ready_endpoints(client, place.namespace, name)
         _check_radius(name, request.radius, endpoints)
-        selector = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
+        selector = str(Selector(match_labels=service.spec.selector))
         return BreakSelectorPlan(place, change, ready_within_s(request), endpoints, selector)
 
     def measure(self, client: Client, plan: BreakSelectorPlan) -> Reach:
