@@ -26,13 +26,18 @@ from gameday.engine.zygote import Mark, framed, receive_frame
 MODULE = """
 import os, signal, sys, time
 
+def leave_pid(mark):
+    '''Whole or not at all: who waits for the file reads it at once.'''
+    open(mark + ".new", "w").write(str(os.getpid()))
+    os.rename(mark + ".new", mark)
+
 def succeed(value=1):
     return value
 
 def hang(mark=None):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if mark:
-        open(mark, "w").write(str(os.getpid()))
+        leave_pid(mark)
     time.sleep(600)
 
 def leave():
@@ -51,7 +56,7 @@ def strange():
 
 def fork(mark):
     if os.fork() == 0:
-        open(mark, "w").write(str(os.getpid()))
+        leave_pid(mark)
         time.sleep(600)
     time.sleep(600)
 
@@ -59,14 +64,14 @@ def daemonise(mark):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            open(mark, "w").write(str(os.getpid()))
+            leave_pid(mark)
             time.sleep(600)
         os._exit(0)
     time.sleep(600)
 
 def leave_one_behind(mark):
     if os.fork() == 0:
-        open(mark, "w").write(str(os.getpid()))
+        leave_pid(mark)
         time.sleep(600)
     while not os.path.exists(mark):
         time.sleep(0.01)
@@ -76,7 +81,7 @@ def score():
 
 def fork_and_leave(mark):
     if os.fork() == 0:
-        open(mark, "w").write(str(os.getpid()))
+        leave_pid(mark)
         time.sleep(600)
     while not os.path.exists(mark):
         time.sleep(0.01)
