@@ -76,7 +76,8 @@ def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
 
 def system_of(environment: Environment) -> System:
     """What faults can reach there."""
-    return System(environment.inventory, environment.cluster, environment.policy.namespaces)
+    policy = environment.policy
+    return System(environment.inventory, environment.cluster, policy.namespaces, policy.nodes)
 
 
 def faults_of(experiments: Sequence[Experiment]) -> tuple[str, ...]:

@@ -61,11 +61,15 @@ class Radius(msgspec.Struct, frozen=True):
 
 
 class System(msgspec.Struct, frozen=True):
-    """What the faults can reach in the environment. `namespaces`: where in the cluster they may act; none: anywhere."""
+    """What the faults can reach in the environment. `namespaces`: where in the cluster they may act; none: anywhere.
+
+    `nodes`: the names, or patterns of these, of the nodes that they may touch; none: any, if no namespaces are named.
+    """
 
     inventory: Path | None = None
     cluster: ClusterRef | None = None
     namespaces: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
 
 class Pick(StrEnum):

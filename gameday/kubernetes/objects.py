@@ -307,6 +307,7 @@ _KINDS = {
     "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
 }
 KINDS = tuple(_KINDS)
+CLUSTER_KINDS = ("Node", "Namespace")  # which are in no namespace
 
 
 def path_of(kind: str, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
@@ -321,3 +322,8 @@ def resource_of(kind: str) -> tuple[str, str]:
     base, plural = _KINDS[kind]
     group = base.split("/")[1] if base.startswith("apis/") else ""
     return group, plural
+
+
+def api_version_of(kind: str) -> str:
+    """As a manifest says it: "networking.k8s.io/v1", "v1"."""
+    return _KINDS[kind][0].partition("/")[2]

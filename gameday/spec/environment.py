@@ -181,6 +181,7 @@ def _policy(fields: Fields) -> Policy:
     read = Policy(
         max_blast_radius=policy.scalar("max-blast-radius", parse_share, "a percentage such as 50%"),
         namespaces=tuple(text for text, _ in policy.texts("namespaces", "a list of namespaces")),
+        nodes=tuple(text for text, _ in policy.texts("nodes", "a list of nodes' names or patterns")),
         hours=policy.scalar("hours", parse_hours, 'hours such as "Mon-Fri 09:00-16:00 Europe/Berlin"'),
         confirm=policy.boolean("confirm"),
     )

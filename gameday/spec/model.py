@@ -376,6 +376,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     max_blast_radius: float | None = None  # a share between 0 and 1
     namespaces: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()  # names or patterns
     hours: Hours | None = None
     confirm: bool = False
 

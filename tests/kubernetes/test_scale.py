@@ -188,3 +188,15 @@ def test_reach_counts_what_does_not_serve_anyway(cluster: Cluster, namespace: st
     assert trial.reach(plan) == Reach(1, 4, "pods")
     with cluster.unready(cluster.pod_names(namespace)[0]):
         cluster.wait(lambda: trial.reach(plan) == Reach(2, 4, "pods"), "one is not ready")
+
+
+def test_each_change_is_rehearsed_by_the_server_which_stores_nothing(
+    cluster: Cluster, namespace: str, trial: Trial
+) -> None:
+    plan, since = trial.plan(1, service="payments"), cluster.mark()
+    examination = trial.examine(1, plan, service="payments")
+    assert "the API server would accept each change" in details(examination)
+    assert [call.dry_run for call in cluster.audit(since) if call.verb == "patch"] == [True]
+    assert cluster.changes(since) == []
+    cluster.patch("deployments", namespace, "payments", {"spec": {"replicas": 2}})
+    assert any("/spec/replicas is 2 now" in text for text in details(trial.examine(1, plan, service="payments")))

@@ -4,6 +4,7 @@ what the user may do there."""
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import ClassVar
 
 import msgspec
@@ -91,6 +92,10 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
     def needs(self, namespace: str, request: FaultRequest) -> Iterable[Permission]:
         """What the user must be allowed to do, for the plan, the injection and the undo."""
 
+    def rehearse(self, client: Client, plan: P) -> bool:
+        """Ask the server to do all that an injection does, as a dry run: nothing is stored. False: nothing to ask."""
+        return False
+
     def look(self, client: Client, plan: P) -> tuple[Table | None, Iterable[Remark]]:
         """What would be hit, a row each, and what else preflight should know."""
         return None, ()
@@ -126,8 +131,20 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
             table = None
             if plan is not None and not remarks:
                 table, more = self.look(client, plan)
-                remarks += more
+                remarks += [*more, *self._rehearsed(client, plan)]
             return Examination(table, tuple(remarks), permissions)
+
+    def _rehearsed(self, client: Client, plan: P) -> Iterator[Remark]:
+        check = "dry run"
+        try:
+            if self.rehearse(client, plan):
+                yield Remark(check, CheckOutcome.OK, "the API server would accept each change")
+        except ApiError as error:
+            # https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#side-effects
+            blind = error.status == 400 and "does not support dry run" in str(error)
+            yield Remark(check, CheckOutcome.WARNING if blind else CheckOutcome.FAILURE, str(error))
+        except (FaultError, ClusterError) as error:
+            yield Remark(check, CheckOutcome.FAILURE, str(error))
 
 
 @contextmanager
@@ -168,6 +185,24 @@ def _ensure_allowed(namespace: str, system: System) -> None:
     if system.namespaces and namespace not in system.namespaces:
         allowed = ", ".join(system.namespaces)
         raise FaultError(f"the policy keeps faults to the namespaces {allowed}; `{namespace}` is none of them")
+
+
+def ensure_nodes_allowed(names: Iterable[str], system: System) -> None:
+    """A policy that keeps faults to namespaces keeps them from nodes, too, unless it names these. Raises FaultError."""
+    if not may_touch_nodes(system):
+        raise FaultError(
+            "the policy keeps faults to namespaces, and a node is in none: `nodes: [NAME or PATTERN, …]` in the policy "
+            "allows some"
+        )
+    refused = [name for name in names if system.nodes and not any(fnmatchcase(name, one) for one in system.nodes)]
+    if refused:
+        allowed = ", ".join(system.nodes)
+        raise FaultError(f"the policy keeps faults to the nodes {allowed}; {', '.join(refused)} may not be touched")
+
+
+def may_touch_nodes(system: System) -> bool:
+    """Whether the policy lets faults touch any node."""
+    return bool(system.nodes) or not system.namespaces
 
 
 def _uid(client: Client, namespace: str) -> str:

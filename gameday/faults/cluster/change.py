@@ -10,7 +10,7 @@ from gameday.common.json import Json, JsonObject
 from gameday.faults.base import ConflictError, FaultError, Stamp
 from gameday.faults.cluster.base import Place
 from gameday.kubernetes.client import ApiError, Client
-from gameday.kubernetes.objects import Meta, Object, path_of
+from gameday.kubernetes.objects import CLUSTER_KINDS, Meta, Object, path_of
 
 RUN_LABEL = "gameday.dev/run"  # by which what a run has changed is found
 UNDO_PREFIX = "gameday.dev/undo-"  # and the fault's id: an annotation with all that the undo needs
@@ -89,7 +89,7 @@ def _earlier(found: _Raw, stamp: Stamp) -> dict[str, Json]:
 
 
 class _ChangePlan(msgspec.Struct, frozen=True):
-    change: Change
+    changes: tuple[Change, ...] = ()
 
 
 def _decode(text: str) -> Undo | None:
@@ -99,7 +99,7 @@ def _decode(text: str) -> Undo | None:
         return None
 
 
-def apply(client: Client, place: Place, change: Change, undo: Undo) -> None:
+def apply(client: Client, place: Place, change: Change, undo: Undo, *, dry_run: bool = False) -> None:
     """Set the fields, and the mark with them in the same request. Raises FaultError when they are not as planned."""
     for _ in range(_MOST_TRIES):
         found = _require(client, place, change)
@@ -117,7 +117,7 @@ def apply(client: Client, place: Place, change: Change, undo: Undo) -> None:
                 )
         operations = _marks(found, {mark: msgspec.json.encode(undo).decode()}, {RUN_LABEL: place.stamp.run})
         operations += [_set(field.pointer, now[field.pointer], field.after) for field in change.fields]
-        if _patch(client, place, change, found, operations):
+        if _patch(client, place, change, found, operations, dry_run=dry_run):
             return
     raise FaultError(f"{change.kind.lower()}/{change.name} is written to all the time by somebody else")
 
@@ -128,13 +128,14 @@ def _ours(found: _Raw, stamp: Stamp) -> Iterator[Field]:
     for key, text in sorted((found.metadata.annotations or {}).items()):
         undo = _decode(text) if key.startswith(UNDO_PREFIX) else None
         if undo and undo.run == stamp.run and key.removeprefix(UNDO_PREFIX).rpartition(".")[0] == step:
-            yield from msgspec.json.decode(undo.plan, type=_ChangePlan).change.fields
+            for change in msgspec.json.decode(undo.plan, type=_ChangePlan).changes:
+                yield from change.fields
 
 
-def revert(client: Client, place: Place, change: Change) -> None:
+def revert(client: Client, place: Place, change: Change, *, keep_mark: bool = False) -> None:
     """Put the fields back and take our mark away, unless somebody else has set them meanwhile. Harmless when done.
 
-    Raises ConflictError when somebody has: theirs is left as it is.
+    `keep_mark` is for an undo that has more to do then. Raises ConflictError when somebody has: theirs is left.
     """
     for _ in range(_MOST_TRIES):
         found = _find(client, place, change.kind, change.name)
@@ -158,7 +159,8 @@ def revert(client: Client, place: Place, change: Change) -> None:
             raise ConflictError(f"{change.kind.lower()}/{change.name}: {'; '.join(conflicts)}; it is not overwritten")
         others = any(key.startswith(UNDO_PREFIX) and key != mark for key in annotations)
         labels: dict[str, str | None] = {} if others else {RUN_LABEL: None}
-        if _patch(client, place, change, found, [*_marks(found, {mark: None}, labels), *operations]):
+        operations += [] if keep_mark else _marks(found, {mark: None}, labels)
+        if not operations or _patch(client, place, change, found, operations):
             return
     raise FaultError(f"{change.kind.lower()}/{change.name} is written to all the time by somebody else")
 
@@ -195,8 +197,20 @@ def by_hand(place: Place, change: Change) -> str:
     return f"{place.kubectl} patch {change.kind.lower()} {quote(change.name)} --type=json -p {quote(patch)}"
 
 
+def is_marked(client: Client, place: Place, change: Change) -> bool:
+    """Whether this stage has marked the very object, so that there is something to undo."""
+    found = _find(client, place, change.kind, change.name)
+    if found is None or found.metadata.uid != change.uid:
+        return False
+    return annotation_of(place.stamp) in (found.metadata.annotations or {})
+
+
 def _find(client: Client, place: Place, kind: str, name: str) -> _Raw | None:
-    return client.find(path_of(kind, None if kind == "Node" else place.namespace, name), _Raw)
+    return client.find(_path(place, kind, name), _Raw)
+
+
+def _path(place: Place, kind: str, name: str) -> str:
+    return path_of(kind, None if kind in CLUSTER_KINDS else place.namespace, name)
 
 
 def _require(client: Client, place: Place, change: Change) -> _Raw:
@@ -206,12 +220,13 @@ def _require(client: Client, place: Place, change: Change) -> _Raw:
     return found
 
 
-def _patch(client: Client, place: Place, change: Change, found: _Raw, operations: list[JsonObject]) -> bool:
+def _patch(
+    client: Client, place: Place, change: Change, found: _Raw, operations: list[JsonObject], *, dry_run: bool = False
+) -> bool:
     """Whether nobody came between: the patch is for exactly the version that was read."""
     version: JsonObject = {"op": "test", "path": "/metadata/resourceVersion", "value": found.metadata.resource_version}
-    path = path_of(change.kind, None if change.kind == "Node" else place.namespace, change.name)
     try:
-        client.patch(path, [version, *operations], Object)
+        client.patch(_path(place, change.kind, change.name), [version, *operations], Object, dry_run=dry_run)
     except ApiError as error:
         if error.is_conflict or error.status == 422:  # a `test` that failed is an invalid patch to the API
             if error.status == 422 and _find(client, place, change.kind, change.name) == found:
@@ -246,7 +261,7 @@ def _set(pointer: str, now: Json, value: Json) -> JsonObject:
 
 def _value(found: _Raw, pointer: str) -> Json:
     """What stands at the pointer; None when nothing does."""
-    value: Any = {"spec": found.spec, "data": found.data}
+    value: Any = {"spec": found.spec, "data": found.data, "metadata": {"labels": found.metadata.labels}}
     for part in pointer.removeprefix("/").split("/"):
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict):

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import msgspec
 
 from gameday.faults.base import System
-from gameday.faults.cluster.base import ClusterPlan
+from gameday.faults.cluster.base import ClusterPlan, may_touch_nodes
 from gameday.faults.cluster.change import RUN_LABEL, UNDO_PREFIX, Change, Undo
+from gameday.faults.cluster.created import Created
 from gameday.kubernetes.client import ApiError, Client
-from gameday.kubernetes.objects import Object, path_of
+from gameday.kubernetes.objects import CLUSTER_KINDS, Object, path_of, resource_of
 from gameday.kubernetes.reference import ClusterError
 
-_KINDS = ("Deployment", "Service")  # whose fields faults change
+# Whose fields faults change, or which they create.
+_KINDS = ("Deployment", "Service", "Pod", "ConfigMap", "Secret", "NetworkPolicy", "Node")
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -28,7 +30,15 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class _Plan(ClusterPlan, frozen=True):
-    change: Change
+    changes: tuple[Change, ...] = ()
+    created: tuple[Created, ...] = ()
+
+    @property
+    def objects(self) -> list[tuple[str, str, str]]:
+        """Kind, name and uid; none where we have created it."""
+        return [(item.kind, item.name, item.uid) for item in self.changes] + [
+            (item.kind, item.name, "") for item in self.created
+        ]
 
 
 def find_marks(system: System) -> tuple[list[Found], list[str]]:
@@ -40,23 +50,31 @@ def find_marks(system: System) -> tuple[list[Found], list[str]]:
     found: list[Found] = []
     unseen: list[str] = []
     with Client(system.cluster) as client:
-        for namespace in system.namespaces or (client.namespace,):
-            for kind in _KINDS:
-                try:
-                    items = client.list(path_of(kind, namespace), Object, labels=RUN_LABEL)
-                except ApiError as error:
-                    if error.status != 403:
-                        raise
-                    unseen.append(f"the {kind}s in {namespace} (the user may not list them)")
-                    continue
-                for item in items:
-                    found += _marks_of(item, kind, namespace, system)
+        for kind, namespace in _places(system, client.namespace):
+            where = f" in {namespace}" if namespace else ""
+            try:
+                items = client.list(path_of(kind, namespace), Object, labels=RUN_LABEL)
+            except ApiError as error:
+                if error.status != 403:
+                    raise
+                unseen.append(f"{resource_of(kind)[1]}{where} (the user may not list them)")
+                continue
+            for item in items:
+                found += _marks_of(item, kind, namespace, system)
     found.sort(key=lambda item: (item.run, [int(part) for part in item.fault_id.split(".")]), reverse=True)
     return found, unseen
 
 
-def _marks_of(item: Object, kind: str, namespace: str, system: System) -> Iterator[Found]:
-    what = f"{kind.lower()}/{item.metadata.name} in {namespace}"
+def _places(system: System, namespace: str) -> Iterator[tuple[str, str | None]]:
+    for kind in _KINDS:
+        if kind not in CLUSTER_KINDS:
+            yield from ((kind, name) for name in system.namespaces or (namespace,))
+        elif may_touch_nodes(system):
+            yield kind, None
+
+
+def _marks_of(item: Object, kind: str, namespace: str | None, system: System) -> Iterator[Found]:
+    what = f"{kind.lower()}/{item.metadata.name}" + (f" in {namespace}" if namespace else "")
     for key, text in (item.metadata.annotations or {}).items():
         fault_id = key.removeprefix(UNDO_PREFIX)
         if not key.startswith(UNDO_PREFIX) or not all(part.isdecimal() for part in fault_id.split(".")):
@@ -70,8 +88,8 @@ def _marks_of(item: Object, kind: str, namespace: str, system: System) -> Iterat
             yield Found(what, run, fault_id, problem=f"its mark {key} cannot be read: {error}")
             continue
         # Whoever may write to this object could have written a plan for another one, which we may change and they not.
-        own = (plan.change.kind, plan.change.name, plan.change.uid, plan.place.namespace)
-        if own != (kind, item.metadata.name, item.metadata.uid, namespace):
+        own = [(kind, item.metadata.name, item.metadata.uid if plan.changes else "")]
+        if plan.objects != own or (namespace and plan.place.namespace != namespace):
             yield Found(
                 what, undo.run, fault_id, undo.fault, undo.until, problem=f"its mark {key} is of another object"
             )

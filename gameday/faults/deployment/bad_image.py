@@ -16,7 +16,7 @@ _NO_IMAGE = "gameday.invalid/does-not-exist:gameday"  # .invalid resolves nowher
 class BadImagePlan(ChangePlan, frozen=True):
     """`change.fields` has the image before and after."""
 
-    container: str
+    container: str = ""
 
 
 class BadImage(ChangeFault[BadImagePlan]):
@@ -41,7 +41,7 @@ class BadImage(ChangeFault[BadImagePlan]):
         change = read_fields(client, place, "Deployment", name, {pointer: image})
         if change.fields[0].before == image:
             raise FaultError(f"the container `{container}` of deployment/{name} has the image `{image}` already")
-        return BadImagePlan(place, change, ready_within_s(request), container)
+        return BadImagePlan(place, (change,), ready_within_s=ready_within_s(request), container=container)
 
     def measure(self, client: Client, plan: BadImagePlan) -> Reach:
         return rollout_reach(client, plan.place.namespace, plan.change.name)

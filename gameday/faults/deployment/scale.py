@@ -46,7 +46,8 @@ class Scale(ChangeFault[ScalePlan]):
         change = read_fields(client, place, "Deployment", name, {_REPLICAS: 0})
         before = _number(change.fields[0].before)
         field = msgspec.structs.replace(change.fields[0], after=before - allowed(request.radius, before))
-        return ScalePlan(place, msgspec.structs.replace(change, fields=(field,)), ready_within_s(request))
+        change = msgspec.structs.replace(change, fields=(field,))
+        return ScalePlan(place, (change,), ready_within_s=ready_within_s(request))
 
     def measure(self, client: Client, plan: ScalePlan) -> Reach:
         workload = client.get(path_of("Deployment", plan.place.namespace, plan.change.name), Workload)

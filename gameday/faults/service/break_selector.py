@@ -18,8 +18,8 @@ _BROKEN = "/spec/selector/gameday.dev~1broken"  # a label that no pod has
 class BreakSelectorPlan(ChangePlan, frozen=True):
     """`endpoints`: how many took traffic before. `selector`: the labels that the Service's pods have."""
 
-    endpoints: int
-    selector: str
+    endpoints: int = 0
+    selector: str = ""
 
 
 class BreakSelector(ChangeFault[BreakSelectorPlan]):
@@ -50,7 +50,9 @@ class BreakSelector(ChangeFault[BreakSelectorPlan]):
         endpoints = ready_endpoints(client, place.namespace, name)
         _check_radius(name, request.radius, endpoints)
         selector = str(Selector(match_labels=service.spec.selector))
-        return BreakSelectorPlan(place, change, ready_within_s(request), endpoints, selector)
+        return BreakSelectorPlan(
+            place, (change,), ready_within_s=ready_within_s(request), endpoints=endpoints, selector=selector
+        )
 
     def measure(self, client: Client, plan: BreakSelectorPlan) -> Reach:
         total = max(plan.endpoints, ready_endpoints(client, plan.place.namespace, plan.change.name))
