@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from cluster import Cluster
-from faulting import RUN, Trial
+from faulting import RUN, Trial, details
 
 from gameday.common.codec import decode
 from gameday.faults.base import ConflictError, FaultError, Reach
