@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gameday.chaostoolkit.cluster import ActivityCluster, point_at
 from gameday.chaostoolkit.output import Masker, failure_of
 from gameday.chaostoolkit.variables import dynamic_names, known_secrets, leaves, loaded_secrets
 from gameday.common.json import JsonObject
@@ -39,6 +40,7 @@ class ActivityRequest(msgspec.Struct, frozen=True):
 
     With `tolerance`, the output is judged by the definition's tolerance. With `strict`, a process that exits with
     another status than 0, and an HTTP status of 400 or more, are failures; the Chaos Toolkit takes both for an output.
+    `cluster`: which one extensions and programs are to take.
     """
 
     definition: JsonObject
@@ -46,6 +48,7 @@ class ActivityRequest(msgspec.Struct, frozen=True):
     secrets: JsonObject
     tolerance: bool = False
     strict: bool = False
+    cluster: ActivityCluster | None = None
 
 
 class ActivityOutcome(msgspec.Struct, frozen=True):
@@ -75,6 +78,7 @@ class ExperimentRequest(msgspec.Struct, frozen=True):
     directory: Path
     options: tuple[str, ...]
     experiment: int
+    cluster: ActivityCluster | None = None
 
 
 class ExperimentOutcome(msgspec.Struct, frozen=True):
@@ -208,6 +212,8 @@ def run_activity(request: ActivityRequest) -> ActivityOutcome:
     preload()
     masker = Masker(known_secrets(request.configuration, request.secrets))
     try:
+        if request.cluster is not None:
+            point_at(request.cluster)
         with exit_signals():  # chaoslib lets activities end the experiment by signalling their own process
             output, met = _run(request, masker)
     except (_FailedError, ChaosException) as error:
@@ -284,6 +290,8 @@ def run_experiment(request: ExperimentRequest) -> ExperimentOutcome:
     """
     os.environ[SUPERVISED] = "1"
     preload()
+    if request.cluster is not None:
+        point_at(request.cluster)
     import chaoslib.experiment
 
     from gameday.chaostoolkit.translation import Listener, Translator

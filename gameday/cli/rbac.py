@@ -16,14 +16,17 @@ def roles_for(permissions: Iterable[Permission]) -> str:
     """
     import yaml
 
-    by_namespace: dict[str | None, list[Permission]] = {}
-    for permission in sorted(set(permissions), key=lambda item: (item.namespace or "", item.group, item.resource)):
-        by_namespace.setdefault(permission.namespace, []).append(permission)
-    documents = [_role(namespace, some) for namespace, some in by_namespace.items()]
-    return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True)
+    by_place: dict[tuple[str, str], list[Permission]] = {}
+    for permission in sorted(set(permissions), key=lambda item: (item.group, item.resource)):
+        by_place.setdefault((permission.cluster, permission.namespace or ""), []).append(permission)
+    written = []
+    for (cluster, namespace), some in sorted(by_place.items()):
+        comment = f"# in the cluster {cluster}\n" if cluster else ""
+        written.append(f"---\n{comment}{yaml.safe_dump(_role(namespace, some), sort_keys=False)}")
+    return "".join(written)
 
 
-def _role(namespace: str | None, permissions: Iterable[Permission]) -> JsonObject:
+def _role(namespace: str, permissions: Iterable[Permission]) -> JsonObject:
     verbs: dict[tuple[str, str], set[str]] = {}
     for permission in permissions:
         verbs.setdefault((permission.group, permission.resource), set()).add(permission.verb)

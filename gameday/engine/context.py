@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.chaostoolkit.cluster import ActivityCluster
 from gameday.common.json import JsonObject
 from gameday.coverage import AlertSource, Finding
 from gameday.engine.abort import Abort
@@ -90,6 +91,12 @@ class Context(msgspec.Struct):
         """Seconds since the Unix epoch."""
         return self.tools.recorder.now
 
+    @property
+    def activity_cluster(self) -> ActivityCluster | None:
+        """Which cluster activities mean: the environment's, if it has one."""
+        reference = self.tools.system.cluster
+        return ActivityCluster(reference, self.tools.run.directory) if reference else None
+
     def enter(self, phase: Phase) -> None:
         """A phase begins."""
         self.record(PhaseEntered(at=self.now(), phase=phase, experiment=self.index))
@@ -113,6 +120,7 @@ class Context(msgspec.Struct):
             configuration=self.configuration,
             secrets=self.experiment.secrets,
             tolerance=section == "hypothesis",
+            cluster=self.activity_cluster,
         )
         recorder = self.tools.recorder
         if self.experiment.pretends(activity):

@@ -111,7 +111,7 @@ class ExperimentRunner:
         context, experiment = self._context, self._context.experiment
         if not dynamic_names(experiment.configuration):
             return None
-        request = ActivityRequest({}, experiment.configuration, experiment.secrets)
+        request = ActivityRequest({}, experiment.configuration, experiment.secrets, cluster=context.activity_cluster)
         try:
             result = await context.tools.workers.run(
                 Job(kind=JobKind.CONFIGURE, activity=request), _CONFIGURE_TIMEOUT_S
@@ -162,7 +162,7 @@ class ExperimentRunner:
         if not rollbacks or experiment.runtime.rollbacks is RollbackStrategy.NEVER:
             return None
         definitions = tuple(activity.definition for activity in rollbacks)
-        content = Rollbacks(definitions, context.configuration, experiment.secrets)
+        content = Rollbacks(definitions, context.configuration, experiment.secrets, context.tools.system.cluster)
         names = tuple(activity.name for activity in rollbacks)
         try:
             content.save(context.tools.run.directory, context.index)

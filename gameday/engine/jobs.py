@@ -1,6 +1,7 @@
 """What a child process can be asked to do: plan, inject, undo or check a fault, run or validate an activity, ask the
 probes of a configuration, or run a whole experiment through the Chaos Toolkit."""
 
+import time
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from gameday.chaostoolkit.adapter import (
     run_activity,
     validate_activity,
 )
+from gameday.chaostoolkit.cluster import point_at
 from gameday.common.codec import decode, encode
 from gameday.common.json import JsonObject
 from gameday.faults.base import ConflictError, Examination, FaultError, FaultRequest, Patience, Reach, Remark, System
 from gameday.faults.registry import load_fault
 from gameday.journal.events import CheckOutcome
+from gameday.kubernetes.moment import one_moment
+
+_LATE_S = 10.0  # what has failed for so long most likely would go on to, and the job's own time-out would hide why
 
 
 class JobKind(StrEnum):
@@ -86,7 +91,8 @@ def perform(job: Job) -> JobResult:
     try:
         match job.kind:
             case JobKind.PLAN:
-                return _plan(job)
+                with one_moment():
+                    return _plan(job)
             case JobKind.INJECT:
                 return _inject(job)
             case JobKind.CHECK:
@@ -110,13 +116,13 @@ def perform(job: Job) -> JobResult:
 def _plan(job: Job) -> JobResult:
     assert job.request is not None
     fault = load_fault(job.fault)
-    plan, error, examination = None, "", Examination()
+    plan, error, examination, began = None, "", Examination(), time.monotonic()
     try:
         plan = fault.plan(job.request, job.system)
         reach = fault.reach(plan, job.system)
     except FaultError as failed:
         plan, error = None, str(failed)
-    if job.examine:
+    if job.examine and not (error and _is_late(began)):
         try:
             examination = fault.examine(job.request, plan, job.system)
         except FaultError as failed:
@@ -158,14 +164,20 @@ def _check(job: Job) -> JobResult:
 def _undo(job: Job) -> JobResult:
     fault = load_fault(job.fault)
     plan = decode(job.plan, fault.plan_type)
-    error, is_final = "", False
+    error, is_final, began = "", False, time.monotonic()
     try:
         fault.undo(plan)
     except FaultError as failed:
         error, is_final = str(failed), isinstance(failed, ConflictError)
+        if _is_late(began):
+            return JobResult(error=error, is_final=is_final)  # the next attempt looks again
     # Even when the undo complains, what counts is how the system is now.
     left = fault.verify(plan)
     return JobResult(error=error if left else "", left=left, is_final=is_final)
+
+
+def _is_late(began: float) -> bool:
+    return time.monotonic() - began > _LATE_S
 
 
 def _activity(job: Job) -> JobResult:
@@ -185,6 +197,8 @@ def _configure(job: Job) -> JobResult:
 
     assert job.activity is not None
     try:
+        if job.activity.cluster is not None:
+            point_at(job.activity.cluster)
         return JobResult(configuration=resolve_dynamic_configuration(job.activity.configuration, job.activity.secrets))
     except ValueError as error:
         return JobResult(error=str(error))

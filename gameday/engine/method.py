@@ -25,7 +25,7 @@ from gameday.journal.events import (
 from gameday.journal.log import JournalError
 from gameday.spec.model import Activity, ActivityKind, BlastRadius, FaultStep
 
-PLAN_TIMEOUT_S = 15.0
+PLAN_TIMEOUT_S = 60.0  # some 25 requests to a server that takes its time; whoever aborts does not wait for it
 _OVER_AFTER_S = 1800.0  # beyond all holds: injections, undos, what activities take
 _ACTIVITY_TIMEOUT_S = 24 * 3600.0  # for those that name none; whoever aborts does not wait for it
 
@@ -54,6 +54,7 @@ def fault_request(
             node=target.node,
             zone=target.zone,
             namespace=target.namespace,
+            cluster=target.cluster,
             pick=Pick(target.pick or Pick.RANDOM),
         ),
         stamp=stamp,

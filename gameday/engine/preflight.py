@@ -1,11 +1,12 @@
 """Everything that can be found out before the first injection, without changing anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from gameday.chaostoolkit.cluster import contexts_of
 from gameday.chaostoolkit.variables import missing_variables
 from gameday.coverage import AlertSource, AlertSourceError, check_rules, open_alerts
 from gameday.engine.context import PreparedExperiment
@@ -70,6 +71,18 @@ def check_others(root: Path, own: str = "") -> tuple[Check, ...]:
     return tuple(checks) or (Check("earlier runs", CheckOutcome.OK, "left nothing behind"),)
 
 
+def _check_contexts(prepared: PreparedExperiment, environment: Environment) -> Iterator[Check]:
+    """An extension follows the experiment's secrets before it heeds the environment: they must not lead elsewhere."""
+    ours = [*filter(None, [environment.cluster]), *(reference for _, reference in environment.clusters)]
+    allowed = [reference.context for reference in ours]
+    for context in contexts_of(prepared.experiment.secrets) if ours else ():
+        if context not in allowed:
+            detail = (
+                f"the experiment's secrets lead to the context `{context}`, which `{environment.name}` does not name"
+            )
+            yield Check("cluster", CheckOutcome.FAILURE, detail, prepared.index)
+
+
 def check_sources(prepared: PreparedExperiment, environment: Environment) -> tuple[Check, ...]:
     """Whether the environment can be asked for what the experiment wants to know."""
     experiment = prepared.experiment
@@ -83,6 +96,7 @@ def check_sources(prepared: PreparedExperiment, environment: Environment) -> tup
     if missing := missing_variables(experiment.configuration, experiment.secrets):
         detail = f"not set in the environment: {', '.join(missing)}"
         checks.append(Check("variables", CheckOutcome.FAILURE, detail, prepared.index))
+    checks += _check_contexts(prepared, environment)
     checks += [Check("file", CheckOutcome.WARNING, str(warning), prepared.index) for warning in experiment.warnings]
     if experiment.rollbacks and experiment.runtime.rollbacks is RollbackStrategy.NEVER:
         detail = "are not run, as the experiment's runtime says: what it does stays, whatever happens"

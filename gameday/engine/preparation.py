@@ -77,7 +77,9 @@ def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
 def system_of(environment: Environment) -> System:
     """What faults can reach there."""
     policy = environment.policy
-    return System(environment.inventory, environment.cluster, policy.namespaces, policy.nodes)
+    return System(
+        environment.inventory, environment.cluster, policy.namespaces, policy.nodes, dict(environment.clusters)
+    )
 
 
 def faults_of(experiments: Sequence[Experiment]) -> tuple[str, ...]:

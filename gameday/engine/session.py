@@ -14,7 +14,7 @@ from gameday import __version__
 from gameday.common.processes import ref_of
 from gameday.common.redact import Redactor
 from gameday.coverage import AlertSource
-from gameday.engine.abort import Abort
+from gameday.engine.abort import Abort, AbortedError
 from gameday.engine.context import PreparedExperiment, Tools
 from gameday.engine.experiment import ExperimentRunner
 from gameday.engine.guardian import Guardian, GuardianError
@@ -305,7 +305,11 @@ class _Session:
                 return
             if self._alerts:
                 self._record(AlertRulesRead(at=self._now(), rules=self._rules, experiment=item.index))
-            stages = await plan_stages(item, self._workers, self._system, self._session.seed)
+            try:
+                planning = plan_stages(item, self._workers, self._system, self._session.seed)
+                stages = await self._abort.race(planning)
+            except AbortedError:
+                return
             note(*check_stages(item, stages, environment.policy), *check_sources(item, environment))
             note(*await check_signals(item, self._source))
             if self._alerts and not problems:

@@ -123,6 +123,7 @@ class Supervised:
             directory=self._directory,
             options=options_of(context.experiment),
             experiment=context.index,
+            cluster=context.activity_cluster,
         )
         self._directory.mkdir(mode=0o700)
         follower = asyncio.create_task(self._follow())

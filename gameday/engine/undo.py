@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
+from gameday.chaostoolkit.cluster import ActivityCluster
 from gameday.chaostoolkit.variables import known_secrets
 from gameday.common.codec import decode
 from gameday.common.files import write_atomically
@@ -29,6 +30,7 @@ from gameday.journal.events import (
     UndoEnded,
     UndoStarted,
 )
+from gameday.kubernetes.reference import ClusterRef
 
 ATTEMPT_TIMEOUT_S = 20.0
 DEADLINE_S = 90.0
@@ -43,6 +45,7 @@ class Rollbacks(msgspec.Struct, frozen=True):
     activities: tuple[JsonObject, ...]
     configuration: JsonObject
     secrets: JsonObject
+    cluster: ClusterRef | None = None
 
     @staticmethod
     def path(directory: Path, experiment: int) -> Path:
@@ -160,6 +163,7 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
         return False
     # `recover` was told none, and what a rollback says may hold them.
     recorder.learn_secrets(known_secrets(rollbacks.configuration, rollbacks.secrets))
+    cluster = ActivityCluster(rollbacks.cluster, directory) if rollbacks.cluster else None
     failed = []
     for definition in rollbacks.activities:
         started = ActivityStarted(
@@ -174,6 +178,7 @@ async def run_rollbacks(recorder: Recorder, workers: Workers, directory: Path, e
             definition=definition,
             configuration=rollbacks.configuration,
             secrets=rollbacks.secrets,
+            cluster=cluster,
             strict=True,  # what a rollback was to undo is taken for undone only when nobody says otherwise
         )
         ended = await perform(recorder, workers, request, started, _ROLLBACK_TIMEOUT_S, restart=True)

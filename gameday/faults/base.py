@@ -61,7 +61,7 @@ class Radius(msgspec.Struct, frozen=True):
 
 
 class System(msgspec.Struct, frozen=True):
-    """What the faults can reach in the environment. `namespaces`: where in the cluster they may act; none: anywhere.
+    """What the faults can reach in the environment. `namespaces`: where in a cluster they may act; none: anywhere.
 
     `nodes`: the names, or patterns of these, of the nodes that they may touch; none: any, if no namespaces are named.
     """
@@ -70,6 +70,7 @@ class System(msgspec.Struct, frozen=True):
     cluster: ClusterRef | None = None
     namespaces: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
+    clusters: dict[str, ClusterRef] = {}  # further ones, by the names that targets use
 
 
 class Pick(StrEnum):
@@ -85,7 +86,7 @@ class Where(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the targets are found, beside or in place of a service: what is named must all be so.
 
     `selector` is a label selector, `owner` a workload ("deployment/payments"), `name`, `node` and `zone` are names or
-    patterns such as "payments-*".
+    patterns such as "payments-*". `cluster`: another one than the environment's first.
     """
 
     selector: str | None = None
@@ -94,6 +95,7 @@ class Where(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str | None = None
     zone: str | None = None
     namespace: str | None = None
+    cluster: str | None = None
     pick: Pick = Pick.RANDOM
 
 
@@ -174,6 +176,7 @@ class Permission(msgspec.Struct, frozen=True, order=True):
     resource: str  # with a subresource "pods/eviction"
     namespace: str | None
     purpose: str
+    cluster: str = ""  # one of the environment's further ones
 
 
 class Examination(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ _HOURS = re.compile(
     re.IGNORECASE,
 )
 _TIME = "times from 00:00 to 24:00, the first before the second"
+_A_CLUSTER = "a cluster, such as {context: staging, namespace: shop}"
 
 
 def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, ...] = ()) -> Environment:
@@ -32,7 +33,7 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
     kind = EnvironmentKind(fields.choice("kind", tuple(EnvironmentKind)) or EnvironmentKind.DECLARED)
     if kind is EnvironmentKind.LAB:
         policy = _policy(fields)
-        for key in ("signals", "alerts", "processes", "kubernetes"):
+        for key in ("signals", "alerts", "processes", "kubernetes", "clusters"):
             if fields.has(key):
                 fields.get(key)
                 fields.file.mistake(fields.key(key), f"{key} of the lab", "none: the lab brings its own")
@@ -47,6 +48,7 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
         inventory=_inventory(fields, root),
         policy=_policy(fields),
         cluster=_cluster(fields, root),
+        clusters=_clusters(fields, root),
         dashboards=_opaque(fields, "dashboards"),
         slack=_opaque(fields, "slack"),
         secrets=secrets,
@@ -144,9 +146,20 @@ def _inventory(fields: Fields, root: Path) -> Path | None:
 
 
 def _cluster(fields: Fields, root: Path) -> ClusterRef | None:
-    cluster = fields.mapping("kubernetes", "a cluster, such as {context: staging, namespace: shop}")
-    if cluster is None:
-        return None
+    cluster = fields.mapping("kubernetes", _A_CLUSTER)
+    return _reference(cluster, root) if cluster else None
+
+
+def _clusters(fields: Fields, root: Path) -> tuple[tuple[str, ClusterRef], ...]:
+    clusters = fields.mapping("clusters", "further clusters by name, such as {eu: {context: staging-eu}}")
+    read = []
+    for name, _, node in clusters.rest() if clusters else ():
+        cluster = fields.as_mapping(node, _A_CLUSTER)
+        read += [(name, _reference(cluster, root))] if cluster else []
+    return tuple(read)
+
+
+def _reference(cluster: Fields, root: Path) -> ClusterRef:
     in_cluster = cluster.boolean("in-cluster")
     if in_cluster:
         for key in ("context", "kubeconfig"):

@@ -225,6 +225,7 @@ class _Reader:
             node=target.text("node", "the name of a node, or a pattern"),
             zone=target.text("zone", "the name of a zone"),
             namespace=target.scalar("namespace", parse_namespace, "the name of a namespace"),
+            cluster=target.text("cluster", "the name of one of the environment's `clusters`"),
             pick=target.choice("pick", _PICKS),
             keys=tuple((key, self._file.location(name)) for key, (name, _) in target.node.entries.items()),
         )

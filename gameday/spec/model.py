@@ -143,6 +143,7 @@ class Target(msgspec.Struct, frozen=True):
     node: str | None = None
     zone: str | None = None
     namespace: str | None = None
+    cluster: str | None = None
     pick: str | None = None
     keys: tuple[tuple[str, Location], ...] = ()
 
@@ -154,6 +155,7 @@ class Target(msgspec.Struct, frozen=True):
         ]
         parts += [f"on {self.node}"] if self.node else []
         parts += [f"in zone {self.zone}"] if self.zone else []
+        parts += [f"in the cluster {self.cluster}"] if self.cluster else []
         return " ".join(filter(None, parts))
 
 
@@ -390,6 +392,7 @@ class Environment(msgspec.Struct, frozen=True):
     alerts: AlertsConfig | None = None
     inventory: Path | None = None
     cluster: ClusterRef | None = None
+    clusters: tuple[tuple[str, ClusterRef], ...] = ()  # further ones, by the names that targets use
     policy: Policy = Policy()
     # Named in the file, used by later verbs; kept whole.
     dashboards: JsonObject | None = None

@@ -26,7 +26,7 @@ from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.objects import Object, path_of
 from gameday.kubernetes.reference import ClusterError, ClusterRef
 
-TARGET_KEYS = frozenset({"service", "selector", "owner", "name", "node", "zone", "namespace", "pick"})
+TARGET_KEYS = frozenset({"service", "selector", "owner", "name", "node", "zone", "namespace", "cluster", "pick"})
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -92,6 +92,9 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
     def needs(self, namespace: str, request: FaultRequest) -> Iterable[Permission]:
         """What the user must be allowed to do, for the plan, the injection and the undo."""
 
+    def ensure_allowed(self, client: Client, plan: P, system: System) -> None:
+        """Raise FaultError when the policy keeps it from what it would hit now. The plan's namespace is seen to."""
+
     def rehearse(self, client: Client, plan: P) -> bool:
         """Ask the server to do all that an injection does, as a dry run: nothing is stored. False: nothing to ask."""
         return False
@@ -103,12 +106,15 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
     # -- what the engine calls
 
     def plan(self, request: FaultRequest, system: System) -> P:
-        with _connected(_cluster(system)) as client:
-            return self.prepare(client, _place(client, request, system), request)
+        with _connected(_cluster(request, system)) as client:
+            plan = self.prepare(client, _place(client, request, system), request)
+            self.ensure_allowed(client, plan, system)
+            return plan
 
     def reach(self, plan: P, system: System) -> Reach:
         _ensure_allowed(plan.place.namespace, system)
         with _at(plan) as client:
+            self.ensure_allowed(client, plan, system)
             return self.measure(client, plan)
 
     def inject(self, plan: P) -> None:
@@ -124,9 +130,11 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
             return tuple(self.leftovers(client, plan))
 
     def examine(self, request: FaultRequest, plan: P | None, system: System) -> Examination:
-        with _connected(_cluster(system)) as client:
+        with _connected(_cluster(request, system)) as client:
             namespace = request.where.namespace or client.namespace
-            permissions = tuple(sorted(set(self.needs(namespace, request))))
+            name = request.where.cluster or ""
+            needs = (msgspec.structs.replace(need, cluster=name) for need in self.needs(namespace, request))
+            permissions = tuple(sorted(set(needs), key=lambda need: (need.namespace or "", need.group, need.resource)))
             remarks = list(_missing(client, permissions))
             table = None
             if plan is not None and not remarks:
@@ -169,7 +177,12 @@ def _at(plan: ClusterPlan) -> Iterator[Client]:
         yield client
 
 
-def _cluster(system: System) -> ClusterRef:
+def _cluster(request: FaultRequest, system: System) -> ClusterRef:
+    if name := request.where.cluster:
+        if name not in system.clusters:
+            known = ", ".join(system.clusters) or "none"
+            raise FaultError(f"this environment has no cluster `{name}`; its further `clusters` are: {known}")
+        return system.clusters[name]
     if system.cluster is None:
         raise FaultError("this environment has no cluster: say which, with `kubernetes: {context: …}` in gameday.yaml")
     return system.cluster
@@ -178,7 +191,7 @@ def _cluster(system: System) -> ClusterRef:
 def _place(client: Client, request: FaultRequest, system: System) -> Place:
     namespace = request.where.namespace or client.namespace
     _ensure_allowed(namespace, system)
-    return Place(_cluster(system), namespace, _uid(client, namespace), request.stamp)
+    return Place(_cluster(request, system), namespace, _uid(client, namespace), request.stamp)
 
 
 def _ensure_allowed(namespace: str, system: System) -> None:
@@ -216,8 +229,8 @@ def _uid(client: Client, namespace: str) -> str:
     return metadata.uid
 
 
-def namespaced(*rules: tuple[str, str, str], purpose: str, namespace: str) -> Iterator[Permission]:
-    """Permissions from (verbs with blanks between them, API group, resource)."""
+def namespaced(*rules: tuple[str, str, str], purpose: str, namespace: str | None) -> Iterator[Permission]:
+    """Permissions from (verbs with blanks between them, API group, resource); without a namespace in all of them."""
     for verbs, group, resource in rules:
         for verb in verbs.split():
             yield Permission(verb, group, resource, namespace, purpose)

@@ -10,7 +10,7 @@ from gameday.faults.cluster.change import RUN_LABEL, UNDO_PREFIX, Change, Undo
 from gameday.faults.cluster.created import Created
 from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.objects import CLUSTER_KINDS, Object, path_of, resource_of
-from gameday.kubernetes.reference import ClusterError
+from gameday.kubernetes.reference import ClusterError, ClusterRef
 
 # Whose fields faults change, or which they create.
 _KINDS = ("Deployment", "Service", "Pod", "ConfigMap", "Secret", "NetworkPolicy", "Node")
@@ -45,11 +45,19 @@ def find_marks(system: System) -> tuple[list[Found], list[str]]:
     """All of them where the policy lets faults act, the last injected first; and what could not be looked through.
 
     Raises ClusterError."""
-    if system.cluster is None:
+    clusters = [*filter(None, [system.cluster]), *system.clusters.values()]
+    if not clusters:
         raise ClusterError("this environment has no cluster")
     found: list[Found] = []
     unseen: list[str] = []
-    with Client(system.cluster) as client:
+    for cluster in clusters:
+        _look_through(cluster, system, found, unseen)
+    found.sort(key=lambda item: (item.run, [int(part) for part in item.fault_id.split(".")]), reverse=True)
+    return found, unseen
+
+
+def _look_through(cluster: ClusterRef, system: System, found: list[Found], unseen: list[str]) -> None:
+    with Client(cluster) as client:
         for kind, namespace in _places(system, client.namespace):
             where = f" in {namespace}" if namespace else ""
             try:
@@ -60,9 +68,7 @@ def find_marks(system: System) -> tuple[list[Found], list[str]]:
                 unseen.append(f"{resource_of(kind)[1]}{where} (the user may not list them)")
                 continue
             for item in items:
-                found += _marks_of(item, kind, namespace, system)
-    found.sort(key=lambda item: (item.run, [int(part) for part in item.fault_id.split(".")]), reverse=True)
-    return found, unseen
+                found += _marks_of(item, kind, namespace, cluster)
 
 
 def _places(system: System, namespace: str) -> Iterator[tuple[str, str | None]]:
@@ -73,7 +79,7 @@ def _places(system: System, namespace: str) -> Iterator[tuple[str, str | None]]:
             yield kind, None
 
 
-def _marks_of(item: Object, kind: str, namespace: str | None, system: System) -> Iterator[Found]:
+def _marks_of(item: Object, kind: str, namespace: str | None, cluster: ClusterRef) -> Iterator[Found]:
     what = f"{kind.lower()}/{item.metadata.name}" + (f" in {namespace}" if namespace else "")
     for key, text in (item.metadata.annotations or {}).items():
         fault_id = key.removeprefix(UNDO_PREFIX)
@@ -94,6 +100,6 @@ def _marks_of(item: Object, kind: str, namespace: str | None, system: System) ->
                 what, undo.run, fault_id, undo.fault, undo.until, problem=f"its mark {key} is of another object"
             )
             continue
-        here = msgspec.structs.replace(plan.place, cluster=system.cluster)
+        here = msgspec.structs.replace(plan.place, cluster=cluster)
         document["place"] = msgspec.Raw(msgspec.json.encode(here))
         yield Found(what, undo.run, fault_id, undo.fault, undo.until, msgspec.Raw(msgspec.json.encode(document)))

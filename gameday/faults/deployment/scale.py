@@ -36,7 +36,7 @@ class Scale(ChangeFault[ScalePlan]):
 
     name = "deployment/scale"
     summary = "take replicas away from a Deployment"
-    target_keys: ClassVar = frozenset({"service", "owner", "namespace"})
+    target_keys: ClassVar = frozenset({"service", "owner", "namespace", "cluster"})
     parameters: ClassVar = {"ready-within": READY_WITHIN}
     plan_type = ScalePlan
 

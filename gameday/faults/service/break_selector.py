@@ -27,7 +27,7 @@ class BreakSelector(ChangeFault[BreakSelectorPlan]):
 
     name = "service/break-selector"
     summary = "let a Service select nothing: a dependency vanishes, though its pods are well"
-    target_keys: ClassVar = frozenset({"service", "namespace"})
+    target_keys: ClassVar = frozenset({"service", "namespace", "cluster"})
     parameters: ClassVar = {
         "ready-within": Parameter(
             ParameterKind.DURATION, "how long the undo waits for endpoints", default="3m", minimum=1, maximum=7200
