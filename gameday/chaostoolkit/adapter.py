@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 
 import msgspec
@@ -202,6 +202,18 @@ def discover_activities(actions: str, probes: str, version: str) -> JsonObject:
     return found
 
 
+def _give_programs(variables: dict[str, str]) -> None:
+    """What process activities start gets these variables; the Toolkit offers no way to say so."""
+    import subprocess
+
+    import chaoslib.provider.process
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        return subprocess.run(*arguments, **{**options, "env": {**os.environ, **variables}})  # noqa: PLW1510 - theirs
+
+    chaoslib.provider.process.subprocess = SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired)
+
+
 def run_activity(request: ActivityRequest) -> ActivityOutcome:
     """Run the activity to its end, in this process and its main thread. Never raises for what the activity does."""
     from chaoslib.exceptions import ChaosException, InterruptExecution
@@ -213,7 +225,7 @@ def run_activity(request: ActivityRequest) -> ActivityOutcome:
     masker = Masker(known_secrets(request.configuration, request.secrets))
     try:
         if request.cluster is not None:
-            point_at(request.cluster)
+            _give_programs(point_at(request.cluster))
         with exit_signals():  # chaoslib lets activities end the experiment by signalling their own process
             output, met = _run(request, masker)
     except (_FailedError, ChaosException) as error:
@@ -291,7 +303,7 @@ def run_experiment(request: ExperimentRequest) -> ExperimentOutcome:
     os.environ[SUPERVISED] = "1"
     preload()
     if request.cluster is not None:
-        point_at(request.cluster)
+        _give_programs(point_at(request.cluster))
     import chaoslib.experiment
 
     from gameday.chaostoolkit.translation import Listener, Translator
@@ -355,7 +367,9 @@ class _Log(logging.Handler):
             self.reason = text
 
 
-def resolve_dynamic_configuration(configuration: JsonObject, secrets: JsonObject) -> JsonObject:
+def resolve_dynamic_configuration(
+    configuration: JsonObject, secrets: JsonObject, cluster: ActivityCluster | None = None
+) -> JsonObject:
     """Replace each configuration entry that is a probe by what the probe says now; the rest stays as written.
 
     The Chaos Toolkit asks these probes once, before the experiment; asked again afterwards, they would see the faults.
@@ -365,6 +379,8 @@ def resolve_dynamic_configuration(configuration: JsonObject, secrets: JsonObject
     if not dynamic:
         return configuration
     preload()
+    if cluster is not None:
+        _give_programs(point_at(cluster))
     masker = Masker(known_secrets(configuration, secrets))
     try:
         values, _ = _load(configuration, secrets, masker)

@@ -5,8 +5,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 
@@ -27,14 +25,14 @@ class ActivityCluster(msgspec.Struct, frozen=True):
     directory: Path
 
 
-def point_at(cluster: ActivityCluster) -> None:
-    """Let this process, and all that it starts, mean this cluster. Raises OSError."""
+def point_at(cluster: ActivityCluster) -> dict[str, str]:
+    """Let this process mean this cluster. The variables are for programs that it starts. Raises OSError."""
     reference = cluster.reference
     if reference.in_cluster:
         os.environ.pop(CONTEXT, None)
         os.environ[_IN_POD] = "true"
         os.environ[_KUBECONFIG] = str(cluster.directory / "no-kubeconfig")  # either would take one that is there
-        return
+        return {}
     os.environ[CONTEXT] = reference.context or ""
     if reference.kubeconfig:
         os.environ[_KUBECONFIG] = reference.kubeconfig
@@ -45,20 +43,7 @@ def point_at(cluster: ActivityCluster) -> None:
         content = {"apiVersion": "v1", "kind": "Config", "current-context": reference.context}
         write_atomically(first, json.dumps(content))
     rest = os.environ.get(_KUBECONFIG) or str(Path("~/.kube/config").expanduser())
-    _give_programs({_KUBECONFIG: f"{first}{os.pathsep}{rest}"})
-
-
-def _give_programs(variables: dict[str, str]) -> None:
-    """What process activities start gets these variables; the Toolkit offers no way to say so."""
-    import subprocess
-
-    import chaoslib.provider.process
-
-    def run(*arguments: Any, **options: Any) -> Any:
-        return subprocess.run(*arguments, **{**options, "env": {**os.environ, **variables}})  # noqa: PLW1510
-
-    stand_in = SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired)
-    chaoslib.provider.process.subprocess = stand_in
+    return {_KUBECONFIG: f"{first}{os.pathsep}{rest}"}
 
 
 def contexts_of(secrets: JsonObject) -> Iterator[str]:

@@ -37,6 +37,11 @@ def recover_cluster(environment: str, run: str | None) -> None:
             over = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(item.until))
             say(f"{item.what}: {item.fault} of run {item.run}, which may be alive until {over}; left alone.")
             say(f"  If it is dead: gameday recover --env {environment} {item.run}")
+        elif not run and (command := _said_by_mark(item)):
+            say(f"{item.what}: {item.fault} of run {item.run} is undone by what its mark says; left alone.")
+            say(f"  It says: {command}")
+            say(f"  If that is what you want: gameday recover --env {environment} {item.run}")
+            left = True
         else:
             left = not _undo(item) or left
     sys.exit(5 if left else 0)
@@ -55,6 +60,18 @@ def _system(environment: str) -> "System":
     except SpecError as error:
         print_mistakes(error)
         sys.exit(2)
+
+
+def _said_by_mark(item: "Found") -> str:
+    """The commands of an undo that only the mark vouches for, which whoever may write there could have chosen."""
+    from gameday.common.codec import decode
+    from gameday.faults.cluster.base import ClusterFault
+    from gameday.faults.registry import load_fault
+
+    fault = load_fault(item.fault) if not item.problem else None
+    if not isinstance(fault, ClusterFault) or not fault.undo_is_said_by_mark:
+        return ""
+    return fault.by_hand(decode(item.plan, fault.plan_type))
 
 
 def _undo(item: "Found") -> bool:

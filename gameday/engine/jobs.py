@@ -15,7 +15,6 @@ from gameday.chaostoolkit.adapter import (
     run_activity,
     validate_activity,
 )
-from gameday.chaostoolkit.cluster import point_at
 from gameday.common.codec import decode, encode
 from gameday.common.json import JsonObject
 from gameday.faults.base import ConflictError, Examination, FaultError, FaultRequest, Patience, Reach, Remark, System
@@ -197,8 +196,7 @@ def _configure(job: Job) -> JobResult:
 
     assert job.activity is not None
     try:
-        if job.activity.cluster is not None:
-            point_at(job.activity.cluster)
-        return JobResult(configuration=resolve_dynamic_configuration(job.activity.configuration, job.activity.secrets))
+        asked = job.activity
+        return JobResult(configuration=resolve_dynamic_configuration(asked.configuration, asked.secrets, asked.cluster))
     except ValueError as error:
         return JobResult(error=str(error))

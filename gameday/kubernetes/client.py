@@ -19,6 +19,7 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from gameday.common.json import Json
 from gameday.kubernetes.credentials import Credentials
 from gameday.kubernetes.kubeconfig import load_access
+from gameday.kubernetes.moment import lists_of_moment
 from gameday.kubernetes.reference import ClusterError, ClusterRef
 
 JSON_PATCH = "application/json-patch+json"
@@ -32,6 +33,7 @@ _CHUNK_BYTES = 256 * 1024
 _MAX_BYTES = 64 * 1024 * 1024
 _PAGE = 500  # objects
 _LIST_EXPIRED = 410
+_UPGRADED = 101
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -45,13 +47,14 @@ class _Details(msgspec.Struct, frozen=True, rename="camel"):
     retry_after_seconds: int = 0
 
 
-class _Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True):
     """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/"""
 
     message: str = ""
     reason: str = ""
     code: int = 0
     details: _Details | None = None
+    status: str = ""  # Success or Failure
 
 
 class ApiError(ClusterError):
@@ -94,6 +97,7 @@ class Client:
     def __init__(self, reference: ClusterRef, *, deadline_s: float = _DEADLINE_S) -> None:
         """Looks up the credentials; no request is sent yet. Raises ClusterError."""
         self._access = load_access(reference)
+        self.reference = reference
         self.namespace = self._access.namespace
         self.server = self._access.server
         self._deadline_s = deadline_s
@@ -143,6 +147,14 @@ class Client:
 
     def list[T](self, path: str, kind: type[T], *, labels: str = "", fields: str = "") -> list[T]:
         """All objects that match, chosen by the server and read a page at a time. Raises ClusterError."""
+        moment, key = lists_of_moment(), (self._access.reference, path, kind, labels, fields)
+        if moment is None:
+            return list(self._whole(path, kind, labels, fields))
+        if key not in moment:  # a namespace may be large, and the steps of a plan all look at it
+            moment[key] = self._whole(path, kind, labels, fields)
+        return list(moment[key])
+
+    def _whole[T](self, path: str, kind: type[T], labels: str, fields: str) -> Sequence[T]:
         for attempt in (1, 2):
             try:
                 return list(self._pages(path, kind, labels, fields))
@@ -223,16 +235,46 @@ class Client:
         A server that says 429 asks to be asked again, and has done nothing; a budget that refuses is not asked again.
         Raises ClusterError.
         """
-        deadline = time.monotonic() + (deadline_s or self._deadline_s)
-        url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else msgspec.json.encode(body)
+        headers = {} if data is None else {"Content-Type": content_type}
+        target = f"{path}?{urlencode(query)}" if query else path
+        deadline = time.monotonic() + (deadline_s or self._deadline_s)
+        return self._ask(method, target, data, headers, deadline, repeatable=repeatable)[1]
+
+    def upgrade(
+        self, path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str], *, deadline_s: float, doubt: str
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer by which the server gives the connection over to another protocol; whoever has it, closes it.
+
+        Tried again only where nothing was done. `doubt` ends the message when nobody knows that. Raises ClusterError.
+        """
+        self._pool.clear()  # a kept connection may just be closing, and then nobody would know
+        target = f"{path}?{urlencode(query)}"
+        deadline = time.monotonic() + deadline_s
+        return self._ask("GET", target, None, headers, deadline, repeatable=False, upgrades=True, doubt=doubt)[0]
+
+    def _ask(
+        self,
+        method: str,
+        target: str,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        deadline: float,
+        *,
+        repeatable: bool,
+        upgrades: bool = False,
+        doubt: str = "",
+    ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
+        path = target.partition("?")[0]
         pause, renewed = _FIRST_PAUSE_S, False
         while True:
             wait_s = 0.0
             try:
-                status, answer, wait_s = self._send(method, url, data, content_type, deadline)
-                if 200 <= status < 300:
-                    return answer
+                response, answer = self._send(method, self.server + target, data, headers, deadline)
+                status = response.status
+                if status == _UPGRADED if upgrades else 200 <= status < 300:
+                    return response, answer
+                wait_s = _retry_after(response.headers.get("Retry-After"))
                 error: ClusterError = self._error(path, status, answer)
                 again = status == 429 or (repeatable and status in (500, 502, 503, 504))
                 if isinstance(error, ApiError) and error.is_budget:
@@ -243,7 +285,8 @@ class Client:
                     self._pool, renewed = self._connect(), True
                     continue
             except (HTTPError, OSError) as failed:
-                error = ClusterError(f"{self._where(path)}: {_reason(failed)}")
+                certain = _is_distrust(failed) or _carried_nothing(failed)
+                error = ClusterError(f"{self._where(path)}: {_reason(failed)}{'' if certain else doubt}")
                 again = not _is_distrust(failed) and (repeatable or _carried_nothing(failed))
             wait_s = max(wait_s, pause)
             if not again or time.monotonic() + wait_s > deadline:
@@ -252,13 +295,11 @@ class Client:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def _send(
-        self, method: str, url: str, data: bytes | None, content_type: str, deadline: float
-    ) -> tuple[int, bytes, float]:
-        """HTTP status, body, and how long the server asks to wait, in seconds."""
+        self, method: str, url: str, data: bytes | None, more: Mapping[str, str], deadline: float
+    ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
+        """The answer and its body."""
         headers = self._credentials.headers()  # which may take a program's time
-        headers.extend({"Accept": _JSON, "User-Agent": "gameday"})
-        if data is not None:
-            headers["Content-Type"] = content_type
+        headers.extend({"Accept": _JSON, "User-Agent": "gameday", **more})
         left = max(deadline - time.monotonic(), 0.1)
         response = self._pool.request(
             method,
@@ -269,6 +310,8 @@ class Client:
             redirect=False,
             preload_content=False,
         )
+        if response.status == _UPGRADED:  # what follows is no body
+            return response, b""
         try:
             found = bytearray()
             while part := response.read1(_CHUNK_BYTES):  # what has come by now: `read` waits for all of it
@@ -284,13 +327,13 @@ class Client:
             response.close()  # what is left of the answer must not pass for the next one's
             raise
         response.release_conn()
-        return response.status, bytes(found), _retry_after(response.headers.get("Retry-After"))
+        return response, bytes(found)
 
     def _error(self, path: str, status: int, answer: bytes) -> ApiError:
         try:
-            said = msgspec.json.decode(answer, type=_Status)
+            said = msgspec.json.decode(answer, type=Status)
         except (ValueError, RecursionError):  # MsgspecError is a ValueError
-            said = _Status(" ".join(answer[:200].decode(errors="replace").split()))
+            said = Status(" ".join(answer[:200].decode(errors="replace").split()))
         who = self._access.reference
         message = said.message or f"HTTP status {status}"
         if status == 401:

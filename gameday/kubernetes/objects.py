@@ -54,8 +54,13 @@ class _Waiting(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class _Running(msgspec.Struct, frozen=True, rename="camel"):
+    started_at: datetime | None = None
+
+
 class _State(msgspec.Struct, frozen=True):
     waiting: _Waiting | None = None
+    running: _Running | None = None
 
 
 class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -73,13 +78,23 @@ class Container(msgspec.Struct, frozen=True):
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     node_name: str = ""
+    host_network: bool = False
+    share_process_namespace: bool = False
+    restart_policy: str = "Always"
     containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[Container, ...] | None = None
+
+
+class _PodIP(msgspec.Struct, frozen=True):
+    ip: str = ""
 
 
 class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     phase: str = ""
+    pod_ips: tuple[_PodIP, ...] | None = msgspec.field(name="podIPs", default=None)
     conditions: tuple[Condition, ...] | None = None
     container_statuses: tuple[ContainerStatus, ...] | None = None
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] | None = None
 
 
 class Pod(msgspec.Struct, frozen=True):

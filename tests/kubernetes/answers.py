@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 import copy
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from access_rules import Deed, permission
 from ask import Ask
@@ -24,6 +25,7 @@ from refusals import (
     missing,
     modified,
     no_such_method,
+    not_authorised,
     terminating,
 )
 from selecting import field_test, label_test
@@ -50,6 +52,26 @@ class Answers:
         target = ask.target
         deed = Deed(ask.verb, target.resource.group, target.ruled, target.namespace, target.name)
         return bool(permission(ask.user, deed, self.store.all))
+
+    def container_of(self, ask: Ask) -> str:
+        """Where a command shall run, if it may. Raises Refused.
+
+        In the order of the real server: pkg/registry/core/pod/rest/subresources.go and ../strategy.go.
+        """
+        if not self.allows(ask):
+            raise forbidden(ask.target, ask.verb, ask.user.name)
+        if not self.allows(replace(ask, verb="create")):
+            raise not_authorised(ask.target)
+        pod, named = self._found(ask.target), ask.query.get("container", "")
+        names = [container["name"] for container in pod["spec"]["containers"]]
+        if not named and len(names) > 1:
+            shown = f"choose one of: [{' '.join(names)}]"
+            raise bad_request(f"a container name must be specified for pod {ask.target.name}, {shown}")
+        if named and named not in names:
+            raise bad_request(f"container {named} is not valid for pod {ask.target.name}")
+        if not pod["spec"].get("nodeName"):
+            raise bad_request(f"pod {ask.target.name} does not have a host assigned")
+        return named or names[0]
 
     def answer(self, ask: Ask) -> tuple[int, Item]:
         """The HTTP status and the document. Raises Refused."""

@@ -18,6 +18,8 @@ from pathlib import Path
 import yaml
 from audit import FIXTURE_AGENT, Call, read_log
 from backing import CONTROLLERS, FIXTURE, KUBELET, Backing, Keys, make_keys
+from containers import Containers
+from kubelet_server import OLDEST, KubeletServer
 from loops import LoopThread
 from manifests import kubeconfig
 from plain_client import PlainClient
@@ -126,12 +128,19 @@ def start_api_server(directory: Path, binaries: Path, why: str) -> Backing:
     kind = f"real API server {version['gitVersion']}"
     kind += "" if has_controllers else " without kube-controller-manager"
 
+    containers = Containers()
+    kubelets = KubeletServer(loop, keys.server, containers)
+
     def close() -> None:
+        kubelets.close()
         loop.close()
         processes.stop()
 
-    poll_s = 0.05 if has_controllers else 0.2
-    return Backing(kind, why, url, keys, loop, url, log.read, close, has_controllers, poll_s=poll_s)
+    backing = Backing(kind, why, url, keys, loop, url, log.read, close, has_controllers, containers=containers)
+    backing.poll_s = 0.05 if has_controllers else 0.2
+    backing.kubelet_port = kubelets.port
+    backing.runs_commands = (int(version["major"]), int(version["minor"].rstrip("+"))) >= OLDEST
+    return backing
 
 
 def _start_etcd(processes: Processes, binaries: Path, directory: Path, client_port: int, peer_port: int) -> None:
@@ -184,6 +193,7 @@ def _start_server(processes: Processes, binaries: Path, keys: Keys, etcd_port: i
         # Pods need no account where nobody runs them, and no controller is there to see that a node has become ready.
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
         "--endpoint-reconciler-type=none",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--audit-policy-file={directory / 'audit-policy.yaml'}",
         f"--audit-log-path={directory / 'audit.log'}",
         "--audit-log-mode=blocking",

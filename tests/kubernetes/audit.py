@@ -29,7 +29,8 @@ class Call:
         """Whether it may have changed anything."""
         is_review = self.path.startswith(_REVIEWS)
         refused = 300 <= self.code < 500
-        return self.verb not in _READS and not self.dry_run and not is_review and not refused
+        is_read = self.verb in _READS and not self.path.endswith("/exec")
+        return not is_read and not self.dry_run and not is_review and not refused
 
     def __str__(self) -> str:
         return f"{self.user}: {self.verb} {self.path}{'?' if self.query else ''}{self.query} -> {self.code}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from access_rules import MASTERS, User
 from audit import Call
+from containers import Containers
 from loops import LoopThread, client_tls, make_certificate, server_tls
 from stand_in import StandIn
 
@@ -65,12 +66,15 @@ class Backing:
     has_nodes: bool = False
     poll_s: float = 0.05
     logs: list[Path] = field(default_factory=list)
+    containers: Containers = field(default_factory=Containers)  # of pretended nodes
+    kubelet_port: int = 0  # where the pretended kubelets listen; 0: the server needs none of them
+    runs_commands: bool = True
 
 
 def start_stand_in(directory: Path, why: str) -> Backing:
     """Ready in some tens of milliseconds."""
-    keys, loop = make_keys(directory), LoopThread()
-    server = StandIn(keys.users)
+    keys, loop, containers = make_keys(directory), LoopThread(), Containers()
+    server = StandIn(keys.users, containers)
     loop.run(server.start(keys.server, None))
     url, inner_url = server.urls
 
@@ -81,4 +85,5 @@ def start_stand_in(directory: Path, why: str) -> Backing:
         loop.run(server.close())
         loop.close()
 
-    return Backing("stand-in over HTTP", why, url, keys, loop, inner_url, read_calls, close)
+    kind = "stand-in over HTTP"
+    return Backing(kind, why, url, keys, loop, inner_url, read_calls, close, containers=containers)

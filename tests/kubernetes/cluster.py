@@ -49,7 +49,7 @@ class Cluster:
         if not backing.has_nodes:
             client = PlainClient(backing.inner_url, inner_tls)
             token, plays = self.token(KUBELET), not backing.has_controllers
-            self.kubelet = Kubelet(client, token, controllers=plays, poll_s=backing.poll_s)
+            self.kubelet = Kubelet(client, token, backing.containers, controllers=plays, poll_s=backing.poll_s)
             for name, zone in _NODES.items():
                 self.node(name, zone)
             self.kubelet.start()
@@ -58,6 +58,7 @@ class Cluster:
         """Stop everything that the fixture has started."""
         if self.kubelet is not None:
             self.kubelet.stop()
+        self._backing.containers.close()
         self._backing.close()
 
     # -- asking
@@ -171,10 +172,17 @@ class Cluster:
             pytest.skip("this cluster's nodes are real ones")
         return self.kubelet
 
+    def need_commands(self) -> Kubelet:
+        """Skip the test where no command can be run in pretended containers."""
+        kubelet = self.need_fake_nodes()
+        if not self._backing.runs_commands:
+            pytest.skip("this API server speaks SPDY to kubelets: it is older than 1.36")
+        return kubelet
+
     def node(self, name: str, zone: str = "", labels: dict[str, str] | None = None) -> Item:
         """A node that is ready; gone after the test."""
         self.need_fake_nodes()
-        return self.create(manifests.node(name, zone, labels or {}))
+        return self.create(manifests.node(name, zone, labels or {}, self._backing.kubelet_port))
 
     def deploy(
         self,

@@ -7,6 +7,7 @@ import base64
 import itertools
 import json
 import re
+from ipaddress import ip_network
 from typing import Any
 
 from kinds import Resource
@@ -26,6 +27,17 @@ _LABEL_RULE = (
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+_LABEL_KEY = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_KEY_RULE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_CONFIG_KEY_RULE = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
+    "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
 _POD_FIELDS = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -42,6 +54,10 @@ def fill(resource: Resource, item: dict[str, Any]) -> None:
     match resource.kind:
         case "Pod":
             _fill_pod(spec)
+        case "Node":
+            for key in ("unschedulable", "taints"):
+                if not spec.get(key):
+                    spec.pop(key, None)
         case "Deployment":
             spec.setdefault("replicas", 1)
             spec.setdefault("revisionHistoryLimit", 10)
@@ -75,6 +91,9 @@ def fill(resource: Resource, item: dict[str, Any]) -> None:
             item.setdefault("type", "Opaque")
             for key, value in (item.pop("stringData", None) or {}).items():
                 item.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
+            _drop_empty(item, "data")
+        case "ConfigMap":
+            _drop_empty(item, "data", "binaryData")
         case "NetworkPolicy":
             kinds = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
             spec.setdefault("policyTypes", kinds)
@@ -92,6 +111,13 @@ def _drop_nulls(item: Any) -> None:
         _drop_nulls(value)
 
 
+def _drop_empty(item: dict[str, Any], *keys: str) -> None:
+    """What is empty is not stored."""
+    for key in keys:
+        if key in item and not item[key]:
+            del item[key]
+
+
 def _fill_pod(spec: dict[str, Any]) -> None:
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
@@ -101,6 +127,7 @@ def _fill_pod(spec: dict[str, Any]) -> None:
         always = container.get("image", "").endswith(":latest") or ":" not in container.get("image", "")
         container.setdefault("imagePullPolicy", "Always" if always else "IfNotPresent")
         container.setdefault("resources", {})
+        _drop_empty(container, "env", "envFrom")
         for port in container.get("ports") or ():
             port.setdefault("protocol", "TCP")
 
@@ -148,7 +175,16 @@ def check(resource: Resource, item: dict[str, Any], before: dict[str, Any] | Non
     for value in (metadata.get("labels") or {}).values():
         if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
             problems.append(_wrong("metadata.labels", value, _LABEL_RULE))
+    for key in metadata.get("labels") or {}:
+        prefix, _, own = key.rpartition("/")
+        if not _LABEL_KEY.fullmatch(own) or (prefix and not _SUBDOMAIN.fullmatch(prefix)):
+            problems.append(_wrong("metadata.labels", key, _KEY_RULE))
     spec = item.get("spec")
+    if resource.kind in ("ConfigMap", "Secret"):
+        keys = [(field, key) for field in ("data", "binaryData") for key in item.get(field) or {}]
+        problems += [_wrong(f"{field}[{key}]", key, _CONFIG_KEY_RULE) for field, key in keys if not _is_config_key(key)]
+    if resource.kind == "NetworkPolicy":
+        problems += _policy_problems(spec or {})
     if resource.kind in _WORKLOADS:
         problems += _workload_problems(resource.kind, spec or {})
     if resource.kind == "Pod" and not (spec or {}).get("containers"):
@@ -157,6 +193,33 @@ def check(resource: Resource, item: dict[str, Any], before: dict[str, Any] | Non
         problems += _change_problems(resource.kind, item, before)
     if problems:
         raise invalid(resource, name, *problems)
+
+
+def _is_config_key(key: str) -> bool:
+    return len(key) <= 253 and bool(_CONFIG_KEY.fullmatch(key)) and key not in (".", "..")
+
+
+def _policy_problems(spec: dict[str, Any]) -> list[tuple[str, str, str]]:
+    problems: list[tuple[str, str, str]] = []
+    for way, side in (("ingress", "from"), ("egress", "to")):
+        for number, rule in enumerate(spec.get(way) or ()):
+            for index, peer in enumerate(rule.get(side) or ()):
+                field, block = f"spec.{way}[{number}].{side}[{index}]", peer.get("ipBlock")
+                if not peer:
+                    problems.append((field, "Required value: must specify a peer", "FieldValueRequired"))
+                elif block and len(peer) > 1:
+                    why = "Forbidden: may not specify both ipBlock and another peer"
+                    problems.append((field, why, "FieldValueForbidden"))
+                elif block:
+                    whole = ip_network(block["cidr"])
+                    for at, text in enumerate(block.get("except") or ()):
+                        inner = ip_network(text)
+                        # Strictly within: https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
+                        is_in = inner.version == whole.version and inner != whole and inner.subnet_of(whole)  # type: ignore[arg-type]
+                        if not is_in:
+                            why = "must be a strict subset of `cidr`"
+                            problems.append(_wrong(f"{field}.ipBlock.except[{at}]", text, why))
+    return problems
 
 
 def _is_name(kind: str, name: str) -> bool:

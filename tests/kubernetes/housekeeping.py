@@ -17,6 +17,8 @@ _DELETION_S = 120  # for so long an evicted pod is expected to go
 def keep(world: World) -> None:
     """Everything but the workloads."""
     _collect(world)
+    for node in world["nodes"]:
+        _tell_taint(world, node)
     for budget in world["poddisruptionbudgets"]:
         _tell_budget(world, budget)
     for service in world["services"]:
@@ -49,6 +51,20 @@ def _collect(world: World) -> None:
             if is_going(item) and set(held) & set(_HELD) and not waits:
                 left = [finalizer for finalizer in held if finalizer not in _HELD]
                 world.replace_field(plural, item, "/metadata/finalizers", left)
+
+
+# -- nodes
+
+
+def _tell_taint(world: World, node: Item) -> None:
+    """A cordoned node's taint: https://kubernetes.io/docs/reference/labels-annotations-taints/."""
+    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    taints = node["spec"].get("taints") or []
+    others = [item for item in taints if item["key"] != taint["key"]]
+    wanted = bool(node["spec"].get("unschedulable"))
+    if (len(taints) > len(others)) is not wanted:
+        at = {"timeAdded": timestamp()}
+        world.merge("nodes", node, {"spec": {"taints": [*others, *([taint | at] if wanted else [])] or None}})
 
 
 # -- PodDisruptionBudgets

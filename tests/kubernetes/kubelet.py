@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import housekeeping
 import workloads
+from containers import Containers
 from kinds import BY_PLURAL
 from plain_client import PlainClient
 from world import Item, World, is_ended, is_going, is_ready, timestamp
@@ -21,6 +22,7 @@ _ALL = (
     *("services", "endpointslices", "poddisruptionbudgets", "namespaces"),
 )
 _LEAST_OFTEN_S = 1.0
+_RESTART_S = 0.3  # until a container that was started again is ready
 _NO_IMAGE = ":does-not-exist"
 _KEPT_OUT = ("NoSchedule", "NoExecute")
 
@@ -35,13 +37,18 @@ def _fits(prefix: str, pod: Item) -> bool:
 class Kubelet:
     """Looks after pods until it is stopped. A prefix is one of a pod's name, of a label's value, or of an image."""
 
-    def __init__(self, client: PlainClient, token: str, *, controllers: bool, poll_s: float) -> None:
-        self._client, self._token = client, token
+    def __init__(
+        self, client: PlainClient, token: str, containers: Containers, *, controllers: bool, poll_s: float
+    ) -> None:
+        self._client, self._token, self._containers = client, token, containers
+        containers.on_end = self.nudge
         self._plurals = _ALL if controllers else _PODS_AND_NODES
         self._controllers = controllers
         self._poll_s = poll_s
         self._addresses = itertools.count(10)
         self._going: dict[str, float] = {}  # when a pod's end was first seen, by its uid
+        self._starting: dict[tuple[str, str], float] = {}  # until when a pod's container is not ready
+        self._restarted: dict[str, list[Item]] = {}  # what was told last of pods whose containers have ended
         self._seen = ""
         self._looked = 0.0
         self._kick, self._stopped = threading.Event(), False
@@ -91,7 +98,8 @@ class Kubelet:
         """Whether there was something to do."""
         version = self._version()
         is_due = time.monotonic() - self._looked > _LEAST_OFTEN_S  # a deadline may have passed
-        if version and version == self._seen and not self._going and not is_due:
+        is_busy = self._going or self._starting or is_due
+        if version and version == self._seen and not is_busy:
             return False
         self._looked = time.monotonic()
         world = World(self._client, self._token, self._plurals)
@@ -119,6 +127,8 @@ class Kubelet:
         now = time.monotonic()
         there = {pod["metadata"]["uid"] for pod in world["pods"]}
         self._going = {uid: since for uid, since in self._going.items() if uid in there}
+        self._starting = {key: until for key, until in self._starting.items() if key[0] in there and until > now}
+        self._restarted = {uid: found for uid, found in self._restarted.items() if uid in there}
         for pod in list(world["pods"]):
             if is_going(pod):
                 since = self._going.setdefault(pod["metadata"]["uid"], now)
@@ -131,6 +141,7 @@ class Kubelet:
                 world.bind(pod, node)
             if pod["spec"].get("nodeName") and not is_ended(pod):
                 self._tell(world, pod)
+        self._containers.tend(world["pods"])
 
     def _asked(self, prefixes: set[str], pod: Item) -> bool:
         return any(_fits(prefix, pod) for prefix in tuple(prefixes))
@@ -166,13 +177,25 @@ class Kubelet:
             ready = False
         elif self._asked(self.done, pod):
             phase, ready = "Succeeded", False
-        statuses = before.get("containerStatuses") or ()
+        uid, statuses = pod["metadata"]["uid"], before.get("containerStatuses") or ()
+        ended = self._containers.take_ended(uid)
+        self._starting |= {(uid, name): time.monotonic() + _RESTART_S for name in ended}
+        starting = {name for pod_uid, name in self._starting if pod_uid == uid}
+        well, ready = ready, ready and not starting
         waiting = {(item.get("state", {}).get("waiting") or {}).get("reason", "") for item in statuses}
-        if before.get("phase") == phase and is_ready(pod) is ready and waiting == {reason}:
+        if before.get("phase") == phase and is_ready(pod) is ready and waiting == {reason} and not ended:
             return
-        at = timestamp()
-        restarts = max((item["restartCount"] for item in statuses), default=0) + (reason == "CrashLoopBackOff")
-        found = [_container(item, pod, ready, phase, reason, restarts, at) for item in containers]
+        at, found = timestamp(), []
+        for item in containers:
+            name = item["name"]
+            known = [status for status in (*statuses, *self._restarted.get(uid, ())) if status["name"] == name]
+            # The server may not show yet what it was told last.
+            earlier = max(known, key=lambda status: status["restartCount"], default={})
+            found.append(
+                _container(item, pod, well and name not in starting, phase, reason, earlier, ended.get(name), at)
+            )
+        if ended:
+            self._restarted[uid] = found
         number = next(self._addresses)
         address = before.get("podIP") or f"10.1.{number // 250 % 250}.{number % 250 + 1}"
         flag = {True: "True", False: "False"}
@@ -185,12 +208,18 @@ class Kubelet:
         status: Item = {"phase": phase, "conditions": conditions, "containerStatuses": found}
         status |= {"podIP": address, "podIPs": [{"ip": address}], "hostIP": "127.0.0.1"}
         status["startTime"] = before.get("startTime") or at
+        self._containers.know(pod | {"status": before | status})  # before anybody reads that it runs
         world.set_status("pods", pod, status)
 
 
-def _container(item: Item, pod: Item, ready: bool, phase: str, reason: str, restarts: int, at: str) -> Item:
+def _container(
+    item: Item, pod: Item, ready: bool, phase: str, reason: str, before: Item, status: int | None, at: str
+) -> Item:
+    """The status of one that was `before`, and whose main process has ended with `status`, if it has."""
     uid, name = pod["metadata"]["uid"], item["name"]
-    state: Item = {"running": {"startedAt": at}}
+    running = (before.get("state") or {}).get("running") if status is None else None
+    restarts = before.get("restartCount", 0) + (reason == "CrashLoopBackOff" or status is not None)
+    state: Item = {"running": running or {"startedAt": at}}
     if reason:
         state = {"waiting": {"reason": reason, "message": f"back-off: {name}"}}
     elif phase == "Succeeded":
@@ -199,9 +228,13 @@ def _container(item: Item, pod: Item, ready: bool, phase: str, reason: str, rest
     found |= {"restartCount": restarts, "state": state}
     if reason != "ImagePullBackOff":
         found["containerID"] = f"containerd://{uid.replace('-', '')}{restarts:032x}"
-    if restarts:
-        ended = {"exitCode": 1, "reason": "Error", "startedAt": at, "finishedAt": at}
+    if restarts > before.get("restartCount", 0):
+        code = 1 if status is None else status
+        since = ((before.get("state") or {}).get("running") or {}).get("startedAt", at)
+        ended = {"exitCode": code, "reason": "Error" if code else "Completed", "startedAt": since, "finishedAt": at}
         found["lastState"] = {"terminated": ended}
+    elif restarts:
+        found["lastState"] = before.get("lastState") or {}
     return found
 
 

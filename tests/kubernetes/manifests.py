@@ -3,6 +3,7 @@
 from typing import Any
 
 from kinds import BY_PLURAL
+from kubelet_server import FEATURE
 
 type Item = dict[str, Any]
 
@@ -44,13 +45,15 @@ def budget(namespace: str, name: str, min_available: int | str) -> Item:
     return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
 
 
-def node(name: str, zone: str, labels: dict[str, str]) -> Item:
-    """One that says it is ready; nobody is behind it."""
+def node(name: str, zone: str, labels: dict[str, str], kubelet_port: int = 0) -> Item:
+    """One that says it is ready; nobody is behind it but, with a port, who runs commands."""
     metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, **({ZONE: zone} if zone else {}), **labels}}
     conditions = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
     room = {"cpu": "64", "memory": "256Gi", "pods": "250"}
     addresses = [{"type": "InternalIP", "address": "127.0.0.1"}]
     status = {"conditions": conditions, "capacity": room, "allocatable": room, "addresses": addresses}
+    if kubelet_port:
+        status |= {"daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}}, "declaredFeatures": [FEATURE]}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": status}
 
 

@@ -42,6 +42,20 @@ class _Rule:
         return True
 
 
+class _Pipe:
+    """What aiohttp gives the bytes of an upgraded connection to."""
+
+    def __init__(self, write: Callable[[bytes], None], over: asyncio.Event) -> None:
+        self._write, self._over = write, over
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self._write(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._over.set()
+
+
 class Proxy:
     """Passes everything on, but for what a test asks for: of the rules that match a request, the oldest counts.
 
@@ -62,6 +76,7 @@ class Proxy:
         self._loop, self._upstream, self._upstream_tls, self._tls = loop, upstream, upstream_tls, tls
         self._credentials, self._users, self._kubeconfig = credentials, users, kubeconfig
         self._rules: list[_Rule] = []
+        self._expired: set[str] = set()
         self._release = asyncio.Event()
         self._port = 0
         self._site: web.TCPSite | None = None
@@ -120,6 +135,10 @@ class Proxy:
     def delay(self, seconds: float, *, times: int | None = 1, method: str = "", path: str = "") -> None:
         """Wait before the server is asked."""
         self._rules.append(_Rule("delay", times, method, path, seconds=seconds))
+
+    def expire(self, token: str) -> None:
+        """From now on the token is nobody's."""
+        self._expired.add(token)
 
     def mend(self) -> None:
         """No bad days any more; those who hang are hung up on."""
@@ -201,6 +220,8 @@ class Proxy:
                     return web.Response(status=code, body=rule.body, headers=headers, content_type="application/json")
             async with self._forward(request, body) as upstream:
                 code = upstream.status
+                if code == HTTPStatus.SWITCHING_PROTOCOLS:
+                    return await self._tunnel(request, upstream, rule.what if rule else "")
                 return await self._pass_on(request, upstream, rule.what if rule else "")
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
             return self._drop(request)
@@ -210,6 +231,10 @@ class Proxy:
     @contextlib.asynccontextmanager
     async def _forward(self, request: web.BaseRequest, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
+        if protocol := request.headers.get("Upgrade"):
+            headers |= {"Connection": "Upgrade", "Upgrade": protocol}
+        if headers.get("Authorization", "").removeprefix("Bearer ") in self._expired:
+            headers["Authorization"] = "Bearer expired"  # of which the server shall say what it thinks
         if self._credentials is not None:
             token = headers.pop("Authorization", "").removeprefix("Bearer ")
             # Of a token that is nobody's the server shall say what it thinks.
@@ -241,6 +266,35 @@ class Proxy:
         async for chunk in upstream.content.iter_any():
             await response.write(chunk)
         return response
+
+    async def _tunnel(
+        self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, what: str
+    ) -> web.StreamResponse:
+        """Pass on whatever comes, both ways, until either hangs up; a cut is in the middle of what comes back first."""
+        connection, transport = upstream.connection, request.transport
+        assert connection is not None
+        assert connection.transport is not None
+        assert connection.protocol is not None
+        if what == "lose":
+            connection.close()
+            return self._drop(request)
+        assert transport is not None
+        headers = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP}
+        headers |= {"Connection": "Upgrade", "Upgrade": upstream.headers.get("Upgrade", "")}
+        response = web.StreamResponse(status=upstream.status, headers=headers)
+        await response.prepare(request)
+        over = asyncio.Event()
+
+        def pass_back(data: bytes) -> None:
+            transport.write(data[: len(data) // 2] if what == "cut" else data)
+            if what == "cut":
+                over.set()
+
+        connection.protocol.set_parser(_Pipe(pass_back, over), None)
+        request.protocol.set_parser(_Pipe(connection.transport.write, over))  # type: ignore[arg-type]
+        await over.wait()
+        connection.close()
+        return self._drop(request, response)
 
     @staticmethod
     def _drop(request: web.BaseRequest, response: web.StreamResponse | None = None) -> web.StreamResponse:

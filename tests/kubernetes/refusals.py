@@ -76,6 +76,13 @@ def forbidden(target: Target, verb: str, user: str) -> Refused:
     return Refused(403, "Forbidden", f"{shown} is forbidden: {ask}", _details(resource, name, resource.plural))
 
 
+def not_authorised(target: Target) -> Refused:
+    """Of a second verb that the handler itself asks for; RBAC gives no reason, and none is said."""
+    resource, name = target.resource, target.name
+    message = f'{resource.qualified} "{name}" is forbidden: '
+    return Refused(403, "Forbidden", message, _details(resource, name, resource.plural))
+
+
 def terminating(resource: Resource, name: str, namespace: str) -> Refused:
     why = f"unable to create new content in namespace {namespace} because it is being terminated"
     cause = {

@@ -12,6 +12,8 @@ from aiohttp import web
 from answers import Answers
 from ask import Ask
 from audit import Call, is_dry, verb_of
+from containers import Containers
+from executing import execute
 from kinds import discovery, is_known_group, target_of
 from refusals import Refused, bad_request, forbidden, unauthorised
 from special import unreadable
@@ -24,9 +26,9 @@ _EVERYBODY = "system:authenticated"
 class StandIn:
     """Serves until it is closed. `calls` has every request, in the order of their answers."""
 
-    def __init__(self, users: dict[str, User]) -> None:
+    def __init__(self, users: dict[str, User], containers: Containers) -> None:
         """`users` by their tokens."""
-        self._users = users
+        self._users, self._containers = users, containers
         self._answers = Answers()
         self._answers.store.listeners.append(self._wake)
         self._changed = asyncio.Event()
@@ -71,6 +73,14 @@ class StandIn:
             if verb == "watch":
                 code = 200
                 return await self._watch(request, ask)
+            if target.subresource == "exec" and verb in ("get", "create"):
+                container = self._answers.container_of(ask)
+                if request.headers.get("Upgrade", "").lower() != "websocket":
+                    raise bad_request("Upgrade request required")
+                namespace, pod = target.namespace, target.name
+                response = await execute(request, self._containers, namespace, pod, container)
+                code = response.status
+                return response
             code, answer = self._ask(ask)
             return _json(code, answer)
         except Refused as refused:

@@ -4,42 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 from cluster import Cluster
-
-GAMEDAY = str(Path(sys.executable).parent / "gameday")
-
-
-class Project:
-    """A directory with gameday.yaml, and experiments on payments in one namespace."""
-
-    def __init__(self, root: Path, cluster: Cluster, namespace: str, user: str = "admin") -> None:
-        root.mkdir(exist_ok=True)
-        self.root = root
-        kubernetes = {"context": user, "namespace": namespace, "kubeconfig": str(cluster.kubeconfig_for(user))}
-        policy = {"namespaces": [namespace], "max-blast-radius": "75%"}
-        environments = {"test": {"kubernetes": kubernetes, "policy": policy}}
-        document = {"project": "shop", "environments": environments}
-        (root / "gameday.yaml").write_text(yaml.safe_dump(document))
-
-    def experiment(self, fault: str, ladder: list[int | str], hold: str) -> str:
-        step = {"fault": fault, "target": {"service": "payments"}, "blast-radius": ladder, "hold": hold}
-        (self.root / "experiment.yaml").write_text(yaml.safe_dump({"title": "A loss", "method": [step]}))
-        return "experiment.yaml"
-
-    def command(self, *words: str) -> list[str]:
-        return [GAMEDAY, *words]
-
-    def call(self, *words: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            self.command(*words), cwd=self.root, capture_output=True, text=True, timeout=90, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
+from projects import Project
 
 
 @pytest.fixture

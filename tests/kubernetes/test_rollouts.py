@@ -11,8 +11,7 @@ from gameday.common.codec import decode
 from gameday.faults.base import ConflictError, FaultError, Reach
 from gameday.faults.cluster.change import RUN_LABEL, UNDO_PREFIX
 from gameday.faults.cluster.found import find_marks
-from gameday.faults.deployment.restart import RESTARTED_AT
-from gameday.faults.deployment.rollout import most_unavailable
+from gameday.faults.deployment.rollout import RESTARTED_AT, most_unavailable
 from gameday.kubernetes.objects import WorkloadSpec
 
 BOTH = ["deployment/restart", "deployment/bad-image"]

@@ -65,6 +65,8 @@ class ClusterFault[P: ClusterPlan](Fault[P]):
     """A fault in one namespace of a cluster. What its methods raise as ClusterError is a FaultError to the engine."""
 
     target_keys: ClassVar[frozenset[str]] = TARGET_KEYS
+    # Its mark says what the undo does, not only what was before: whoever may write marks could have anything done.
+    undo_is_said_by_mark: ClassVar[bool] = False
 
     # -- what a fault of a cluster says
 

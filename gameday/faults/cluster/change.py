@@ -9,21 +9,27 @@ import msgspec
 from gameday.common.json import Json, JsonObject
 from gameday.faults.base import ConflictError, FaultError, Stamp
 from gameday.faults.cluster.base import Place
+from gameday.faults.cluster.pointers import escaped, place_of, setting, value_at
 from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.objects import CLUSTER_KINDS, Meta, Object, path_of
 
 RUN_LABEL = "gameday.dev/run"  # by which what a run has changed is found
 UNDO_PREFIX = "gameday.dev/undo-"  # and the fault's id: an annotation with all that the undo needs
 _ABSENT = "absent"
+_LONGEST_SHOWN = 200
 _MOST_TRIES = 5  # when somebody else writes to the object at the same moment
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One field, by its JSON pointer (RFC 6901), and its values: None where there is none."""
+    """One field, by its JSON pointer (see `pointers`), and its values: None where there is none.
+
+    `place`: where in a list an element stood that the pointer names, to be put back there.
+    """
 
     pointer: str
     before: Json
     after: Json
+    place: int | None = None
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -65,7 +71,8 @@ def read_fields(client: Client, place: Place, kind: str, name: str, wanted: Mapp
         raise FaultError(f"there is no {kind} `{name}` in {place.namespace}")
     undone = _earlier(found, place.stamp)
     fields = tuple(
-        Field(pointer, undone.get(pointer, _value(found, pointer)), value) for pointer, value in wanted.items()
+        Field(pointer, undone.get(pointer, _value(found, pointer)), value, place_of(_document(found), pointer))
+        for pointer, value in wanted.items()
     )
     return Change(kind, name, found.metadata.uid, fields)
 
@@ -112,11 +119,13 @@ def apply(client: Client, place: Place, change: Change, undo: Undo, *, dry_run: 
         for field in change.fields:
             if now[field.pointer] not in (field.before, held.get(field.pointer, field.before)):
                 raise FaultError(
-                    f"{change.kind.lower()}/{change.name}: {field.pointer} is {_show(now[field.pointer])} now, and was "
-                    f"{_show(field.before)} when it was planned; nothing was touched"
+                    f"{change.kind.lower()}/{change.name}: {field.pointer} is {_show(change, now[field.pointer])} now, "
+                    f"and was {_show(change, field.before)} when it was planned; nothing was touched"
                 )
         operations = _marks(found, {mark: msgspec.json.encode(undo).decode()}, {RUN_LABEL: place.stamp.run})
-        operations += [_set(field.pointer, now[field.pointer], field.after) for field in change.fields]
+        for field in change.fields:
+            if now[field.pointer] != field.after:
+                operations += setting(_document(found), field.pointer, field.after)
         if _patch(client, place, change, found, operations, dry_run=dry_run):
             return
     raise FaultError(f"{change.kind.lower()}/{change.name} is written to all the time by somebody else")
@@ -152,9 +161,9 @@ def revert(client: Client, place: Place, change: Change, *, keep_mark: bool = Fa
             if now == field.before:
                 continue
             if now == field.after or now in held:
-                operations.append(_set(field.pointer, now, field.before))
+                operations += setting(_document(found), field.pointer, field.before, field.place)
             else:
-                conflicts.append(f"{field.pointer} is {_show(now)}, and neither was before nor by us")
+                conflicts.append(f"{field.pointer} is {_show(change, now)}, and neither was before nor by us")
         if conflicts:
             raise ConflictError(f"{change.kind.lower()}/{change.name}: {'; '.join(conflicts)}; it is not overwritten")
         others = any(key.startswith(UNDO_PREFIX) and key != mark for key in annotations)
@@ -174,8 +183,8 @@ def remains(client: Client, place: Place, change: Change) -> list[str]:
     if mark not in (found.metadata.annotations or {}):
         return []
     wrong = [
-        f"{change.kind.lower()}/{change.name}: {field.pointer} is {_show(_value(found, field.pointer))}, "
-        f"before {_show(field.before)}"
+        f"{change.kind.lower()}/{change.name}: {field.pointer} is {_show(change, _value(found, field.pointer))}, "
+        f"before {_show(change, field.before)}"
         for field in change.fields
         if _value(found, field.pointer) != field.before
     ]
@@ -186,7 +195,7 @@ def by_hand(place: Place, change: Change) -> str:
     """The kubectl command that puts the fields back and takes the mark away."""
     from shlex import quote
 
-    annotation = f"/metadata/annotations/{_escape(annotation_of(place.stamp))}"
+    annotation = f"/metadata/annotations/{escaped(annotation_of(place.stamp))}"
     operations: list[JsonObject] = [
         {"op": "remove", "path": field.pointer}
         if field.before is None
@@ -245,7 +254,7 @@ def _marks(found: _Raw, annotations: Mapping[str, str | None], labels: Mapping[s
         if not there and any(value is not None for value in values.values()):
             operations.append({"op": "add", "path": f"/metadata/{where}", "value": {}})
         for key, value in values.items():
-            path = f"/metadata/{where}/{_escape(key)}"
+            path = f"/metadata/{where}/{escaped(key)}"
             if value is not None:
                 operations.append({"op": "add", "path": path, "value": value})
             elif key in there:
@@ -253,29 +262,19 @@ def _marks(found: _Raw, annotations: Mapping[str, str | None], labels: Mapping[s
     return operations
 
 
-def _set(pointer: str, now: Json, value: Json) -> JsonObject:
-    if value is None:
-        return {"op": "remove", "path": pointer}
-    return {"op": "add" if now is None else "replace", "path": pointer, "value": value}
+def _document(found: _Raw) -> JsonObject:
+    return {"spec": found.spec, "data": found.data, "metadata": {"labels": found.metadata.labels}}
 
 
 def _value(found: _Raw, pointer: str) -> Json:
-    """What stands at the pointer; None when nothing does."""
-    value: Any = {"spec": found.spec, "data": found.data, "metadata": {"labels": found.metadata.labels}}
-    for part in pointer.removeprefix("/").split("/"):
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value
+    return value_at(_document(found), pointer)
 
 
-def _escape(text: str) -> str:
-    return text.replace("~", "~0").replace("/", "~1")
-
-
-def _show(value: Json) -> str:
-    return _ABSENT if value is None else msgspec.json.encode(value).decode()
+def _show(change: Change, value: Json) -> str:
+    """As messages have it: short, and of a Secret never anything."""
+    if value is None:
+        return _ABSENT
+    if change.kind == "Secret":
+        return "(not shown)"
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -78,13 +78,14 @@ class ChangeFault[P: ChangePlan](ClusterFault[P]):
 
     def _strike(self, client: Client, plan: P, *, dry_run: bool) -> None:
         for change in plan.changes:
-            undo = self._undo_for(plan, changes=(change,), created=())
+            undo = self.undo_for(plan, changes=(change,))
             apply(client, plan.place, change, undo, dry_run=dry_run)
         for created in plan.created:
-            undo = self._undo_for(plan, changes=(), created=(created,))
+            undo = self.undo_for(plan, created=(created,))
             create(client, plan.place, created, undo, dry_run=dry_run)
 
-    def _undo_for(self, plan: P, *, changes: tuple[Change, ...], created: tuple[Created, ...]) -> Undo:
+    def undo_for(self, plan: P, *, changes: tuple[Change, ...] = (), created: tuple[Created, ...] = ()) -> Undo:
+        """The mark of one object: what undoes this part of the plan."""
         part = msgspec.structs.replace(plan, changes=changes, created=created)
         return Undo(self.name, plan.place.stamp.run, plan.place.stamp.until, msgspec.Raw(encode(part)))
 

@@ -1,15 +1,26 @@
 """Finds the pods that a target means, and what brings them back when they are gone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from random import Random
 
 import msgspec
 
-from gameday.faults.base import FaultError, FaultRequest, Pick, Reach, Table, allowed
+from gameday.faults.base import FaultError, FaultRequest, Permission, Pick, Reach, Table, allowed
 from gameday.kubernetes.client import Client
-from gameday.kubernetes.objects import Budget, EndpointSlice, Node, Object, Pod, Selector, Service, Workload, path_of
+from gameday.kubernetes.objects import (
+    Budget,
+    EndpointSlice,
+    Node,
+    Object,
+    Pod,
+    Selector,
+    Service,
+    Workload,
+    path_of,
+    resource_of,
+)
 
 _KIND_OF = {
     "deployment": "Deployment",
@@ -55,7 +66,7 @@ def selector_of(client: Client, namespace: str, request: FaultRequest) -> str:
     """
     where, selectors = request.where, list[str]()
     if request.service:
-        selectors.append(_selector_of_service(client, namespace, request.service))
+        selectors.append(str(selector_of_service(client, namespace, request.service)))
     if where.owner:
         kind, _, name = where.owner.partition("/")
         selectors.append(_selector_of_owner(client, namespace, _KIND_OF[kind], name))
@@ -63,17 +74,18 @@ def selector_of(client: Client, namespace: str, request: FaultRequest) -> str:
     return ",".join(dict.fromkeys(selectors))
 
 
-def _selector_of_service(client: Client, namespace: str, name: str) -> str:
+def selector_of_service(client: Client, namespace: str, name: str) -> Selector:
+    """Of the Service of that name, else of the workload. Raises FaultError and ClusterError."""
     service = client.find(path_of("Service", namespace, name), Service)
     if service is not None:
         labels = service.spec.selector or {}
         if not labels:
             raise FaultError(f"the Service `{name}` in {namespace} selects no pods: name an `owner` or a `selector`")
-        return str(Selector(match_labels=labels))
+        return Selector(match_labels=labels)
     for kind in _WORKLOADS:
         workload = client.find(path_of(kind, namespace, name), Workload)
-        if workload is not None:
-            return str(workload.spec.selector)
+        if workload is not None and workload.spec.selector is not None:
+            return workload.spec.selector
     raise FaultError(
         f"{namespace} has neither a Service nor a {', '.join(_WORKLOADS[:-1])} or {_WORKLOADS[-1]} `{name}`"
     )
@@ -104,8 +116,26 @@ def find_pods(client: Client, namespace: str, request: FaultRequest, selector: s
     return Pods(selector, tuple(pod for pod in pods if pod.is_live))
 
 
-def choose_pods(pods: Sequence[Pod], request: FaultRequest, total: int) -> tuple[PodTarget, ...]:
-    """As many as the radius allows of `total`, picked as the target says. Raises FaultError when it allows none."""
+def find_needs(namespace: str, request: FaultRequest, *services: str) -> Iterator[Permission]:
+    """What it takes to find the pods of a target, and the selectors of further services."""
+    yield Permission("list", "", "pods", namespace, "plan")
+    if request.service or services:
+        for kind in ("Service", *_WORKLOADS):
+            yield Permission("get", *resource_of(kind), namespace, "plan")
+    if request.where.owner:
+        kind = _KIND_OF[request.where.owner.partition("/")[0]]
+        yield Permission("get", *resource_of(kind), namespace, "plan")
+    if request.where.zone:
+        yield Permission("list", "", "nodes", None, "plan")
+
+
+def choose_pods(
+    pods: Sequence[Pod], request: FaultRequest, total: int, *, held: Container[str] = ()
+) -> tuple[PodTarget, ...]:
+    """As many as the radius allows of `total`, picked as the target says. Raises FaultError when it allows none.
+
+    `held`: the names of those that earlier stages have and keep, which come first.
+    """
     if not pods:
         raise FaultError(f"no live pod matches the target{_shown(request)}")
     number = min(allowed(request.radius, total), len(pods))
@@ -118,6 +148,7 @@ def choose_pods(pods: Sequence[Pod], request: FaultRequest, total: int) -> tuple
             Random(request.seed).shuffle(by_name)
             if request.where.pick is Pick.ONE_PER_NODE:
                 by_name = _round_robin(by_name)
+    by_name.sort(key=lambda pod: pod.metadata.name not in held)
     return tuple(PodTarget(pod.metadata.name, pod.metadata.uid, pod.spec.node_name) for pod in by_name[:number])
 
 

@@ -7,7 +7,7 @@ from gameday.faults.base import FaultError, FaultRequest, Parameter, ParameterKi
 from gameday.faults.cluster.base import Place
 from gameday.faults.cluster.change import read_fields
 from gameday.faults.cluster.changing import READY_WITHIN, ChangeFault, ChangePlan, change_needs, ready_within_s
-from gameday.faults.deployment.rollout import RolledOut, check_rollout, deployment_of, rollout_reach, unfinished
+from gameday.faults.deployment.rollout import check_rollout, container_of, deployment_of, rollout_reach, unfinished
 from gameday.kubernetes.client import Client
 
 _NO_IMAGE = "gameday.invalid/does-not-exist:gameday"  # .invalid resolves nowhere: RFC 6761
@@ -25,7 +25,7 @@ class BadImage(ChangeFault[BadImagePlan]):
 
     name = "deployment/bad-image"
     summary = "give a Deployment an image that does not exist: its rollout hangs"
-    target_keys: ClassVar = frozenset({"service", "owner", "namespace"})
+    target_keys: ClassVar = frozenset({"service", "owner", "namespace", "cluster"})
     parameters: ClassVar = {
         "image": Parameter(ParameterKind.TEXT, "an image that cannot be pulled", default=_NO_IMAGE),
         "container": Parameter(ParameterKind.TEXT, "whose image it is (default: the first one's)", optional=True),
@@ -35,7 +35,7 @@ class BadImage(ChangeFault[BadImagePlan]):
 
     def prepare(self, client: Client, place: Place, request: FaultRequest) -> BadImagePlan:
         name, arguments = deployment_of(request), request.arguments
-        index, container = _container(check_rollout(client, place, request), arguments.get("container"))
+        index, container = container_of(check_rollout(client, place, request), arguments.get("container"))
         image = str(arguments.get("image", _NO_IMAGE))
         pointer = f"/spec/template/spec/containers/{index}/image"
         change = read_fields(client, place, "Deployment", name, {pointer: image})
@@ -56,13 +56,3 @@ class BadImage(ChangeFault[BadImagePlan]):
 
     def needs(self, namespace: str, request: FaultRequest) -> Iterator[Permission]:
         return change_needs("Deployment", namespace)
-
-
-def _container(found: RolledOut, wanted: object) -> tuple[int, str]:
-    """Which one, and its name. Raises FaultError when there is none of that name."""
-    names = [container.name for container in found.spec.template.spec.containers]
-    if wanted is None:
-        return 0, names[0]
-    if wanted not in names:
-        raise FaultError(f"deployment/{found.metadata.name} has no container `{wanted}`, but {', '.join(names)}")
-    return names.index(str(wanted)), str(wanted)

@@ -1,20 +1,21 @@
 """deployment/restart: all pods of a Deployment are rolled, as `kubectl rollout restart` does."""
 
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import ClassVar
 
-from gameday.common.json import JsonObject
-from gameday.faults.base import FaultError, FaultRequest, Patience, Permission, Reach
+from gameday.faults.base import FaultRequest, Patience, Permission, Reach
 from gameday.faults.cluster.base import ClusterFault, ClusterPlan, Place, base_needs, namespaced
 from gameday.faults.cluster.changing import READY_WITHIN, ready_within_s, wait_until_none
-from gameday.faults.deployment.rollout import RolledOut, check_rollout, deployment_of, rollout_reach, unfinished
-from gameday.kubernetes.client import ApiError, Client
-from gameday.kubernetes.objects import Object, path_of
-
-RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # https://kubernetes.io/docs/reference/labels-annotations-taints/
-_ANNOTATIONS = "/spec/template/metadata/annotations"
-_MOST_TRIES = 5  # when somebody else writes to the object at the same moment
+from gameday.faults.deployment.rollout import (
+    check_rollout,
+    deployment_of,
+    roll,
+    roll_time,
+    rollout_reach,
+    unfinished,
+)
+from gameday.kubernetes.client import Client
 
 
 class RestartPlan(ClusterPlan, frozen=True):
@@ -35,14 +36,14 @@ class Restart(ClusterFault[RestartPlan]):
     name = "deployment/restart"
     lasts = False  # the Deployment brings new pods
     summary = "roll all pods of a Deployment, as `kubectl rollout restart` does"
-    target_keys: ClassVar = frozenset({"service", "owner", "namespace"})
+    target_keys: ClassVar = frozenset({"service", "owner", "namespace", "cluster"})
     parameters: ClassVar = {"ready-within": READY_WITHIN}
     plan_type = RestartPlan
 
     def prepare(self, client: Client, place: Place, request: FaultRequest) -> RestartPlan:
         found = check_rollout(client, place, request)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return RestartPlan(place, deployment_of(request), found.metadata.uid, now, ready_within_s(request))
+        at = roll_time(time.time())
+        return RestartPlan(place, deployment_of(request), found.metadata.uid, at, ready_within_s(request))
 
     def targets(self, plan: RestartPlan) -> tuple[str, ...]:
         return (f"deployment/{plan.name}",)
@@ -51,24 +52,7 @@ class Restart(ClusterFault[RestartPlan]):
         return rollout_reach(client, plan.place.namespace, plan.name)
 
     def strike(self, client: Client, plan: RestartPlan) -> None:
-        path = path_of("Deployment", plan.place.namespace, plan.name)
-        for _ in range(_MOST_TRIES):
-            found = client.find(path, RolledOut)
-            if found is None or found.metadata.uid != plan.uid:
-                raise FaultError(f"deployment/{plan.name} is no longer the one that was planned")
-            if (found.spec.template.metadata.annotations or {}).get(RESTARTED_AT) == plan.restarted_at:
-                return  # an answer was lost, and this is the second time that we ask
-            try:
-                client.patch(path, _operations(plan, found), Object)
-            except ApiError as error:
-                now = client.find(path, Object)
-                # A `test` that failed is an invalid patch to the API.
-                moved = now is None or now.metadata.resource_version != found.metadata.resource_version
-                if not error.is_conflict and not (error.status == 422 and moved):
-                    raise
-            else:
-                return
-        raise FaultError(f"deployment/{plan.name} is written to all the time by somebody else")
+        roll(client, plan.place.namespace, "Deployment", plan.name, plan.restarted_at, uid=plan.uid)
 
     def mend(self, client: Client, plan: RestartPlan) -> None:
         wait_until_none(lambda: self.leftovers(client, plan))
@@ -90,13 +74,3 @@ class Restart(ClusterFault[RestartPlan]):
         for purpose, verbs in (("plan", "get"), ("inject", "get patch"), ("undo", "get")):
             yield from namespaced((verbs, "apps", "deployments"), purpose=purpose, namespace=namespace)
         yield from namespaced(("list", "", "pods"), purpose="undo", namespace=namespace)
-
-
-def _operations(plan: RestartPlan, found: RolledOut) -> list[JsonObject]:
-    tests: list[JsonObject] = [{"op": "test", "path": "/metadata/uid", "value": plan.uid}]
-    if found.spec.template.metadata.annotations:
-        escaped = RESTARTED_AT.replace("/", "~1")
-        return [*tests, {"op": "add", "path": f"{_ANNOTATIONS}/{escaped}", "value": plan.restarted_at}]
-    # The whole map is set: somebody's first annotation that came between must not be lost.
-    tests.append({"op": "test", "path": "/metadata/resourceVersion", "value": found.metadata.resource_version})
-    return [*tests, {"op": "add", "path": _ANNOTATIONS, "value": {RESTARTED_AT: plan.restarted_at}}]

@@ -1,19 +1,26 @@
-"""What faults that roll a Deployment's pods share: how many pods that may take at once, and when it is done.
+"""What faults that roll a workload's pods share: how that is asked for, how many pods it may take at once, and when
+it is done.
 
 Kubernetes' rules: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#rolling-update-deployment
 """
 
+from datetime import UTC, datetime
 from fractions import Fraction
 
 import msgspec
 
+from gameday.common.json import JsonObject
 from gameday.faults.base import FaultError, FaultRequest, Reach, allowed
 from gameday.faults.cluster.base import Place
+from gameday.faults.cluster.pointers import escaped
 from gameday.faults.cluster.targets import Group, not_recovered
-from gameday.kubernetes.client import Client
-from gameday.kubernetes.objects import Meta, PodSpec, Workload, WorkloadSpec, path_of
+from gameday.kubernetes.client import ApiError, Client
+from gameday.kubernetes.objects import Meta, Object, PodSpec, Workload, WorkloadSpec, path_of
 
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # https://kubernetes.io/docs/reference/labels-annotations-taints/
+_ANNOTATIONS = "/spec/template/metadata/annotations"
 _DEFAULT_SHARE = "25%"
+_MOST_TRIES = 5  # when somebody else writes to the object at the same moment
 
 
 class _TemplateMeta(msgspec.Struct, frozen=True):
@@ -31,10 +38,15 @@ class _Spec(msgspec.Struct, frozen=True):
 
 
 class RolledOut(msgspec.Struct, frozen=True):
-    """Of a Deployment what says how its pods come to be."""
+    """Of a workload what says how its pods come to be."""
 
     metadata: Meta
     spec: _Spec = _Spec()
+
+    @property
+    def restarted_at(self) -> str:
+        """When its pods were last asked to be rolled, as whoever asked has written it; empty when nobody has."""
+        return (self.spec.template.metadata.annotations or {}).get(RESTARTED_AT, "")
 
 
 def deployment_of(request: FaultRequest) -> str:
@@ -60,6 +72,16 @@ def check_rollout(client: Client, place: Place, request: FaultRequest) -> Rolled
             f"the rollout may take down {down} of {desired} at once, more than the blast radius of {request.radius}"
         )
     return found
+
+
+def container_of(found: RolledOut, wanted: object) -> tuple[int, str]:
+    """Which of its containers is wanted (else the first one), and its name. Raises FaultError when none has it."""
+    names = [container.name for container in found.spec.template.spec.containers]
+    if wanted is None:
+        return 0, names[0]
+    if wanted not in names:
+        raise FaultError(f"deployment/{found.metadata.name} has no container `{wanted}`, but {', '.join(names)}")
+    return names.index(str(wanted)), str(wanted)
 
 
 def most_unavailable(spec: WorkloadSpec, desired: int) -> int:
@@ -104,3 +126,41 @@ def unfinished(client: Client, namespace: str, name: str) -> list[str]:
     if status.replicas > status.updated_replicas:
         return [f"deployment/{name} has {status.replicas - status.updated_replicas} old pods yet"]
     return []
+
+
+def roll_time(at: float) -> str:
+    """As `kubectl rollout restart` writes a time, from seconds since the Unix epoch; to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def roll(
+    client: Client, namespace: str, kind: str, name: str, at: str, *, uid: str = "", dry_run: bool = False
+) -> None:
+    """Roll all pods of a Deployment, StatefulSet or DaemonSet, once for each `at`. Raises FaultError, ClusterError."""
+    path, shown = path_of(kind, namespace, name), f"{kind.lower()}/{name}"
+    for _ in range(_MOST_TRIES):
+        found = client.find(path, RolledOut)
+        if found is None or uid not in ("", found.metadata.uid):
+            raise FaultError(f"{shown} is no longer the one that was planned")
+        if found.restarted_at == at:
+            return  # an answer was lost, and this is the second time that we ask
+        try:
+            client.patch(path, _rolling(found, at), Object, dry_run=dry_run)
+        except ApiError as error:
+            now = client.find(path, Object)
+            # A `test` that failed is an invalid patch to the API.
+            moved = now is None or now.metadata.resource_version != found.metadata.resource_version
+            if not error.is_conflict and not (error.status == 422 and moved):
+                raise
+        else:
+            return
+    raise FaultError(f"{shown} is written to all the time by somebody else")
+
+
+def _rolling(found: RolledOut, at: str) -> list[JsonObject]:
+    tests: list[JsonObject] = [{"op": "test", "path": "/metadata/uid", "value": found.metadata.uid}]
+    if found.spec.template.metadata.annotations:
+        return [*tests, {"op": "add", "path": f"{_ANNOTATIONS}/{escaped(RESTARTED_AT)}", "value": at}]
+    # The whole map is set: somebody's first annotation that came between must not be lost.
+    tests.append({"op": "test", "path": "/metadata/resourceVersion", "value": found.metadata.resource_version})
+    return [*tests, {"op": "add", "path": _ANNOTATIONS, "value": {RESTARTED_AT: at}}]

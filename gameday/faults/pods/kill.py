@@ -1,6 +1,7 @@
 """pods/kill: pods end, as when a node fails or a deployment goes wrong; their workload brings new ones."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import ClassVar
 
 from gameday.faults.base import (
@@ -20,7 +21,6 @@ from gameday.faults.cluster.targets import (
     Group,
     Pods,
     PodTarget,
-    budgets_over,
     choose_pods,
     find_pods,
     groups_of,
@@ -30,13 +30,15 @@ from gameday.faults.cluster.targets import (
     table_of,
     uids,
 )
+from gameday.faults.pods.evicting import GRACE_PERIOD, BudgetError, budget_remarks, evict
 from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.client import ApiError, Client
-from gameday.kubernetes.objects import Pod, path_of
+from gameday.kubernetes.objects import path_of
 
 
 class PodKillPlan(ClusterPlan, frozen=True):
-    """`endpoints`: how many of the service took traffic; None when the target names no service."""
+    """`endpoints`: how many of the service took traffic; None when the target names no service. `within_s`: how long
+    is asked again for what a budget refuses."""
 
     selector: str
     request: FaultRequest
@@ -47,6 +49,7 @@ class PodKillPlan(ClusterPlan, frozen=True):
     service: str
     endpoints: int | None
     ready_within_s: float
+    within_s: float = 0.0
 
 
 class Kill(ClusterFault[PodKillPlan]):
@@ -62,13 +65,7 @@ class Kill(ClusterFault[PodKillPlan]):
             default="respect",
             choices=("respect", "ignore"),
         ),
-        "grace-period": Parameter(
-            ParameterKind.DURATION,
-            "how long a pod may take to end (default: its own)",
-            minimum=0,
-            maximum=3600,
-            optional=True,
-        ),
+        "grace-period": GRACE_PERIOD,
         "force": Parameter(ParameterKind.BOOLEAN, "end at once, without a word to the containers", default="false"),
         "ready-within": READY_WITHIN,
     }
@@ -105,19 +102,18 @@ class Kill(ClusterFault[PodKillPlan]):
         gone = [target.name for target in plan.targets if target.uid not in there]
         if gone:
             raise FaultError(f"{', '.join(gone)}: no longer the pods that were planned; nothing was touched")
-        for target in plan.targets:
-            try:
-                self._end(client, plan, target)
-            except ApiError as error:
-                if not error.is_missing and not error.is_conflict:  # it has ended by itself meanwhile
-                    raise
+        self.end(client, plan)
 
-    def _end(self, client: Client, plan: PodKillPlan, target: PodTarget) -> None:
-        namespace = plan.place.namespace
-        if not plan.respect_budgets:
-            client.delete(path_of("Pod", namespace, target.name), uid=target.uid, grace_s=plan.grace_s)
-            return
-        evict(client, namespace, target, plan.grace_s)
+    def end(self, client: Client, plan: PodKillPlan) -> None:
+        """End the targets. Raises FaultError and ClusterError."""
+        for target in plan.targets:
+            _end(client, plan, target)
+
+    def rehearse(self, client: Client, plan: PodKillPlan) -> bool:
+        for target in plan.targets:
+            with suppress(BudgetError):  # the remark on budgets has it
+                _end(client, plan, target, dry_run=True)
+        return True
 
     def mend(self, client: Client, plan: PodKillPlan) -> None:
         wait_until_none(lambda: self.leftovers(client, plan))
@@ -175,43 +171,27 @@ class Kill(ClusterFault[PodKillPlan]):
         chosen = [pod for pod in pods.live if pod.metadata.name in names]
         return table_of(pods, plan.targets), [
             Remark("left healthy", outcome, f"{left} of {len(pods.live)} pods stay ready"),
-            *refusals(client, plan.place.namespace, chosen, plan),
+            *budget_remarks(client, {plan.place.namespace: chosen}, lambda allowed: self.refusal(plan, allowed)),
         ]
 
-
-def refusals(client: Client, namespace: str, chosen: Iterable[Pod], plan: PodKillPlan) -> Iterator[Remark]:
-    """The PodDisruptionBudgets that stand in the way."""
-    for budget, covered in budgets_over(client, namespace, chosen):
-        allowed = budget.status.disruptions_allowed
-        detail = (
-            f"{budget.metadata.name} allows {allowed} disruption{'s' * (allowed != 1)} now, and {covered} are meant"
-        )
-        if covered > allowed:
-            outcome = CheckOutcome.FAILURE if plan.respect_budgets else CheckOutcome.WARNING
-            ignored = "" if plan.respect_budgets else "; it is ignored, as `budgets: ignore` says"
-            yield Remark("disruption budget", outcome, detail + ignored)
-        else:
-            yield Remark("disruption budget", CheckOutcome.OK, detail)
+    def refusal(self, plan: PodKillPlan, allowed: int) -> tuple[CheckOutcome, str]:
+        """What it means that a budget allows fewer disruptions than are meant: the outcome, and more words on it."""
+        if plan.respect_budgets:
+            return CheckOutcome.FAILURE, ""
+        return CheckOutcome.WARNING, "; it is ignored, as `budgets: ignore` says"
 
 
-def evict(client: Client, namespace: str, target: PodTarget, grace_s: int | None) -> None:
-    """Evict exactly this pod. Raises ClusterError, FaultError when a budget refuses."""
-    options: dict[str, object] = {"preconditions": {"uid": target.uid}}
-    options |= {"gracePeriodSeconds": grace_s} if grace_s is not None else {}
-    body = {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": target.name, "namespace": namespace},
-        "deleteOptions": options,
-    }
+def _end(client: Client, plan: PodKillPlan, target: PodTarget, *, dry_run: bool = False) -> None:
+    namespace = plan.place.namespace
+    if plan.respect_budgets:
+        evict(client, namespace, target, plan.grace_s, dry_run=dry_run)
+        return
+    path = path_of("Pod", namespace, target.name)
     try:
-        # The uid makes it harmless to ask twice.
-        client.request("POST", path_of("Pod", namespace, target.name, "eviction"), body=body)
+        client.delete(path, uid=target.uid, grace_s=plan.grace_s, dry_run=dry_run)
     except ApiError as error:
-        if error.is_budget:
-            reason = "; ".join(cause.message for cause in error.causes)
-            raise FaultError(f"a PodDisruptionBudget keeps {target.name} from being evicted: {reason}") from None
-        raise
+        if not error.is_missing and not error.is_conflict:  # it has ended by itself meanwhile
+            raise
 
 
 def _now(client: Client, plan: PodKillPlan) -> Pods:

@@ -1,0 +1,1 @@
+"""Faults on the configuration of what runs in a cluster."""

@@ -1,0 +1,1 @@
+"""Faults on the nodes of a cluster."""

@@ -1,0 +1,212 @@
+"""pods/stress: pods are short of CPU or memory, for an ephemeral container in each uses these up.
+
+https://kubernetes.io/docs/concepts/workloads/pods/ephemeral-containers/
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import ClassVar
+
+from gameday.common.json import JsonObject
+from gameday.faults.base import FaultError, FaultRequest, Parameter, ParameterKind, Patience, Permission
+from gameday.faults.cluster.base import Place, namespaced
+from gameday.faults.cluster.change import Change, annotation_of, apply, by_hand, is_marked, revert
+from gameday.faults.cluster.changing import do_all, wait_until_none
+from gameday.faults.cluster.created import name_for
+from gameday.faults.pods.commands import run_or_fail
+from gameday.faults.pods.held import HeldPodsFault, HeldPodsPlan, find_same, hold_pods, marks_of
+from gameday.kubernetes.client import ApiError, Client
+from gameday.kubernetes.objects import ContainerStatus, Object, Pod, path_of
+from gameday.kubernetes.reference import ClusterError
+
+_IMAGE = "busybox:1.37"
+_STOP = ("sh", "-c", 'kill -TERM "$(cat /tmp/gameday.pid)"')
+_STOP_S, _POLL_S, _SLACK_S = 8.0, 0.25, 30.0
+_MOST_TRIES = 5  # when somebody else writes to the pod at the same moment
+# An ephemeral container cannot be taken from its pod. One that starts late, its image having come at last, must do
+# nothing by then: it looks for the mark and at the time. POSIX sh, head and tail are all that the image must have;
+# tail keeps a line that does not end in memory.
+_SCRIPT = """
+left=$((GAMEDAY_UNTIL - $(date +%s)))
+[ -n "$GAMEDAY_MARK" ] && [ "$left" -gt 0 ] || exit 0
+trap 'trap "" TERM; kill -TERM 0; exit 0' TERM INT
+echo $$ > /tmp/gameday.pid
+i=0
+while [ "$i" -lt "$GAMEDAY_CPU" ]; do
+    (while :; do :; done) &
+    i=$((i + 1))
+done
+if [ "$GAMEDAY_BYTES" -gt 0 ]; then
+    { head -c "$GAMEDAY_BYTES" /dev/zero; sleep "$left"; } | tail > /dev/null &
+fi
+sleep "$left" &
+wait $!
+trap "" TERM
+kill -TERM 0
+"""
+
+
+class StressPlan(HeldPodsPlan, frozen=True):
+    """`cpu`: how many processes run all the time; `until`: when it ends by itself, in seconds since the Unix epoch."""
+
+    container: str = ""
+    image: str = _IMAGE
+    cpu: int = 0
+    memory_mib: int = 0
+    until: float = 0.0
+    starts_within_s: float = 60.0
+
+
+class Stress(HeldPodsFault[StressPlan]):
+    """Adds a container to running pods, which shares their limits on CPU and memory. The undo ends it.
+
+    The pod lists it as ended from then on, until the pod itself goes: Kubernetes lets nobody take it away.
+    """
+
+    name = "pods/stress"
+    summary = "use up the CPU or the memory of pods"
+    parameters: ClassVar = {
+        "cpu": Parameter(ParameterKind.INTEGER, "processes that run all the time", default="0", minimum=0, maximum=256),
+        "memory": Parameter(ParameterKind.INTEGER, "MiB that are held", default="0", minimum=0, maximum=1 << 20),
+        "image": Parameter(ParameterKind.TEXT, "an image with sh, head and tail", default=_IMAGE),
+        "at-most": Parameter(
+            ParameterKind.DURATION, "after which it ends by itself", default="15m", minimum=1, maximum=86400
+        ),
+        "starts-within": Parameter(
+            ParameterKind.DURATION, "how long the image may take to come", default="1m", minimum=1, maximum=600
+        ),
+    }
+    plan_type = StressPlan
+
+    def prepare(self, client: Client, place: Place, request: FaultRequest) -> StressPlan:
+        arguments = request.arguments
+        cpu, memory_mib = int(arguments.get("cpu", 0)), int(arguments.get("memory", 0))
+        if not cpu and not memory_mib:
+            raise FaultError("nothing would be stressed: give `cpu`, in processes, or `memory`, in MiB")
+        pods, targets, fresh = hold_pods(client, place, request)
+        return StressPlan(
+            place,
+            marks_of(client, place, fresh),
+            request=request,
+            selector=pods.selector,
+            pods=targets,
+            container=name_for(place.stamp),
+            image=str(arguments.get("image", _IMAGE)),
+            cpu=cpu,
+            memory_mib=memory_mib,
+            until=time.time() + float(arguments.get("at-most", 900.0)),
+            starts_within_s=float(arguments.get("starts-within", 60.0)),
+        )
+
+    def strike(self, client: Client, plan: StressPlan) -> None:
+        for change in plan.changes:
+            apply(client, plan.place, change, self.undo_for(plan, changes=(change,)))
+            _add(client, plan, change)
+        deadline = time.monotonic() + plan.starts_within_s
+        while waiting := [change.name for change in plan.changes if not _is_running(client, plan, change)]:
+            if time.monotonic() > deadline:
+                raise FaultError(
+                    f"its container did not start within {plan.starts_within_s:g} s in {', '.join(waiting)}"
+                )
+            time.sleep(_POLL_S)
+
+    def rehearse(self, client: Client, plan: StressPlan) -> bool:
+        for change in plan.changes:
+            _add(client, plan, change, dry_run=True)
+        return super().rehearse(client, plan)
+
+    def mend(self, client: Client, plan: StressPlan) -> None:
+        do_all([partial(_end, client, plan, change) for change in plan.changes])
+        wait_until_none(lambda: self.leftovers(client, plan))
+
+    def unsettled(self, client: Client, plan: StressPlan) -> Iterator[str]:
+        for change in plan.changes:
+            if _is_running(client, plan, change):
+                yield f"the container {plan.container} of {change.name} still runs"
+
+    def by_hand(self, plan: StressPlan) -> str:
+        commands = []
+        for change in plan.changes:
+            stop = f"{plan.place.kubectl} exec {change.name} -c {plan.container} -- {_STOP[0]} -c '{_STOP[2]}'"
+            commands += [stop, by_hand(plan.place, change)]
+        return " && ".join(commands)
+
+    def describe(self, plan: StressPlan) -> str:
+        what = [f"{plan.cpu} busy processes"] * bool(plan.cpu) + [f"{plan.memory_mib} MiB held"] * bool(plan.memory_mib)
+        where = f"{', '.join(self.targets(plan))} in {plan.place.namespace}"
+        return f"add a container ({plan.image}) to {where}: {' and '.join(what)}"
+
+    def patience(self, plan: StressPlan) -> Patience:
+        number = len(plan.changes)
+        return Patience(_SLACK_S + number + plan.starts_within_s, max(90.0, _SLACK_S + number * _STOP_S))
+
+    def needs(self, namespace: str, request: FaultRequest) -> Iterator[Permission]:
+        yield from super().needs(namespace, request)
+        rule = ("patch", "", "pods/ephemeralcontainers")
+        yield from namespaced(rule, purpose="inject", namespace=namespace)
+
+
+def _container(plan: StressPlan) -> JsonObject:
+    mark = f"metadata.annotations['{annotation_of(plan.place.stamp)}']"
+    values = {"UNTIL": round(plan.until), "CPU": plan.cpu, "BYTES": plan.memory_mib << 20}
+    environment: list[JsonObject] = [{"name": "GAMEDAY_MARK", "valueFrom": {"fieldRef": {"fieldPath": mark}}}]
+    environment += [{"name": f"GAMEDAY_{name}", "value": str(value)} for name, value in values.items()]
+    return {"name": plan.container, "image": plan.image, "command": ["sh", "-c", _SCRIPT], "env": list(environment)}
+
+
+def _add(client: Client, plan: StressPlan, change: Change, *, dry_run: bool = False) -> None:
+    """Harmless when it is there already. Raises FaultError, ClusterError."""
+    path = path_of("Pod", plan.place.namespace, change.name, "ephemeralcontainers")
+    for _ in range(_MOST_TRIES):
+        pod = find_same(client, plan.place, change)
+        if pod is None:
+            raise FaultError(f"{change.name} is no longer the pod that was planned")
+        there = pod.spec.ephemeral_containers or ()
+        if any(container.name == plan.container for container in there):
+            return
+        version: JsonObject = {
+            "op": "test",
+            "path": "/metadata/resourceVersion",
+            "value": pod.metadata.resource_version,
+        }
+        where, added = "/spec/ephemeralContainers", _container(plan)
+        operation: JsonObject = {"op": "add", "path": f"{where}/-", "value": added}
+        if not there:
+            operation = {"op": "add", "path": where, "value": [added]}
+        try:
+            client.patch(path, [version, operation], Object, dry_run=dry_run)
+        except ApiError as error:
+            now = find_same(client, plan.place, change)
+            moved = now is None or now.metadata.resource_version != pod.metadata.resource_version
+            if not error.is_conflict and not (error.status == 422 and moved):
+                raise
+        else:
+            return
+    raise FaultError(f"{change.name} is written to all the time by somebody else")
+
+
+def _end(client: Client, plan: StressPlan, change: Change) -> None:
+    """End the container, then take the mark away. Raises FaultError, ClusterError."""
+    if _is_running(client, plan, change):
+        with suppress(ClusterError):  # what ends the container may end the command: its end is what counts
+            run_or_fail(client, plan.place.namespace, change.name, plan.container, _STOP, _STOP_S)
+    elif not is_marked(client, plan.place, change):
+        return
+    deadline = time.monotonic() + _STOP_S
+    while _is_running(client, plan, change):
+        if time.monotonic() > deadline:
+            raise FaultError(f"the container {plan.container} of {change.name} still runs")
+        time.sleep(_POLL_S)
+    revert(client, plan.place, change)
+
+
+def _is_running(client: Client, plan: StressPlan, change: Change) -> bool:
+    pod = find_same(client, plan.place, change)
+    status = _status(pod, plan.container) if pod is not None else None
+    return status is not None and status.state.running is not None
+
+
+def _status(pod: Pod, name: str) -> ContainerStatus | None:
+    return next((status for status in pod.status.ephemeral_container_statuses or () if status.name == name), None)
