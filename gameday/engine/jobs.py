@@ -171,7 +171,10 @@ def _undo(job: Job) -> JobResult:
         if _is_late(began):
             return JobResult(error=error, is_final=is_final)  # the next attempt looks again
     # Even when the undo complains, what counts is how the system is now.
-    left = fault.verify(plan)
+    try:
+        left = fault.verify(plan)
+    except ConflictError as failed:
+        return JobResult(error=str(failed), is_final=True)
     return JobResult(error=error if left else "", left=left, is_final=is_final)
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from gameday.faults.base import (
+    ConflictError,
     Examination,
     Fault,
     FaultError,
@@ -168,11 +169,11 @@ def _connected(cluster: ClusterRef) -> Iterator[Client]:
 
 @contextmanager
 def _at(plan: ClusterPlan) -> Iterator[Client]:
-    """A client for the very cluster and namespace that were planned. Raises FaultError when it is another one."""
+    """A client for the very cluster and namespace that were planned. Raises ConflictError when it is another one."""
     place = plan.place
     with _connected(place.cluster) as client:
         if _uid(client, place.namespace) != place.uid:
-            raise FaultError(
+            raise ConflictError(
                 f"{place.cluster} now leads to another cluster, or the namespace `{place.namespace}` was made anew: "
                 "it is not the one that was planned, and nothing there is touched"
             )
@@ -221,12 +222,12 @@ def may_touch_nodes(system: System) -> bool:
 
 
 def _uid(client: Client, namespace: str) -> str:
-    """The namespace's. Raises FaultError when it is gone or going, and ClusterError."""
+    """The namespace's. Raises ConflictError when it is gone, and ClusterError."""
     try:
         metadata = client.get(path_of("Namespace", name=namespace), Object).metadata
     except ApiError as error:
         if error.is_missing:
-            raise FaultError(f"there is no namespace `{namespace}` (any more)") from None
+            raise ConflictError(f"there is no namespace `{namespace}` (any more)") from None
         raise
     return metadata.uid
 
