@@ -196,7 +196,9 @@ def _without_repetition(checks: Sequence[Check]) -> tuple[Check, ...]:
     """What is wrong with one stage is often wrong with the next: it is said once."""
     kept: dict[str, Check] = {}
     for check in checks:
-        kept.setdefault(check.detail if check.outcome is CheckOutcome.FAILURE else check.name, check)
+        kept.setdefault(
+            check.detail if check.outcome is CheckOutcome.FAILURE else f"{check.name}: {check.detail}", check
+        )
     return tuple(kept.values())
 
 

@@ -241,3 +241,13 @@ def test_a_dry_deletion_deletes_nothing(cluster: Cluster, namespace: str) -> Non
         assert cluster.pod_names(namespace) == ["alone"]
         client.delete(path_of("Pod", namespace, "alone"), grace_s=0)
     assert cluster.pod_names(namespace) == []
+
+
+def test_a_pod_that_has_just_gone_is_missed_before_its_controller_notices(cluster: Cluster, namespace: str) -> None:
+    cluster.deploy(namespace, "payments", 3)
+    trial = Trial(cluster, namespace, "pods/kill")
+    with cluster.hold("payments"):
+        plan = trial.inject(1, service="payments")
+        (left, *_) = trial.fault.verify(plan)  # at once: the Deployment's status still says 3
+        assert "has 2 of 3 pods ready" in left
+    cluster.wait(lambda: trial.fault.verify(plan) == (), "it serves again")

@@ -212,7 +212,10 @@ def reach_of(pods: Pods, targets: Iterable[PodTarget], groups: Iterable[Group]) 
 
 
 def not_recovered(client: Client, namespace: str, groups: Iterable[Group]) -> list[str]:
-    """What keeps the workloads from being as they were: too few ready pods, and why."""
+    """What keeps the workloads from being as they were: too few ready pods, and why.
+
+    The pods count as well as the workload's status, which its controller writes a while after a pod has gone.
+    """
     wrong = []
     for group in groups:
         if group.kind not in _KIND_OF.values() or group.kind == "Job":
@@ -220,11 +223,13 @@ def not_recovered(client: Client, namespace: str, groups: Iterable[Group]) -> li
         workload = client.find(path_of(group.kind, namespace, group.name), Workload)
         if workload is None:
             wrong.append(f"{group} is gone")
-        elif workload.ready < workload.desired or workload.status.observed_generation < workload.metadata.generation:
-            pods = client.list(path_of("Pod", namespace), Pod, labels=str(workload.spec.selector))
+            continue
+        pods = client.list(path_of("Pod", namespace), Pod, labels=str(workload.spec.selector))
+        ready = min(workload.ready, sum(pod.is_ready for pod in pods))
+        if ready < workload.desired or workload.status.observed_generation < workload.metadata.generation:
             troubles = [f"{pod.metadata.name}: {pod.trouble}" for pod in pods if pod.is_live and pod.trouble]
             detail = f" ({'; '.join(troubles[:3])}{', …' if len(troubles) > 3 else ''})" if troubles else ""
-            wrong.append(f"{group} has {workload.ready} of {workload.desired} pods ready{detail}")
+            wrong.append(f"{group} has {ready} of {workload.desired} pods ready{detail}")
     return wrong
 
 

@@ -1,13 +1,17 @@
 """pods/exec: a command is run in pods, and another one undoes what it did."""
 
+import random
 import shlex
 from functools import partial
 from typing import ClassVar
 
+import msgspec
+
 from gameday.faults.base import FaultRequest, Parameter, ParameterKind, Patience
 from gameday.faults.cluster.base import Place
-from gameday.faults.cluster.change import Change, apply, by_hand, is_marked, revert
+from gameday.faults.cluster.change import Change, Undo, apply, by_hand, is_marked, revert
 from gameday.faults.cluster.changing import do_all
+from gameday.faults.cluster.created import Created
 from gameday.faults.pods.commands import container_of, run_or_fail, words_of
 from gameday.faults.pods.held import HeldPodsFault, HeldPodsPlan, find_same, hold_pods, marks_of
 from gameday.kubernetes.client import Client
@@ -28,6 +32,7 @@ class ExecPlan(HeldPodsPlan, frozen=True):
 class Exec(HeldPodsFault[ExecPlan]):
     """Runs `command` in pods that it has marked, and `undo` in each that bears the mark: more than once, if need be.
 
+    An injection that is asked for again runs `command` again: nobody else knows whether it was done.
     Neither goes through a shell unless it says so (`sh -c '…'`). What is to go on in the pod puts itself into the
     background there, and lets go of its output: `sh -c 'burn >/dev/null 2>&1 &'`.
     """
@@ -65,8 +70,14 @@ class Exec(HeldPodsFault[ExecPlan]):
             apply(client, plan.place, change, self.undo_for(plan, changes=(change,)))
             self._run(client, plan, change, plan.command)
 
+    def undo_for(self, plan: ExecPlan, *, changes: tuple[Change, ...] = (), created: tuple[Created, ...] = ()) -> Undo:
+        own = {change.name: plan.containers[change.name] for change in changes}
+        return super().undo_for(msgspec.structs.replace(plan, containers=own), changes=changes, created=created)
+
     def mend(self, client: Client, plan: ExecPlan) -> None:
-        do_all([partial(self._mend, client, plan, change) for change in reversed(plan.changes)])
+        # In another order each time: an attempt may end before it comes to all, where commands hang in some.
+        order = random.sample(plan.changes, len(plan.changes))
+        do_all([partial(self._mend, client, plan, change) for change in order])
 
     def _mend(self, client: Client, plan: ExecPlan, change: Change) -> None:
         if not is_marked(client, plan.place, change):

@@ -4,10 +4,13 @@ stage keeps the pods of the one before."""
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+import msgspec
+
 from gameday.faults.base import FaultRequest, Permission, Radius, Reach, Remark, Table
 from gameday.faults.cluster.base import TARGET_KEYS, Place, namespaced
-from gameday.faults.cluster.change import Change, read_fields
+from gameday.faults.cluster.change import Change, Undo, read_fields
 from gameday.faults.cluster.changing import ChangeFault, ChangePlan, change_needs
+from gameday.faults.cluster.created import Created
 from gameday.faults.cluster.targets import Pods, PodTarget, choose_pods, find_needs, find_pods, reach_of, table_of
 from gameday.faults.pods.commands import exec_needs
 from gameday.journal.events import CheckOutcome
@@ -30,6 +33,12 @@ class HeldPodsFault[P: HeldPodsPlan](ChangeFault[P]):
 
     def targets(self, plan: P) -> tuple[str, ...]:
         return tuple(target.name for target in plan.pods)
+
+    def undo_for(self, plan: P, *, changes: tuple[Change, ...] = (), created: tuple[Created, ...] = ()) -> Undo:
+        """Without the other pods: each bears a mark, and a list of all in each would soon be too long for one."""
+        names = {change.name for change in changes}
+        own = tuple(target for target in plan.pods if target.name in names)
+        return super().undo_for(msgspec.structs.replace(plan, pods=own), changes=changes, created=created)
 
     def measure(self, client: Client, plan: P) -> Reach:
         return reach_of(_now(client, plan), plan.pods, ())

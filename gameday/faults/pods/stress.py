@@ -3,17 +3,18 @@
 https://kubernetes.io/docs/concepts/workloads/pods/ephemeral-containers/
 """
 
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import ClassVar
 
-from gameday.common.json import JsonObject
+from gameday.common.json import Json, JsonObject
 from gameday.faults.base import FaultError, FaultRequest, Parameter, ParameterKind, Patience, Permission
 from gameday.faults.cluster.base import Place, namespaced
-from gameday.faults.cluster.change import Change, annotation_of, apply, by_hand, is_marked, revert
-from gameday.faults.cluster.changing import do_all, wait_until_none
+from gameday.faults.cluster.change import Change, annotation_of, apply, by_hand, revert
+from gameday.faults.cluster.changing import do_all
 from gameday.faults.cluster.created import name_for
 from gameday.faults.pods.commands import run_or_fail
 from gameday.faults.pods.held import HeldPodsFault, HeldPodsPlan, find_same, hold_pods, marks_of
@@ -22,30 +23,44 @@ from gameday.kubernetes.objects import ContainerStatus, Object, Pod, path_of
 from gameday.kubernetes.reference import ClusterError
 
 _IMAGE = "busybox:1.37"
-_STOP = ("sh", "-c", 'kill -TERM "$(cat /tmp/gameday.pid)"')
-_STOP_S, _POLL_S, _SLACK_S = 8.0, 0.25, 30.0
+_PID = '"${TMPDIR:-/tmp}/gameday.pid"'
+_STOP = ("sh", "-c", f'kill -TERM "$(cat {_PID})"')
+_COMMAND_S, _STOP_S, _POLL_S, _SLACK_S = 4.0, 8.0, 0.25, 30.0
+_LATE_S = 4.0  # a container that read its mark before it went shows as running by then
 _MOST_TRIES = 5  # when somebody else writes to the pod at the same moment
 # An ephemeral container cannot be taken from its pod. One that starts late, its image having come at last, must do
-# nothing by then: it looks for the mark and at the time. POSIX sh, head and tail are all that the image must have;
-# tail keeps a line that does not end in memory.
-_SCRIPT = """
+# nothing by then: it looks for the mark and at the time. A line that does not end is kept in memory by tail, of which
+# busybox's counts to 2 GiB.
+_SCRIPT = f"""
+for program in cat date head sleep tail; do command -v "$program" > /dev/null || exit 127; done
 left=$((GAMEDAY_UNTIL - $(date +%s)))
 [ -n "$GAMEDAY_MARK" ] && [ "$left" -gt 0 ] || exit 0
 trap 'trap "" TERM; kill -TERM 0; exit 0' TERM INT
-echo $$ > /tmp/gameday.pid
-i=0
-while [ "$i" -lt "$GAMEDAY_CPU" ]; do
+echo $$ > {_PID}
+cpu=$GAMEDAY_CPU
+while [ "$cpu" -gt 0 ]; do
     (while :; do :; done) &
-    i=$((i + 1))
+    cpu=$((cpu - 1))
 done
-if [ "$GAMEDAY_BYTES" -gt 0 ]; then
-    { head -c "$GAMEDAY_BYTES" /dev/zero; sleep "$left"; } | tail > /dev/null &
-fi
+mib=$GAMEDAY_MEMORY
+while [ "$mib" -gt 0 ]; do
+    part=$((mib > 1024 ? 1024 : mib))
+    {{ head -c "$((part * 1048576))" /dev/zero; sleep "$left"; }} | tail > /dev/null &
+    mib=$((mib - part))
+done
 sleep "$left" &
 wait $!
 trap "" TERM
 kill -TERM 0
 """
+# What the Pod Security Standard "restricted" asks for; whoever stresses needs no more.
+_SECURITY: JsonObject = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "runAsUser": 65534,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 
 
 class StressPlan(HeldPodsPlan, frozen=True):
@@ -70,7 +85,7 @@ class Stress(HeldPodsFault[StressPlan]):
     parameters: ClassVar = {
         "cpu": Parameter(ParameterKind.INTEGER, "processes that run all the time", default="0", minimum=0, maximum=256),
         "memory": Parameter(ParameterKind.INTEGER, "MiB that are held", default="0", minimum=0, maximum=1 << 20),
-        "image": Parameter(ParameterKind.TEXT, "an image with sh, head and tail", default=_IMAGE),
+        "image": Parameter(ParameterKind.TEXT, "an image with sh, cat, date, head, sleep and tail", default=_IMAGE),
         "at-most": Parameter(
             ParameterKind.DURATION, "after which it ends by itself", default="15m", minimum=1, maximum=86400
         ),
@@ -105,11 +120,10 @@ class Stress(HeldPodsFault[StressPlan]):
             apply(client, plan.place, change, self.undo_for(plan, changes=(change,)))
             _add(client, plan, change)
         deadline = time.monotonic() + plan.starts_within_s
-        while waiting := [change.name for change in plan.changes if not _is_running(client, plan, change)]:
+        while waiting := _not_running(client, plan):
             if time.monotonic() > deadline:
-                raise FaultError(
-                    f"its container did not start within {plan.starts_within_s:g} s in {', '.join(waiting)}"
-                )
+                where = ", ".join(waiting)
+                raise FaultError(f"its container did not start within {plan.starts_within_s:g} s in {where}")
             time.sleep(_POLL_S)
 
     def rehearse(self, client: Client, plan: StressPlan) -> bool:
@@ -118,13 +132,19 @@ class Stress(HeldPodsFault[StressPlan]):
         return super().rehearse(client, plan)
 
     def mend(self, client: Client, plan: StressPlan) -> None:
-        do_all([partial(_end, client, plan, change) for change in plan.changes])
-        wait_until_none(lambda: self.leftovers(client, plan))
+        _end(client, plan, plan.changes)
+        starting = [change for change in plan.changes if _may_start(client, plan, change)]
+        deadline = time.monotonic() + _LATE_S
+        while starting and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            begun = [change for change in starting if not _may_start(client, plan, change)]
+            _end(client, plan, begun)
+            starting = [change for change in starting if change not in begun]
 
     def unsettled(self, client: Client, plan: StressPlan) -> Iterator[str]:
         for change in plan.changes:
             if _is_running(client, plan, change):
-                yield f"the container {plan.container} of {change.name} still runs"
+                yield _still_runs(plan, change)
 
     def by_hand(self, plan: StressPlan) -> str:
         commands = []
@@ -150,10 +170,18 @@ class Stress(HeldPodsFault[StressPlan]):
 
 def _container(plan: StressPlan) -> JsonObject:
     mark = f"metadata.annotations['{annotation_of(plan.place.stamp)}']"
-    values = {"UNTIL": round(plan.until), "CPU": plan.cpu, "BYTES": plan.memory_mib << 20}
-    environment: list[JsonObject] = [{"name": "GAMEDAY_MARK", "valueFrom": {"fieldRef": {"fieldPath": mark}}}]
+    values = {"UNTIL": round(plan.until), "CPU": plan.cpu, "MEMORY": plan.memory_mib}
+    environment: list[Json] = [{"name": "GAMEDAY_MARK", "valueFrom": {"fieldRef": {"fieldPath": mark}}}]
     environment += [{"name": f"GAMEDAY_{name}", "value": str(value)} for name, value in values.items()]
-    return {"name": plan.container, "image": plan.image, "command": ["sh", "-c", _SCRIPT], "env": list(environment)}
+    script = _SCRIPT.replace("$", "$$")  # the kubelet takes $$ for an escaped $, and $(NAME) for a variable
+    command: list[Json] = ["sh", "-c", script]
+    return {
+        "name": plan.container,
+        "image": plan.image,
+        "command": command,
+        "env": environment,
+        "securityContext": _SECURITY,
+    }
 
 
 def _add(client: Client, plan: StressPlan, change: Change, *, dry_run: bool = False) -> None:
@@ -187,25 +215,59 @@ def _add(client: Client, plan: StressPlan, change: Change, *, dry_run: bool = Fa
     raise FaultError(f"{change.name} is written to all the time by somebody else")
 
 
-def _end(client: Client, plan: StressPlan, change: Change) -> None:
-    """End the container, then take the mark away. Raises FaultError, ClusterError."""
-    if _is_running(client, plan, change):
-        with suppress(ClusterError):  # what ends the container may end the command: its end is what counts
-            run_or_fail(client, plan.place.namespace, change.name, plan.container, _STOP, _STOP_S)
-    elif not is_marked(client, plan.place, change):
-        return
-    deadline = time.monotonic() + _STOP_S
-    while _is_running(client, plan, change):
+def _end(client: Client, plan: StressPlan, changes: Iterable[Change]) -> None:
+    """End the containers, and take the mark away from each pod whose one has ended. Raises FaultError, ClusterError."""
+    waiting, deadline = list(changes), time.monotonic() + _STOP_S
+    running = [change for change in waiting if _is_running(client, plan, change)]
+    # In another order each time: an attempt may end before it comes to all, where commands hang in some.
+    for change in random.sample(running, len(running)):
+        if time.monotonic() < deadline:
+            with suppress(FaultError, ClusterError):  # what ends the container ends the command, too
+                run_or_fail(client, plan.place.namespace, change.name, plan.container, _STOP, _COMMAND_S)
+    while True:
+        ended = [change for change in waiting if not _is_running(client, plan, change)]
+        do_all([partial(revert, client, plan.place, change) for change in ended])
+        waiting = [change for change in waiting if change not in ended]
+        if not waiting:
+            return
         if time.monotonic() > deadline:
-            raise FaultError(f"the container {plan.container} of {change.name} still runs")
+            raise FaultError("; ".join(_still_runs(plan, change) for change in waiting))
         time.sleep(_POLL_S)
-    revert(client, plan.place, change)
+
+
+def _still_runs(plan: StressPlan, change: Change) -> str:
+    return f"the container {plan.container} of {change.name} still runs"
+
+
+def _not_running(client: Client, plan: StressPlan) -> list[str]:
+    """The pods where it does not run yet, and why. Raises FaultError where it never will, and ClusterError."""
+    waiting = []
+    for change in plan.changes:
+        pod = find_same(client, plan.place, change)
+        if pod is None:
+            raise FaultError(f"{change.name} is no longer the pod that was planned")
+        status = _status(pod, plan.container)
+        if status is None or status.state.waiting is not None:
+            reason = status.state.waiting.reason if status is not None and status.state.waiting is not None else ""
+            waiting.append(change.name + (f" ({reason})" if reason else ""))
+        elif status.state.running is None:
+            raise FaultError(f"its container has ended at once in {change.name}: does {plan.image} have all it needs?")
+    return waiting
 
 
 def _is_running(client: Client, plan: StressPlan, change: Change) -> bool:
     pod = find_same(client, plan.place, change)
     status = _status(pod, plan.container) if pod is not None else None
     return status is not None and status.state.running is not None
+
+
+def _may_start(client: Client, plan: StressPlan, change: Change) -> bool:
+    """Whether it was added and has not been seen to run or to have ended."""
+    pod = find_same(client, plan.place, change)
+    if pod is None or all(item.name != plan.container for item in pod.spec.ephemeral_containers or ()):
+        return False
+    status = _status(pod, plan.container)
+    return status is None or status.state.waiting is not None
 
 
 def _status(pod: Pod, name: str) -> ContainerStatus | None:
