@@ -27,6 +27,14 @@ def name_for(stamp: Stamp, suffix: str = "") -> str:
     return f"gameday-{stamp.fault_id.replace('.', '-')}-{run}{suffix}"[:63].rstrip("-")
 
 
+def earlier_names(stamp: Stamp) -> frozenset[str]:
+    """The names of what the earlier stages of the same step have made."""
+    step, _, stage = stamp.fault_id.rpartition(".")
+    return frozenset(
+        name_for(msgspec.structs.replace(stamp, fault_id=f"{step}.{number}")) for number in range(int(stage))
+    )
+
+
 def create(client: Client, place: Place, created: Created, undo: Undo, *, dry_run: bool = False) -> None:
     """Create it with its mark; harmless when it is there already. Raises FaultError when another's is."""
     document = {

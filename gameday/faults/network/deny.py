@@ -26,7 +26,7 @@ from gameday.faults.cluster.changing import (
     create_needs,
     ready_within_s,
 )
-from gameday.faults.cluster.created import Created, name_for, remove_by_hand
+from gameday.faults.cluster.created import Created, earlier_names, name_for, remove_by_hand
 from gameday.faults.cluster.pointers import escaped
 from gameday.faults.cluster.targets import (
     Pods,
@@ -49,7 +49,7 @@ _INJECT_S, _POD_S = 30.0, 0.5  # for all, and for each pod
 
 
 class DenyPlan(ChangePlan, frozen=True):
-    """`changes` label the pods of this stage, and `created` is the policy for that label. `pods` are all that are hit,
+    """`changes` label the pods, and `created` is the policy for that label. `pods` are all that are hit,
     those of earlier stages among them; `ready`: the names of those that served before."""
 
     request: FaultRequest = FaultRequest("", Radius())
@@ -89,13 +89,13 @@ class Deny(ChangeFault[DenyPlan]):
         held = frozenset(request.already)
         serving = [pod for pod in pods.live if pod.is_ready or pod.metadata.name in held]
         targets = choose_pods(serving or pods.live, request, len(pods.live), held=held)
-        fresh = [target.name for target in targets if target.name not in held]
-        hit = [pod for pod in pods.live if pod.metadata.name in fresh]
+        names = {target.name for target in targets}
+        hit = [pod for pod in pods.live if pod.metadata.name in names]
         _refuse_host_network(hit)
-        refuse_allowing(client, place.namespace, hit, _DIRECTIONS[direction])
+        refuse_allowing(client, place.namespace, hit, _DIRECTIONS[direction], earlier_names(place.stamp))
         label = {_label(place): name_for(place.stamp)}
         pointer = f"/metadata/labels/{escaped(_label(place))}"
-        changes = [read_fields(client, place, "Pod", name, {pointer: name_for(place.stamp)}) for name in fresh]
+        changes = [read_fields(client, place, "Pod", name, {pointer: name_for(place.stamp)}) for name in sorted(names)]
         spec: JsonObject = {"podSelector": {"matchLabels": label}, "policyTypes": list(_DIRECTIONS[direction])}
         if request.caller:
             spec["ingress"] = [{"from": _all_but(client, place, request.caller)}]
@@ -103,7 +103,7 @@ class Deny(ChangeFault[DenyPlan]):
         return DenyPlan(
             place,
             tuple(changes),
-            (policy,) if changes else (),
+            (policy,),
             ready_within_s(request),
             request,
             pods.selector,

@@ -3,7 +3,7 @@
 https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
@@ -35,15 +35,22 @@ class _Policy(msgspec.Struct, frozen=True):
         return bool(rules) and direction in (self.spec.policy_types or (INGRESS, EGRESS))
 
 
-def refuse_allowing(client: Client, namespace: str, pods: Iterable[Pod], directions: Iterable[str]) -> None:
-    """Policies add up: what another one allows, ours could not take away. Raises FaultError when there is one."""
+def refuse_allowing(
+    client: Client, namespace: str, pods: Iterable[Pod], directions: Iterable[str], own: Collection[str]
+) -> None:
+    """Policies add up: what another one allows, ours could not take away. Raises FaultError when there is one.
+
+    `own`: the names of those of earlier stages, which allow the same.
+    """
     labels = [pod.metadata.labels for pod in pods]
     policies = client.list(path_of("NetworkPolicy", namespace), _Policy)
     for direction in directions:
         names = [
             policy.metadata.name
             for policy in policies
-            if policy.allows(direction) and any(map(policy.spec.pod_selector.matches, labels))
+            if policy.metadata.name not in own
+            and policy.allows(direction)
+            and any(map(policy.spec.pod_selector.matches, labels))
         ]
         if names:
             one, way = len(names) == 1, "in to" if direction == INGRESS else "out of"
