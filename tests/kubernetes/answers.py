@@ -63,15 +63,17 @@ class Answers:
         if not self.allows(replace(ask, verb="create")):
             raise not_authorised(ask.target)
         pod, named = self._found(ask.target), ask.query.get("container", "")
-        names = [container["name"] for container in pod["spec"]["containers"]]
-        if not named and len(names) > 1:
+        kinds = ("initContainers", "containers", "ephemeralContainers")
+        names = [container["name"] for kind in kinds for container in pod["spec"].get(kind) or ()]
+        first, *others = (container["name"] for container in pod["spec"]["containers"])
+        if not named and others:
             shown = f"choose one of: [{' '.join(names)}]"
             raise bad_request(f"a container name must be specified for pod {ask.target.name}, {shown}")
         if named and named not in names:
             raise bad_request(f"container {named} is not valid for pod {ask.target.name}")
         if not pod["spec"].get("nodeName"):
             raise bad_request(f"pod {ask.target.name} does not have a host assigned")
-        return named or names[0]
+        return named or first
 
     def answer(self, ask: Ask) -> tuple[int, Item]:
         """The HTTP status and the document. Raises Refused."""
@@ -84,7 +86,7 @@ class Answers:
         match ask.verb, target.subresource:
             case "list", "":
                 return 200, self._list(ask)
-            case "get", "" | "status":
+            case "get", "" | "status" | "ephemeralcontainers":
                 return 200, self._found(target)
             case "get", "scale" if "scale" in target.resource.subresources:
                 return 200, scale_of(self._found(target))
@@ -96,7 +98,7 @@ class Answers:
                 return evict(self.store, ask)
             case "update", "finalize":
                 return self._finalize(ask)
-            case (("update" | "patch"), "" | "status" | "scale") if target.name:
+            case (("update" | "patch"), "" | "status" | "scale" | "ephemeralcontainers") if target.name:
                 return self._update(ask)
             case "delete", "":
                 options = ask.options()
@@ -223,21 +225,26 @@ class Answers:
             new["status"] = document.get("status") or {}
         elif subresource == "scale":
             new["spec"]["replicas"] = replicas_of(document, ask.target.name)
+        elif subresource == "ephemeralcontainers":  # all other changes are dropped without a word
+            added = (document.get("spec") or {}).get("ephemeralContainers")
+            new["spec"] |= {"ephemeralContainers": added}
         else:
             new = copy.deepcopy(document)
             if "status" in resource.subresources and "status" in current:
                 new["status"] = copy.deepcopy(current["status"])
-        item = self.replace(resource, current, new, dry=ask.is_dry)
+        item = self.replace(resource, current, new, dry=ask.is_dry, subresource=subresource)
         return 200, scale_of(item) if subresource == "scale" else item
 
-    def replace(self, resource: Resource, current: Item, new: Item, *, dry: bool = False) -> Item:
+    def replace(
+        self, resource: Resource, current: Item, new: Item, *, dry: bool = False, subresource: str = ""
+    ) -> Item:
         """Put a changed copy in an object's place, if anything has changed. Raises Refused."""
         for key in _KEPT:
             new["metadata"].pop(key, None)
             if key in current["metadata"]:
                 new["metadata"][key] = current["metadata"][key]
         fill(resource, new)
-        check(resource, new, current)
+        check(resource, new, current, subresource)
         new["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
         if new == current:
             return current

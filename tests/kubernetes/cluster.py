@@ -274,6 +274,11 @@ class Cluster:
         kubelet = self.need_fake_nodes()
         return asking(kubelet, kubelet.unready, prefix)
 
+    def absent(self, image: str) -> AbstractContextManager[None]:
+        """This very image cannot be pulled, until the block ends."""
+        kubelet = self.need_fake_nodes()
+        return asking(kubelet, kubelet.absent, image)
+
     def finish(self, prefix: str) -> None:
         """Pods succeed, as those of a Job do, until the test ends."""
         kubelet = self.need_fake_nodes()

@@ -10,6 +10,7 @@ import re
 from ipaddress import ip_network
 from typing import Any
 
+from ephemeral_rules import ephemeral_problems
 from kinds import Resource
 from refusals import invalid
 from selecting import selects
@@ -123,11 +124,14 @@ def _fill_pod(spec: dict[str, Any]) -> None:
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("schedulerName", "default-scheduler")
-    for container in spec.get("containers") or ():
+    for container in (*(spec.get("containers") or ()), *(spec.get("ephemeralContainers") or ())):
         always = container.get("image", "").endswith(":latest") or ":" not in container.get("image", "")
         container.setdefault("imagePullPolicy", "Always" if always else "IfNotPresent")
         container.setdefault("resources", {})
         _drop_empty(container, "env", "envFrom")
+        for variable in container.get("env") or ():
+            if reference := (variable.get("valueFrom") or {}).get("fieldRef"):
+                reference.setdefault("apiVersion", "v1")
         for port in container.get("ports") or ():
             port.setdefault("protocol", "TCP")
 
@@ -163,7 +167,9 @@ def begin(resource: Resource, item: dict[str, Any]) -> None:
             item["spec"]["template"]["metadata"]["labels"] = labels | own | {"job-name": name}
 
 
-def check(resource: Resource, item: dict[str, Any], before: dict[str, Any] | None = None) -> None:
+def check(
+    resource: Resource, item: dict[str, Any], before: dict[str, Any] | None = None, subresource: str = ""
+) -> None:
     """Raises Refused when the object, or the change of it, is not valid."""
     metadata = item["metadata"]
     name = metadata.get("name") or ""
@@ -189,7 +195,9 @@ def check(resource: Resource, item: dict[str, Any], before: dict[str, Any] | Non
         problems += _workload_problems(resource.kind, spec or {})
     if resource.kind == "Pod" and not (spec or {}).get("containers"):
         problems.append(("spec.containers", "Required value", "FieldValueRequired"))
-    if before is not None:
+    if resource.kind == "Pod":
+        problems += ephemeral_problems(item, before, is_meant=subresource == "ephemeralcontainers")
+    if before is not None and subresource != "ephemeralcontainers":
         problems += _change_problems(resource.kind, item, before)
     if problems:
         raise invalid(resource, name, *problems)

@@ -42,11 +42,12 @@ class Resource:
 
 
 _RBAC = ("rbac.authorization.k8s.io", "v1")
+_OF_PODS = ("status", "binding", "ephemeralcontainers", "eviction", "exec")
 _TABLE = [
     Resource("", "v1", "namespaces", "Namespace", ("status", "finalize"), namespaced=False),
     Resource("", "v1", "nodes", "Node", ("status",), namespaced=False),
     Resource("", "v1", "persistentvolumes", "PersistentVolume", ("status",), namespaced=False),
-    Resource("", "v1", "pods", "Pod", ("status", "binding", "eviction", "exec"), has_generation=True),
+    Resource("", "v1", "pods", "Pod", _OF_PODS, has_generation=True),
     Resource("", "v1", "services", "Service", ("status",)),
     Resource("", "v1", "endpoints", "Endpoints"),
     Resource("", "v1", "configmaps", "ConfigMap"),

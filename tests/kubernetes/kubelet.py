@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import housekeeping
 import workloads
-from containers import Containers
+from containers import Containers, ephemeral_of
+from ephemeral import Ephemeral
 from kinds import BY_PLURAL
 from plain_client import PlainClient
 from world import Item, World, is_ended, is_going, is_ready, timestamp
@@ -49,6 +50,7 @@ class Kubelet:
         self._going: dict[str, float] = {}  # when a pod's end was first seen, by its uid
         self._starting: dict[tuple[str, str], float] = {}  # until when a pod's container is not ready
         self._restarted: dict[str, list[Item]] = {}  # what was told last of pods whose containers have ended
+        self._ephemeral = Ephemeral(containers)
         self._seen = ""
         self._looked = 0.0
         self._kick, self._stopped = threading.Event(), False
@@ -57,6 +59,7 @@ class Kubelet:
         self.crashing: set[str] = set()
         self.unready: set[str] = set()
         self.done: set[str] = set()
+        self.absent: set[str] = set()  # images that cannot be pulled
         self.trouble: list[str] = []  # what went wrong in here
         self._thread = threading.Thread(target=self._run, name="kubelet of the tests", daemon=True)
 
@@ -73,11 +76,19 @@ class Kubelet:
         self._seen = ""
         self._kick.set()
 
+    def set_tell_delay(self, seconds: float) -> None:
+        """How long after its start an ephemeral container is said to run."""
+        self._ephemeral.tell_delay_s = seconds
+
+    def processes(self, pod: Item, container: str) -> dict[int, str]:
+        """What runs in a container, by pid, with its command line."""
+        return self._containers.processes(pod, container)
+
     def reset(self) -> None:
         """Forget what tests have asked for."""
-        for asked in (self.held, self.crashing, self.unready, self.done):
+        for asked in (self.held, self.crashing, self.unready, self.done, self.absent):
             asked.clear()
-        self.stop_delay_s = 0.05
+        self.stop_delay_s, self._ephemeral.tell_delay_s = 0.05, 0.0
         self.nudge()
 
     def _run(self) -> None:
@@ -98,7 +109,7 @@ class Kubelet:
         """Whether there was something to do."""
         version = self._version()
         is_due = time.monotonic() - self._looked > _LEAST_OFTEN_S  # a deadline may have passed
-        is_busy = self._going or self._starting or is_due
+        is_busy = self._going or self._starting or self._ephemeral.is_busy or is_due
         if version and version == self._seen and not is_busy:
             return False
         self._looked = time.monotonic()
@@ -129,6 +140,7 @@ class Kubelet:
         self._going = {uid: since for uid, since in self._going.items() if uid in there}
         self._starting = {key: until for key, until in self._starting.items() if key[0] in there and until > now}
         self._restarted = {uid: found for uid, found in self._restarted.items() if uid in there}
+        self._ephemeral.keep(there)
         for pod in list(world["pods"]):
             if is_going(pod):
                 since = self._going.setdefault(pod["metadata"]["uid"], now)
@@ -169,7 +181,7 @@ class Kubelet:
         """The status that it should have, if it does not have it."""
         before, containers = pod["status"], pod["spec"]["containers"]
         phase, ready, reason = "Running", True, ""
-        if any(container["image"].endswith(_NO_IMAGE) for container in containers):
+        if any(self._lacks(container["image"]) for container in containers):
             phase, ready, reason = "Pending", False, "ImagePullBackOff"
         elif self._asked(self.crashing, pod):
             ready, reason = False, "CrashLoopBackOff"
@@ -179,6 +191,9 @@ class Kubelet:
             phase, ready = "Succeeded", False
         uid, statuses = pod["metadata"]["uid"], before.get("containerStatuses") or ()
         ended = self._containers.take_ended(uid)
+        added = {item["name"] for item in ephemeral_of(pod)}
+        if added and phase == "Running":
+            self._tell_ephemeral(world, pod, {name: ended.pop(name) for name in added & ended.keys()})
         self._starting |= {(uid, name): time.monotonic() + _RESTART_S for name in ended}
         starting = {name for pod_uid, name in self._starting if pod_uid == uid}
         well, ready = ready, ready and not starting
@@ -210,6 +225,15 @@ class Kubelet:
         status["startTime"] = before.get("startTime") or at
         self._containers.know(pod | {"status": before | status})  # before anybody reads that it runs
         world.set_status("pods", pod, status)
+
+    def _lacks(self, image: str) -> bool:
+        return image.endswith(_NO_IMAGE) or image in self.absent
+
+    def _tell_ephemeral(self, world: World, pod: Item, ended: dict[str, int]) -> None:
+        found = self._ephemeral.statuses(pod, ended, self._lacks)
+        shown = pod["status"].get("ephemeralContainerStatuses") or ()
+        if [list(item["state"]) for item in found] != [list(item["state"]) for item in shown]:
+            world.set_status("pods", pod, {"ephemeralContainerStatuses": found})
 
 
 def _container(

@@ -25,11 +25,20 @@ from gameday.faults.pods.commands import complaint_of, container_of, exec_needs,
 from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.client import Client
 from gameday.kubernetes.execution import run_in_container
-from gameday.kubernetes.objects import ContainerStatus, Pod, path_of
+from gameday.kubernetes.objects import ContainerStatus, Meta, Pod, path_of
 from gameday.kubernetes.reference import ClusterError
 
 _COMMAND_S = 10.0
 _POLL_S = 0.25
+
+
+class _HostSpec(msgspec.Struct, frozen=True):
+    host_pid: bool = msgspec.field(name="hostPID", default=False)
+
+
+class _HostPod(msgspec.Struct, frozen=True):
+    metadata: Meta
+    spec: _HostSpec = _HostSpec()
 
 
 class ContainerTarget(msgspec.Struct, frozen=True):
@@ -80,11 +89,11 @@ class ContainerKill(ClusterFault[ContainerKillPlan]):
             raise FaultError("none of the pods is ready: there is no container to be ended")
         targets = choose_pods(ready, request, len(pods.live))
         by_name = {pod.metadata.name: pod for pod in ready}
+        if "command" not in arguments:
+            _ensure_own_processes(client, place, pods.selector, [by_name[target.name] for target in targets])
         command = words_of("command", arguments.get("command", f"sh -c 'kill -{arguments.get('signal', 'TERM')} 1'"))
-        containers = tuple(
-            _target(by_name[target.name], target, arguments.get("container"), "command" in arguments)
-            for target in targets
-        )
+        wanted = arguments.get("container")
+        containers = tuple(_target(by_name[target.name], target, wanted) for target in targets)
         return ContainerKillPlan(
             place,
             request,
@@ -149,14 +158,26 @@ class ContainerKill(ClusterFault[ContainerKillPlan]):
         ]
 
 
-def _target(pod: Pod, target: PodTarget, wanted: object, has_command: bool) -> ContainerTarget:
+def _ensure_own_processes(client: Client, place: Place, selector: str, pods: Iterable[Pod]) -> None:
+    """Raises FaultError where process 1 is not the container's: in the node's processes it is the node's `init`."""
+    on_host = {
+        pod.metadata.name
+        for pod in client.list(path_of("Pod", place.namespace), _HostPod, labels=selector)
+        if pod.spec.host_pid
+    }
+    for pod in pods:
+        name = pod.metadata.name
+        if name in on_host:
+            raise FaultError(f"{name} sees its node's processes (hostPID), and 1 is the node's own: give a `command`")
+        if pod.spec.share_process_namespace:
+            why = "share their processes, and 1 is none of theirs: give a `command`"
+            raise FaultError(f"the containers of {name} {why}")
+
+
+def _target(pod: Pod, target: PodTarget, wanted: object) -> ContainerTarget:
     name = container_of(pod, wanted)
     if pod.spec.restart_policy == "Never":
         raise FaultError(f"{pod.metadata.name} is never restarted (restartPolicy: Never): nothing would start it again")
-    if pod.spec.share_process_namespace and not has_command:
-        raise FaultError(
-            f"the containers of {pod.metadata.name} share their processes, and 1 is none of theirs: give a `command`"
-        )
     status = _status(pod, name)
     if status is None or not status.container_id:
         raise FaultError(f"the container `{name}` of {pod.metadata.name} does not run")
