@@ -71,14 +71,25 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     state: _State = _State()
 
 
+class _Resources(msgspec.Struct, frozen=True):
+    limits: dict[str, str | int | float] | None = None
+
+
 class Container(msgspec.Struct, frozen=True):
     name: str
     image: str = ""
+    resources: _Resources | None = None
+
+    def is_limited(self, resource: str) -> bool:
+        """Whether it may use only so much of the resource: "cpu", "memory"."""
+        limits = self.resources.limits if self.resources else None
+        return resource in (limits or {})
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     node_name: str = ""
     host_network: bool = False
+    host_pid: bool = msgspec.field(name="hostPID", default=False)
     share_process_namespace: bool = False
     restart_policy: str = "Always"
     containers: tuple[Container, ...] = ()

@@ -88,6 +88,20 @@ def test_stages_grow_and_each_undoes_its_own(
     assert (lines(cluster, namespace, "broken"), marked(cluster, namespace)) == ({}, set())
 
 
+def test_a_stage_that_adds_no_pod_is_in_place_all_the_same(
+    cluster: Cluster, namespace: str, trial: Trial, payments: list[str]
+) -> None:
+    first = trial.inject(1, **OWNED)
+    held = trial.fault.targets(first)
+    second = trial.inject(0.5, stage=1, already=held, **OWNED)
+    assert trial.fault.targets(second) == held
+    assert trial.fault.verify(second) != ()
+    assert trial.undo(second) == ()
+    assert lines(cluster, namespace, "broken") == dict.fromkeys(held, 1)
+    assert trial.undo(first) == ()
+    assert (lines(cluster, namespace, "broken"), marked(cluster, namespace)) == ({}, set())
+
+
 def test_an_injection_that_is_asked_for_again_runs_it_again(
     cluster: Cluster, namespace: str, trial: Trial, payments: list[str]
 ) -> None:

@@ -23,22 +23,13 @@ from gameday.faults.cluster.changing import READY_WITHIN, ready_within_s, wait_u
 from gameday.faults.cluster.targets import Pods, PodTarget, choose_pods, find_needs, find_pods, reach_of, table_of
 from gameday.faults.pods.commands import complaint_of, container_of, exec_needs, words_of
 from gameday.journal.events import CheckOutcome
-from gameday.kubernetes.client import Client
+from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.execution import run_in_container
-from gameday.kubernetes.objects import ContainerStatus, Meta, Pod, path_of
+from gameday.kubernetes.objects import ContainerStatus, Pod, path_of
 from gameday.kubernetes.reference import ClusterError
 
 _COMMAND_S = 10.0
 _POLL_S = 0.25
-
-
-class _HostSpec(msgspec.Struct, frozen=True):
-    host_pid: bool = msgspec.field(name="hostPID", default=False)
-
-
-class _HostPod(msgspec.Struct, frozen=True):
-    metadata: Meta
-    spec: _HostSpec = _HostSpec()
 
 
 class ContainerTarget(msgspec.Struct, frozen=True):
@@ -90,7 +81,7 @@ class ContainerKill(ClusterFault[ContainerKillPlan]):
         targets = choose_pods(ready, request, len(pods.live))
         by_name = {pod.metadata.name: pod for pod in ready}
         if "command" not in arguments:
-            _ensure_own_processes(client, place, pods.selector, [by_name[target.name] for target in targets])
+            _ensure_own_processes([by_name[target.name] for target in targets])
         command = words_of("command", arguments.get("command", f"sh -c 'kill -{arguments.get('signal', 'TERM')} 1'"))
         wanted = arguments.get("container")
         containers = tuple(_target(by_name[target.name], target, wanted) for target in targets)
@@ -158,16 +149,11 @@ class ContainerKill(ClusterFault[ContainerKillPlan]):
         ]
 
 
-def _ensure_own_processes(client: Client, place: Place, selector: str, pods: Iterable[Pod]) -> None:
+def _ensure_own_processes(pods: Iterable[Pod]) -> None:
     """Raises FaultError where process 1 is not the container's: in the node's processes it is the node's `init`."""
-    on_host = {
-        pod.metadata.name
-        for pod in client.list(path_of("Pod", place.namespace), _HostPod, labels=selector)
-        if pod.spec.host_pid
-    }
     for pod in pods:
         name = pod.metadata.name
-        if name in on_host:
+        if pod.spec.host_pid:
             raise FaultError(f"{name} sees its node's processes (hostPID), and 1 is the node's own: give a `command`")
         if pod.spec.share_process_namespace:
             why = "share their processes, and 1 is none of theirs: give a `command`"
@@ -204,6 +190,8 @@ def _end(client: Client, plan: ContainerKillPlan, target: ContainerTarget) -> st
             client, plan.place.namespace, target.pod.name, target.container, plan.command, timeout_s=_COMMAND_S
         )
     except ClusterError as error:
+        if isinstance(error, ApiError) and error.status in (401, 403):
+            raise
         return str(error)
     return complaint_of(plan.command, done)
 

@@ -51,14 +51,15 @@ class Exec(HeldPodsFault[ExecPlan]):
 
     def prepare(self, client: Client, place: Place, request: FaultRequest) -> ExecPlan:
         arguments = request.arguments
-        pods, targets, fresh = hold_pods(client, place, request)
+        held = hold_pods(client, place, request)
         return ExecPlan(
             place,
-            marks_of(client, place, fresh),
+            marks_of(client, place, held.chosen),
             request=request,
-            selector=pods.selector,
-            pods=targets,
-            containers={pod.metadata.name: container_of(pod, arguments.get("container")) for pod in fresh},
+            selector=held.pods.selector,
+            pods=held.chosen,
+            fresh=tuple(pod.metadata.name for pod in held.fresh),
+            containers={pod.metadata.name: container_of(pod, arguments.get("container")) for pod in held.fresh},
             command=words_of("command", arguments.get("command")),
             undo=words_of("undo", arguments.get("undo")),
             check=words_of("check", arguments["check"]) if "check" in arguments else (),
@@ -68,10 +69,12 @@ class Exec(HeldPodsFault[ExecPlan]):
     def strike(self, client: Client, plan: ExecPlan) -> None:
         for change in plan.changes:
             apply(client, plan.place, change, self.undo_for(plan, changes=(change,)))
-            self._run(client, plan, change, plan.command)
+            if change.name in plan.fresh:
+                self._run(client, plan, change, plan.command)
 
     def undo_for(self, plan: ExecPlan, *, changes: tuple[Change, ...] = (), created: tuple[Created, ...] = ()) -> Undo:
-        own = {change.name: plan.containers[change.name] for change in changes}
+        names = {change.name for change in changes}
+        own = {name: container for name, container in plan.containers.items() if name in names}
         return super().undo_for(msgspec.structs.replace(plan, containers=own), changes=changes, created=created)
 
     def mend(self, client: Client, plan: ExecPlan) -> None:
@@ -82,7 +85,7 @@ class Exec(HeldPodsFault[ExecPlan]):
     def _mend(self, client: Client, plan: ExecPlan, change: Change) -> None:
         if not is_marked(client, plan.place, change):
             return  # never injected, undone already, or gone
-        if find_same(client, plan.place, change) is not None:
+        if change.name in plan.fresh and find_same(client, plan.place, change) is not None:
             self._run(client, plan, change, plan.undo)
             if plan.check:
                 self._run(client, plan, change, plan.check)
@@ -95,11 +98,9 @@ class Exec(HeldPodsFault[ExecPlan]):
 
     def by_hand(self, plan: ExecPlan) -> str:
         commands = []
-        for change in plan.changes:
-            run = (
-                f"{plan.place.kubectl} exec {change.name} -c {plan.containers[change.name]} -- {shlex.join(plan.undo)}"
-            )
-            commands += [run, by_hand(plan.place, change)]
+        for name, container in plan.containers.items():
+            commands.append(f"{plan.place.kubectl} exec {name} -c {container} -- {shlex.join(plan.undo)}")
+        commands += [by_hand(plan.place, change) for change in plan.changes]
         return " && ".join(commands)
 
     def describe(self, plan: ExecPlan) -> str:
@@ -107,5 +108,5 @@ class Exec(HeldPodsFault[ExecPlan]):
         return f"run `{shlex.join(plan.command)}` in {where}, undone by `{shlex.join(plan.undo)}`"
 
     def patience(self, plan: ExecPlan) -> Patience:
-        number = len(plan.changes)
+        number = len(plan.fresh)
         return Patience(_SLACK_S + number * plan.timeout_s, max(90.0, 2 * number * plan.timeout_s))

@@ -19,11 +19,18 @@ from gameday.kubernetes.objects import Pod, path_of
 
 
 class HeldPodsPlan(ChangePlan, frozen=True):
-    """`changes` mark the pods of this stage; `pods` are all that are hit, those of earlier stages among them."""
+    """`pods` are all that are hit, those of earlier stages among them, and `changes` mark each. `fresh`: the names of
+    those that this stage is the first to hit; with the others it has nothing to do but to mark them."""
 
     request: FaultRequest = FaultRequest("", Radius())
     selector: str = ""
     pods: tuple[PodTarget, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+    @property
+    def hit(self) -> tuple[Change, ...]:
+        """The marks of the fresh ones."""
+        return tuple(change for change in self.changes if change.name in self.fresh)
 
 
 class HeldPodsFault[P: HeldPodsPlan](ChangeFault[P]):
@@ -38,7 +45,9 @@ class HeldPodsFault[P: HeldPodsPlan](ChangeFault[P]):
         """Without the other pods: each bears a mark, and a list of all in each would soon be too long for one."""
         names = {change.name for change in changes}
         own = tuple(target for target in plan.pods if target.name in names)
-        return super().undo_for(msgspec.structs.replace(plan, pods=own), changes=changes, created=created)
+        fresh = tuple(name for name in plan.fresh if name in names)
+        part = msgspec.structs.replace(plan, pods=own, fresh=fresh)
+        return super().undo_for(part, changes=changes, created=created)
 
     def measure(self, client: Client, plan: P) -> Reach:
         return reach_of(_now(client, plan), plan.pods, ())
@@ -59,22 +68,27 @@ class HeldPodsFault[P: HeldPodsPlan](ChangeFault[P]):
             yield from exec_needs(namespace, purpose)
 
 
-def hold_pods(client: Client, place: Place, request: FaultRequest) -> tuple[Pods, tuple[PodTarget, ...], list[Pod]]:
-    """The pods that the target means, those of them that are hit, and which of these are hit by this stage first.
+class Held(msgspec.Struct, frozen=True):
+    """The pods that a target means, and those of them that are hit: `chosen`, of which `fresh` by this stage first."""
 
-    Raises FaultError and ClusterError.
-    """
+    pods: Pods
+    chosen: tuple[PodTarget, ...]
+    fresh: tuple[Pod, ...]
+
+
+def hold_pods(client: Client, place: Place, request: FaultRequest) -> Held:
+    """Which pods a stage takes. Raises FaultError and ClusterError."""
     pods = find_pods(client, place.namespace, request)
     held = frozenset(request.already)
     serving = [pod for pod in pods.live if pod.is_ready or pod.metadata.name in held]
     targets = choose_pods(serving or pods.live, request, len(pods.live), held=held)
     fresh = {target.name for target in targets} - held
-    return pods, targets, [pod for pod in pods.live if pod.metadata.name in fresh]
+    return Held(pods, targets, tuple(pod for pod in pods.live if pod.metadata.name in fresh))
 
 
-def marks_of(client: Client, place: Place, pods: Iterable[Pod]) -> tuple[Change, ...]:
+def marks_of(client: Client, place: Place, targets: Iterable[PodTarget]) -> tuple[Change, ...]:
     """Changes that do no more than mark these. Raises FaultError for a pod that bears another run's mark."""
-    return tuple(read_fields(client, place, "Pod", pod.metadata.name, {}) for pod in pods)
+    return tuple(read_fields(client, place, "Pod", target.name, {}) for target in targets)
 
 
 def find_same(client: Client, place: Place, change: Change) -> Pod | None:

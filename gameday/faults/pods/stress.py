@@ -11,13 +11,23 @@ from functools import partial
 from typing import ClassVar
 
 from gameday.common.json import Json, JsonObject
-from gameday.faults.base import FaultError, FaultRequest, Parameter, ParameterKind, Patience, Permission
+from gameday.faults.base import (
+    FaultError,
+    FaultRequest,
+    Parameter,
+    ParameterKind,
+    Patience,
+    Permission,
+    Remark,
+    Table,
+)
 from gameday.faults.cluster.base import Place, namespaced
 from gameday.faults.cluster.change import Change, annotation_of, apply, by_hand, revert
 from gameday.faults.cluster.changing import do_all
 from gameday.faults.cluster.created import name_for
 from gameday.faults.pods.commands import run_or_fail
 from gameday.faults.pods.held import HeldPodsFault, HeldPodsPlan, find_same, hold_pods, marks_of
+from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.objects import ContainerStatus, Object, Pod, path_of
 from gameday.kubernetes.reference import ClusterError
@@ -100,13 +110,14 @@ class Stress(HeldPodsFault[StressPlan]):
         cpu, memory_mib = int(arguments.get("cpu", 0)), int(arguments.get("memory", 0))
         if not cpu and not memory_mib:
             raise FaultError("nothing would be stressed: give `cpu`, in processes, or `memory`, in MiB")
-        pods, targets, fresh = hold_pods(client, place, request)
+        held = hold_pods(client, place, request)
         return StressPlan(
             place,
-            marks_of(client, place, fresh),
+            marks_of(client, place, held.chosen),
             request=request,
-            selector=pods.selector,
-            pods=targets,
+            selector=held.pods.selector,
+            pods=held.chosen,
+            fresh=tuple(pod.metadata.name for pod in held.fresh),
             container=name_for(place.stamp),
             image=str(arguments.get("image", _IMAGE)),
             cpu=cpu,
@@ -118,7 +129,8 @@ class Stress(HeldPodsFault[StressPlan]):
     def strike(self, client: Client, plan: StressPlan) -> None:
         for change in plan.changes:
             apply(client, plan.place, change, self.undo_for(plan, changes=(change,)))
-            _add(client, plan, change)
+            if change.name in plan.fresh:
+                _add(client, plan, change)
         deadline = time.monotonic() + plan.starts_within_s
         while waiting := _not_running(client, plan):
             if time.monotonic() > deadline:
@@ -127,13 +139,17 @@ class Stress(HeldPodsFault[StressPlan]):
             time.sleep(_POLL_S)
 
     def rehearse(self, client: Client, plan: StressPlan) -> bool:
-        for change in plan.changes:
+        for change in plan.hit:
             _add(client, plan, change, dry_run=True)
         return super().rehearse(client, plan)
 
+    def look(self, client: Client, plan: StressPlan) -> tuple[Table, list[Remark]]:
+        table, remarks = super().look(client, plan)
+        return table, [*remarks, *_unlimited(client, plan)]
+
     def mend(self, client: Client, plan: StressPlan) -> None:
         _end(client, plan, plan.changes)
-        starting = [change for change in plan.changes if _may_start(client, plan, change)]
+        starting = [change for change in plan.hit if _may_start(client, plan, change)]
         deadline = time.monotonic() + _LATE_S
         while starting and time.monotonic() < deadline:
             time.sleep(_POLL_S)
@@ -142,15 +158,14 @@ class Stress(HeldPodsFault[StressPlan]):
             starting = [change for change in starting if change not in begun]
 
     def unsettled(self, client: Client, plan: StressPlan) -> Iterator[str]:
-        for change in plan.changes:
+        for change in plan.hit:
             if _is_running(client, plan, change):
                 yield _still_runs(plan, change)
 
     def by_hand(self, plan: StressPlan) -> str:
-        commands = []
-        for change in plan.changes:
-            stop = f"{plan.place.kubectl} exec {change.name} -c {plan.container} -- {_STOP[0]} -c '{_STOP[2]}'"
-            commands += [stop, by_hand(plan.place, change)]
+        kubectl, stop = plan.place.kubectl, f"{_STOP[0]} -c '{_STOP[2]}'"
+        commands = [f"{kubectl} exec {name} -c {plan.container} -- {stop}" for name in plan.fresh]
+        commands += [by_hand(plan.place, change) for change in plan.changes]
         return " && ".join(commands)
 
     def describe(self, plan: StressPlan) -> str:
@@ -159,13 +174,27 @@ class Stress(HeldPodsFault[StressPlan]):
         return f"add a container ({plan.image}) to {where}: {' and '.join(what)}"
 
     def patience(self, plan: StressPlan) -> Patience:
-        number = len(plan.changes)
+        number = len(plan.fresh)
         return Patience(_SLACK_S + number + plan.starts_within_s, max(90.0, _SLACK_S + number * _STOP_S))
 
     def needs(self, namespace: str, request: FaultRequest) -> Iterator[Permission]:
         yield from super().needs(namespace, request)
         rule = ("patch", "", "pods/ephemeralcontainers")
         yield from namespaced(rule, purpose="inject", namespace=namespace)
+
+
+def _unlimited(client: Client, plan: StressPlan) -> Iterator[Remark]:
+    """Pods that may use all that their node has: their neighbours would be hit as well."""
+    pods = [pod for change in plan.hit if (pod := find_same(client, plan.place, change)) is not None]
+    for resource, amount in (("cpu", plan.cpu), ("memory", plan.memory_mib)):
+        names = [
+            pod.metadata.name
+            for pod in pods
+            if amount and not all(container.is_limited(resource) for container in pod.spec.containers)
+        ]
+        if names:
+            detail = f"{', '.join(names)} have no limit on {resource}: what else runs on their nodes is hit, too"
+            yield Remark(f"{resource} limits", CheckOutcome.WARNING, detail)
 
 
 def _container(plan: StressPlan) -> JsonObject:
@@ -242,7 +271,7 @@ def _still_runs(plan: StressPlan, change: Change) -> str:
 def _not_running(client: Client, plan: StressPlan) -> list[str]:
     """The pods where it does not run yet, and why. Raises FaultError where it never will, and ClusterError."""
     waiting = []
-    for change in plan.changes:
+    for change in plan.hit:
         pod = find_same(client, plan.place, change)
         if pod is None:
             raise FaultError(f"{change.name} is no longer the pod that was planned")
