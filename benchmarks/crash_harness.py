@@ -32,6 +32,8 @@ sys.path[:0] = map(str, (TESTS, TESTS / "engine", TESTS / "testkit"))
 
 PATIENCE_S = 60.0
 _POLL_S = 0.02
+_MOST_BEGINNINGS = 5
+_NOT_STARTED = 3  # the exit status of `gameday run`
 _LETTING_GO_S = 5.0
 _MARK = "GAMEDAY_CRASH_POINT"  # in the environment of a run's processes, and so of all that they start
 
@@ -233,7 +235,19 @@ def _strike(process: subprocess.Popen[bytes], root: Path, moment: Moment, way: W
 
 
 def crash(place: Place, point: Point | Moment, way: Way) -> Try:
-    """Run a session, kill it there, have it undone, and look at everything."""
+    """Run a session, kill it there, have it undone, and look at everything.
+
+    One that its own preflight or baseline did not let begin has tried nothing, and is run again a few times.
+    """
+    for _ in range(_MOST_BEGINNINGS - 1):
+        found, has_begun = _crash(place, point, way)
+        if has_begun:
+            return found
+    return _crash(place, point, way)[0]
+
+
+def _crash(place: Place, point: Point | Moment, way: Way) -> tuple[Try, bool]:
+    """What came of it, and whether the session began."""
     mark = uuid.uuid4().hex
     place.prepare()
     root = place.root
@@ -245,7 +259,7 @@ def crash(place: Place, point: Point | Moment, way: Way) -> Try:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        return Try(point, way, False, None, ("the session hung", *map(str, wait_for_silence(mark))))
+        return Try(point, way, False, None, ("the session hung", *map(str, wait_for_silence(mark)))), True
     if isinstance(point, Point):
         reached = status == -signal.SIGKILL
     wrong = [f"process {pid} was left by the run" for pid in wait_for_silence(mark)]
@@ -254,9 +268,10 @@ def crash(place: Place, point: Point | Moment, way: Way) -> Try:
         home = _move(place) if way is Way.LOST_MACHINE else root
         wrong += recover_twice(home, root, mark)
     wrong += _what_is_wrong(place, home)
+    has_begun = reached or status != _NOT_STARTED or bool(wrong)
     if not reached and status != 0:
         wrong.append(f"status {status}: {_end_of_log(root)}")
-    return Try(point, way, reached, _undone_s(home, root) if reached else None, tuple(wrong))
+    return Try(point, way, reached, _undone_s(home, root) if reached else None, tuple(wrong)), has_begun
 
 
 def _end_of_log(root: Path) -> str:

@@ -17,6 +17,7 @@ says clean, `gameday status` says so too, and a new session could start. Exit st
 import argparse
 import math
 import random
+import re
 import signal
 import statistics
 import sys
@@ -135,6 +136,17 @@ def plan(
     return tries
 
 
+def tries_of(output: str) -> list[tuple[Point | Moment, Way]]:
+    """Those in which an earlier campaign, of which this is the output, found something wrong."""
+    ways = "|".join(Way)
+    wrong: dict[tuple[Point | Moment, Way], None] = {}
+    for way, kind, occurrence, when in re.findall(rf"^({ways}), (\w+):(\d+):(\w+): ", output, re.MULTILINE):
+        wrong[Point(kind, int(occurrence), when), Way(way)] = None
+    for way, after_s in re.findall(rf"^({ways}), ([\d.]+) s: ", output, re.MULTILINE):
+        wrong[Moment(float(after_s)), Way(way)] = None
+    return list(wrong)
+
+
 def main(arguments: list[str]) -> int:
     """Measure, print the table. 1 when anything was left."""
     if arguments[:1] == ["--session"]:
@@ -148,6 +160,9 @@ def main(arguments: list[str]) -> int:
         "--minutes", type=float, default=math.inf, metavar="N", help="then begin no more (default: all)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
+    parser.add_argument(
+        "--again", type=Path, metavar="FILE", help="only what went wrong in the campaign whose output this is"
+    )
     parser.add_argument("--at-once", type=int, metavar="N", help="how many systems; default: 4, or 2 labs")
     options = parser.parse_args(arguments)
     at_once = options.at_once or _AT_ONCE[options.on]
@@ -158,6 +173,8 @@ def main(arguments: list[str]) -> int:
         print(f"{len(points)} points; an undisturbed run takes {seconds(took_s)}", flush=True)
         began = time.monotonic()
         tries = plan(points, took_s, options.random, options.every, options.seed)
+        if options.again:
+            tries = tries_of(options.again.read_text())
         results = campaign(where, tries, options.minutes * 60)
     took = f"{time.monotonic() - began:.0f} s, {at_once} at a time"
     print(f"{len(results)} runs of {len(tries)} in {took}; seed {options.seed}")
