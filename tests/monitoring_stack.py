@@ -85,8 +85,21 @@ RULES = {
                 },
                 {"alert": "AfterTwoSeconds", "expr": "broken > 0", "for": "2s", "labels": {"service": "payments"}},
                 {"alert": "Watchdog", "expr": "vector(1)", "annotations": {"dashboard_url": "http://d"}},
+                # Each broken in its own way.
+                {"alert": "Misspelt", "expr": 'broken{service="payment"} > 0'},
+                {"alert": "Either", "expr": 'broken > 2 or broken{service="payment"} > 0'},
+                {"alert": "Fails", "expr": 'up * on() {__name__=~"scrape_.+"}'},
+                {"alert": "Lasting", "expr": "broken > 2", "keep_firing_for": "5m"},
+                {"alert": "BlackHole", "expr": "hole > 0", "labels": {"hole": "yes"}},
+                {"alert": "Muted", "expr": "broken > 2", "labels": {"muted": "yes"}},
+                {"alert": "Inhibited", "expr": "broken > 2", "labels": {"minor": "yes"}},
             ],
-        }
+        },
+        {
+            "name": "slow",
+            "interval": "30s",
+            "rules": [{"alert": "Slow", "expr": "broken > 2", "for": "5m"}],
+        },
     ]
 }
 
@@ -166,9 +179,26 @@ def start_stack(directory: Path) -> Iterator[Stack]:
         )
     )
     route = {"receiver": "pager", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"}
+    routes = [
+        {"receiver": "nobody", "matchers": ['hole="yes"']},
+        {"receiver": "pager", "matchers": ['muted="yes"'], "mute_time_intervals": ["always"]},
+    ]
     webhook = {"url": f"http://{target}/alerts", "send_resolved": True}
     (directory / "alertmanager.yml").write_text(
-        json.dumps({"route": route, "receivers": [{"name": "pager", "webhook_configs": [webhook]}]})
+        json.dumps(
+            {
+                "route": route | {"routes": routes},
+                "receivers": [
+                    {"name": "pager", "webhook_configs": [webhook]},
+                    {"name": "nobody"},
+                    {"name": "other", "webhook_configs": [{"url": "http://user:s3cret@127.0.0.1/s3cret"}]},
+                ],
+                "time_intervals": [{"name": "always", "time_intervals": [{"years": ["2020:2099"]}]}],
+                "inhibit_rules": [
+                    {"source_matchers": ["alertname=Watchdog"], "target_matchers": ["minor=yes"], "equal": ["cluster"]}
+                ],
+            }
+        )
     )
     commands = {
         f"http://127.0.0.1:{ports[1]}": [

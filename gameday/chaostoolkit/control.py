@@ -31,7 +31,7 @@ from gameday.common.json import JsonObject
 from gameday.common.processes import ref_of
 from gameday.common.project import find_root
 from gameday.common.redact import Redactor
-from gameday.coverage import Finding
+from gameday.coverage import Finding, judge_steps
 from gameday.engine.findings import broken_finding, record_findings
 from gameday.engine.locks import FileLock
 from gameday.engine.recorder import Recorder
@@ -44,7 +44,6 @@ from gameday.journal.events import (
     ExperimentEnded,
     ExperimentInfo,
     ExperimentStarted,
-    NoteAdded,
     Phase,
     PhaseEntered,
     RollbacksEnded,
@@ -240,9 +239,9 @@ class _Reporter:
     def _listen_to_people(self, run: Run, recorder: Recorder, switch: StopSwitch | None) -> None:
         """What comes from other terminals: notes, and the wish that the run ends."""
         for message in run.receive():
-            if message.kind is MessageKind.NOTE:
-                recorder.record(NoteAdded(at=recorder.now(), author=message.author, text=message.text, experiment=0))
-            else:
+            if event := message.event(recorder.now(), 0):
+                recorder.record(event)
+            elif message.kind is MessageKind.ABORT:
                 self._end(recorder, "command", message.text or "asked for from another terminal", message.author)
         if switch and (reason := switch.reason()):
             self._end(recorder, "stop-switch", reason)
@@ -258,6 +257,7 @@ class _Reporter:
         hypothesis = str((self._experiment.get("steady-state-hypothesis") or {}).get("title") or "")
         broken = broken_finding(tally.broken, hypothesis or str(self._experiment.get("title", "")), None)
         findings: list[Finding] = [*([broken] if broken else ()), *tally.findings]
+        findings += judge_steps(recorder.state.complaints)
         record_findings(recorder, 0, findings)
         if tally.not_rolled_back:
             recorder.record(RollbacksEnded(at=recorder.now(), experiment=0, failed=tuple(tally.not_rolled_back)))

@@ -245,7 +245,7 @@ def print_mistakes(error: SpecError, file: TextIO | None = None) -> None:
     import click
 
     file = file or sys.stderr
-    _print_each(error.mistakes, file)
+    print_each((("", "", mistake) for mistake in error.mistakes), file)
     files = len({mistake.location.path for mistake in error.mistakes})
     count = len(error.mistakes)
     total = f"{count} mistake{'s' * (count != 1)} in {files} file{'s' * (files != 1)}."
@@ -254,10 +254,11 @@ def print_mistakes(error: SpecError, file: TextIO | None = None) -> None:
 
 def print_warnings(warnings: Iterable[Mistake]) -> None:
     """The same for what keeps nothing from running."""
-    _print_each(warnings, sys.stderr, "warning: ")
+    print_each((("warning: ", "", warning) for warning in warnings), sys.stderr)
 
 
-def _print_each(mistakes: Iterable[Mistake], file: TextIO, label: str = "") -> None:
+def print_each(entries: Iterable[tuple[str, str, Mistake]], file: TextIO) -> None:
+    """Each mistake, with what is to stand before and after its message."""
     import click
 
     colour = file.isatty()
@@ -266,11 +267,11 @@ def _print_each(mistakes: Iterable[Mistake], file: TextIO, label: str = "") -> N
         return click.style(text, **how) if colour else text
 
     lines: dict[Path, list[str]] = {}
-    for mistake in mistakes:
+    for label, after, mistake in entries:
         where = mistake.location
         message = str(mistake).removeprefix(str(where)).removeprefix(": ")
         shown = Location(_short(where.path), where.line, where.column)
-        click.echo(f"{style(str(shown), bold=True)}: {style(label, fg='yellow')}{message}", file=file)
+        click.echo(f"{style(str(shown), bold=True)}: {style(label, fg='yellow')}{message}{after}", file=file)
         if where.path not in lines:
             lines[where.path] = _lines(where.path)
         source = lines[where.path][where.line - 1] if where.line <= len(lines[where.path]) else ""

@@ -1,4 +1,4 @@
-"""Brings an experiment that is named by an http(s) URL to this machine, as `chaos run` does."""
+"""Brings an experiment, or a runbook, that is named by an http(s) URL to this machine, as `chaos run` does."""
 
 import base64
 import os
@@ -9,19 +9,35 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from gameday.cli.output import fail, say
 
 _TIMEOUT_S = 30.0
+_DOCUMENTS = "application/json, application/x-yaml"
 _MAX_BYTES = 1024 * 1024  # as of any file that a user writes
 _TOKEN = "CHAOSTOOLKIT_LOADER_AUTH_BEARER_TOKEN"  # noqa: S105 - the name of the Toolkit's variable, no secret
 _SETTINGS = Path("~/.chaostoolkit/settings.yaml")
 _KINDS = {"application/json": ".json", "application/x-yaml": ".yaml", "application/yaml": ".yaml", "text/yaml": ".yaml"}
 
 
-def local_file(source: str) -> Path:
+def local_runbook(source: str) -> Path:
+    """The same for a runbook. The page on which GitHub shows a file stands for the file itself."""
+    return local_file(_raw(source), accept="text/markdown, text/plain", suffix=".md")
+
+
+def _raw(source: str) -> str:
+    match = re.fullmatch(r"https?://(?:www\.)?github\.com/([^/]+/[^/]+)/(?:blob|raw)/([^?#]+)(?:[?#].*)?", source)
+    return f"https://raw.githubusercontent.com/{match[1]}/{match[2]}" if match else source
+
+
+def is_url(source: str) -> bool:
+    """Whether something is named by its address on another server."""
+    return re.match(r"https?://", source, re.IGNORECASE) is not None
+
+
+def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = None) -> Path:
     """The path; for a URL, of a copy of what it gives now. Ends the program with status 2 when it gives nothing.
 
     The request is authorized like the Toolkit's loader's: by its variable, or by `auths` in its settings
     (https://chaostoolkit.org/reference/usage/settings/).
     """
-    if not re.match(r"https?://", source, re.IGNORECASE):
+    if not is_url(source):
         return Path(source)
     import tempfile
     import urllib.request
@@ -29,7 +45,7 @@ def local_file(source: str) -> Path:
 
     try:
         parts = urlsplit(source)
-        headers = {"Accept": "application/json, application/x-yaml", "User-Agent": "gameday"}
+        headers = {"Accept": accept, "User-Agent": "gameday"}
         address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         request = urllib.request.Request(address, headers=headers)  # noqa: S310 - http and https only, see above
         if authorization := _authorization(parts):
@@ -43,7 +59,9 @@ def local_file(source: str) -> Path:
     if len(content) > _MAX_BYTES:
         fail(f"{_shown(source)}: it is larger than {_MAX_BYTES // 1024} KiB")
     name = PurePosixPath(parts.path)
-    suffix = name.suffix if name.suffix in (".json", ".yaml", ".yml") else _KINDS.get(kind, ".yaml")
+    if suffix and kind == "text/html":
+        fail(f"{_shown(source)}: a page of HTML; expected Markdown, as of the file that it is made from")
+    suffix = suffix or (name.suffix if name.suffix in (".json", ".yaml", ".yml") else _KINDS.get(kind, ".yaml"))
     path = Path(tempfile.mkdtemp(prefix="gameday-")) / f"{name.stem or 'experiment'}{suffix}"
     path.write_bytes(content)
     say(f"fetched {_shown(source)} to {path}")

@@ -37,7 +37,7 @@ def parse_url(text: str) -> URL:
 
 
 class HttpClient:
-    """GET requests over kept-alive connections. Bound to the event loop of its first request.
+    """Requests over kept-alive connections. Bound to the event loop of its first request.
 
     Redirects are not followed: where they occur, it is mostly a login page, which would be taken for an answer.
     """
@@ -49,6 +49,13 @@ class HttpClient:
 
     async def get(self, url: URL, *, max_bytes: int) -> Answer:
         """One answer of at most `max_bytes`. Raises HttpError, and nothing else for what network and server do."""
+        return await self._request("GET", url, None, max_bytes)
+
+    async def post(self, url: URL, body: bytes, *, max_bytes: int) -> Answer:
+        """The answer to a POST of JSON; likewise."""
+        return await self._request("POST", url, body, max_bytes)
+
+    async def _request(self, method: str, url: URL, body: bytes | None, max_bytes: int) -> Answer:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
@@ -56,16 +63,19 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         try:
-            async with self._session.get(url, allow_redirects=False) as response:
-                body = bytearray()
+            headers = {"Content-Type": "application/json"} if body is not None else None
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                received = bytearray()
                 async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > max_bytes:
+                    received += chunk
+                    if len(received) > max_bytes:
                         raise HttpError(f"the answer is larger than {max_bytes} bytes")
                 if response.status in (301, 302, 303, 307, 308):
                     to = response.headers.get("Location", "nowhere").partition("?")[0]
                     raise HttpError(f"HTTP {response.status}, redirected to {to}: expected the API itself")
-                return Answer(response.status, bytes(body))
+                return Answer(response.status, bytes(received))
         except TimeoutError as error:
             raise HttpError(f"no answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientConnectorError as error:

@@ -1,9 +1,22 @@
 """Would anyone notice, and could they act: alerts and runbooks."""
 
 from gameday.common.texts import most_similar
-from gameday.coverage.base import AlertSource, AlertSourceError, AlertsSeen, Finding, SeenAlert
-from gameday.coverage.findings import PreflightResult, check_rules, judge_alerts
-from gameday.coverage.runbooks import describe_runbooks, judge_runbooks
+from gameday.coverage.base import (
+    AlertSource,
+    AlertSourceError,
+    AlertsSeen,
+    Finding,
+    Pinger,
+    PingOutcome,
+    PingResult,
+    SeenAlert,
+    Survey,
+    Surveyor,
+)
+from gameday.coverage.examination import examine
+from gameday.coverage.findings import judge_alerts
+from gameday.coverage.preflight import PreflightResult, check_alert, check_pipeline
+from gameday.coverage.runbooks import describe_runbooks, judge_runbooks, judge_steps
 from gameday.coverage.watch import AlertWatch, Evidence
 from gameday.spec.model import Environment
 
@@ -14,12 +27,20 @@ __all__ = [
     "AlertsSeen",
     "Evidence",
     "Finding",
+    "PingOutcome",
+    "PingResult",
+    "Pinger",
     "PreflightResult",
     "SeenAlert",
-    "check_rules",
+    "Survey",
+    "Surveyor",
+    "check_alert",
+    "check_pipeline",
     "describe_runbooks",
+    "examine",
     "judge_alerts",
     "judge_runbooks",
+    "judge_steps",
     "open_alerts",
 ]
 

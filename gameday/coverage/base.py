@@ -1,9 +1,13 @@
 """What an alert source is: something that says which rules exist and which alerts are in which state."""
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from gameday.coverage.matchers import Matcher
+from gameday.coverage.routing import Routing
 from gameday.journal.events import AlertRuleInfo, AlertState, FindingKind
 
 
@@ -25,6 +29,58 @@ class AlertsSeen(msgspec.Struct, frozen=True):
     alerts: tuple[SeenAlert, ...]
     unreachable: tuple[tuple[str, str], ...] = ()
     suppressed: tuple[tuple[str, str], ...] = ()
+
+
+class Expression(msgspec.Struct, frozen=True):
+    """What a rule's expression says now. `series`: how many; with any, its alert is pending or fires. `missing`:
+    selectors that find none, though it needs them. `scrape_s`: the longest interval at which what it is about is
+    scraped; None when that is not known. `error`: why it cannot be evaluated; then the rest says nothing."""
+
+    series: int = 0
+    missing: tuple[str, ...] = ()
+    scrape_s: float | None = None
+    error: str = ""
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """A silence of Alertmanager that has not ended. Unix times."""
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    starts_at: float
+    ends_at: float
+    comment: str = ""
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What the parts of the pipeline said before the session. `unanswered`: what could not be asked, and why; what it
+    would have said is None or empty. `active`: the labels of all alerts that Alertmanager has."""
+
+    seen: AlertsSeen
+    routing: Routing | None = None
+    silences: tuple[Silence, ...] = ()
+    active: tuple[dict[str, str], ...] = ()
+    external_labels: dict[str, str] = {}  # what every alert gets on its way to Alertmanager
+    expressions: dict[str, Expression] = {}  # by their text
+    unanswered: tuple[tuple[str, str], ...] = ()
+
+
+class PingOutcome(StrEnum):
+    """What became of an alert that was sent to see whether alerts arrive."""
+
+    ARRIVED = "arrived"  # the receiver has recorded it
+    SENT = "sent"  # a notification was sent meanwhile, to all appearances this one; nobody saw it arrive
+    UNSEEN = "unseen"
+
+
+class PingResult(msgspec.Struct, frozen=True):
+    """`took_s`: from sending it. `receivers`: where Alertmanager routed it. `left`: why it could not be ended."""
+
+    outcome: PingOutcome
+    took_s: float
+    receivers: tuple[str, ...] = ()
+    detail: str = ""
+    left: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -54,4 +110,24 @@ class AlertSource(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class Surveyor(Protocol):
+    """What an alert source may do besides: say before the session what it takes for an alert to fire and be heard."""
+
+    async def survey(self, rules: Sequence[AlertRuleInfo]) -> Survey:
+        """Ask all parts about these rules, within few times the configured timeout. Never raises for what the network
+        or a server does."""
+        ...
+
+
+@runtime_checkable
+class Pinger(Protocol):
+    """What an alert source may do besides: send an alert of our own the whole way."""
+
+    async def ping(self, labels: Mapping[str, str], wait_s: float) -> PingResult:
+        """Send it with these labels and one that is unique, watch it arrive for so many seconds, and end it again.
+        Raises AlertSourceError when it is not taken."""
         ...

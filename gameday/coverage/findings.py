@@ -1,51 +1,20 @@
-"""Judges the alerting: before a session whether it can work, after an experiment whether it did. Pure; no I/O."""
+"""Judges the alerting after an experiment: what was expected and did not come, and what came instead. Pure; no I/O."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from gameday.common.texts import most_similar
 from gameday.coverage.base import Finding
+from gameday.coverage.preflight import say_missing, say_too_slow
 from gameday.coverage.watch import Evidence
-from gameday.journal.events import AlertObserved, AlertRuleInfo, AlertState, CheckOutcome, FindingKind
+from gameday.journal.events import AlertExamination, AlertObserved, AlertRuleInfo, AlertState, FindingKind
 from gameday.spec.model import ExpectedAlert
+from gameday.spec.units import format_duration
+
+type _Key = tuple[str, str, frozenset[tuple[str, str]]]  # source, name, labels
 
 _NO_EVIDENCE = Evidence()
-
-
-class PreflightResult(msgspec.Struct, frozen=True):
-    """One thing looked at before the session."""
-
-    check: str
-    outcome: CheckOutcome
-    detail: str
-
-
-def check_rules(expected: Sequence[ExpectedAlert], rules: Sequence[AlertRuleInfo]) -> tuple[PreflightResult, ...]:
-    """Whether each expected alert has a rule, of the expected severity, that can fire in time.
-
-    What is wanting is a warning: it is what the game day is there to find, no reason not to hold it.
-    """
-    return tuple(_check_rule(alert, rules) for alert in expected)
-
-
-def _check_rule(alert: ExpectedAlert, rules: Sequence[AlertRuleInfo]) -> PreflightResult:
-    named = [rule for rule in rules if rule.name == alert.name]
-    wrong = []
-    if not named:
-        near = most_similar(alert.name, {rule.name for rule in rules})
-        wrong.append("there is no such rule" + (f"; did you mean `{near}`?" if near else ""))
-    elif min(rule.for_s for rule in named) >= alert.within_s:
-        soonest = min(rule.for_s for rule in named)
-        wrong.append(f"its rule waits for {soonest:g} s: it cannot fire within {alert.within_s:g} s")
-    severities = sorted({rule.severity or "none" for rule in named})
-    if named and alert.severity and alert.severity not in severities:
-        wrong.append(f"its severity is {', '.join(severities)}, and was expected to be {alert.severity}")
-    return PreflightResult(
-        f"alert {alert.name}",
-        CheckOutcome.WARNING if wrong else CheckOutcome.OK,
-        "; ".join(wrong) or f"its rule exists and waits for {min(rule.for_s for rule in named):g} s",
-    )
 
 
 def judge_alerts(
@@ -57,17 +26,23 @@ def judge_alerts(
     undone_at: float,
     owner: str | None = None,
     evidence: Evidence = _NO_EVIDENCE,
+    examined: Sequence[AlertExamination] = (),
+    holds: Sequence[tuple[float, float]] = (),
 ) -> tuple[Finding, ...]:
     """What one experiment showed about its alerts: `observed` are its events, in order; times are Unix times.
 
-    `owner` is who is suggested to mend what is found.
+    `owner` is who is suggested to mend what is found, `examined` what was found out before; `holds`: from when to when
+    each stage was held, without any all the time from the injection to the undo.
     """
     findings: list[Finding] = []
+    by_name = {found.name: found for found in examined}
     for alert in expected:
         events = [event for event in observed if event.name == alert.name]
         named = [rule for rule in rules if rule.name == alert.name]
-        findings += _Case(alert, events, named, injected_at, undone_at, owner, evidence).findings()
+        case = _Case(alert, events, named, injected_at, undone_at, owner, evidence, by_name.get(alert.name))
+        findings += case.findings()
     names = {alert.name for alert in expected}
+    findings += _flapping(observed, holds or [(injected_at, undone_at)], names, owner)
     findings += _unexpected([event for event in observed if event.name not in names], injected_at, owner)
     return tuple(findings)
 
@@ -82,6 +57,7 @@ class _Case(msgspec.Struct, frozen=True):
     undone_at: float
     owner: str | None
     evidence: Evidence
+    examined: AlertExamination | None
 
     def findings(self) -> Iterable[Finding]:
         firing = [event for event in self.events if event.state is AlertState.FIRING and not event.existed_before]
@@ -96,6 +72,10 @@ class _Case(msgspec.Struct, frozen=True):
             )
         elif self.rules or self.events:
             yield self._missed()
+            if self.examined and self.examined.quiet:
+                detail = "; ".join(self.examined.quiet)
+                title = f"Nobody would have been told of {self.alert.name}"
+                yield self._finding(FindingKind.ALERT_NOT_ROUTED, title, detail)
         else:
             yield self._finding(
                 FindingKind.RULE_MISSING,
@@ -112,7 +92,15 @@ class _Case(msgspec.Struct, frozen=True):
             yield self._finding(
                 FindingKind.ALERT_LATE,
                 f"{name} fired {took - within:.1f} s too late",
-                f"it fired {took:.1f} s after the injection, and was expected within {within:g} s",
+                "; ".join(
+                    filter(
+                        None,
+                        [
+                            f"it fired {took:.1f} s after the injection, and was expected within {within:g} s",
+                            say_too_slow(self.alert, self.examined) if self.examined else "",
+                        ],
+                    )
+                ),
             )
         found = sorted({event.labels.get("severity", "none") for event in firing})
         if self.alert.severity and self.alert.severity not in found:
@@ -128,11 +116,23 @@ class _Case(msgspec.Struct, frozen=True):
                 "; ".join(filter(None, [why, self._blindness()])),
             )
         if unresolved := _unresolved(self.events):
-            yield self._finding(
-                FindingKind.ALERT_NOT_RESOLVED,
-                f"{name} was not seen to resolve after the undo",
-                "; ".join(filter(None, [*map(_say_labels, unresolved), self._blindness()])),
-            )
+            yield self._unresolved(unresolved)
+
+    def _unresolved(self, firing: Sequence[AlertObserved]) -> Finding:
+        """No weakness where it may well have fired on: then nobody has looked for long enough."""
+        watched_s = (self.evidence.until or self.undone_at) - self.undone_at
+        clears_s = self.examined.clears_s if self.examined else None
+        is_too_short = clears_s is not None and watched_s < clears_s
+        details = [*map(_say_labels, firing), f"watched for {watched_s:.1f} s after the undo"]
+        if is_too_short:
+            details.append(f"its rule lets it fire on for {format_duration(clears_s or 0.0)} when its cause has gone")
+        details.append(self._blindness())
+        return self._finding(
+            FindingKind.ALERT_NOT_RESOLVED,
+            f"{self.alert.name} was not seen to resolve after the undo",
+            "; ".join(filter(None, details)),
+            weakness=not is_too_short,
+        )
 
     def _missed(self) -> Finding:
         name, within = self.alert.name, self.alert.within_s
@@ -144,11 +144,28 @@ class _Case(msgspec.Struct, frozen=True):
         held = self.undone_at - self.injected_at
         if held < within:
             detail.append(f"the fault was undone after {held:.1f} s, before that time was over")
-        if blindness := self._blindness():
-            detail.append(blindness)
-        return self._finding(FindingKind.ALERT_MISSED, f"{name} did not fire", "; ".join(detail))
+        if self.examined:
+            detail.append(say_too_slow(self.alert, self.examined) or "")
+            detail.append(say_missing(self.examined) if self.examined.missing_series else "")
+        detail.append(self._blindness())
+        return self._finding(FindingKind.ALERT_MISSED, f"{name} did not fire", "; ".join(filter(None, detail)))
 
     def _rule(self) -> Iterable[Finding]:
+        name = self.alert.name
+        if self.examined and self.examined.error:
+            yield self._finding(FindingKind.RULE_FAILS, f"The rule {name} cannot be evaluated", self.examined.error)
+        lacks = [
+            label
+            for label, found in (
+                ("severity", [rule.severity for rule in self.rules]),
+                ("service", [rule.service for rule in self.rules]),
+            )
+            if self.rules and not all(found)
+        ]
+        if lacks:
+            # Advice: routes and people go by them, and they may come with the series as well.
+            title = f"The rule {name} sets no label {' or '.join(f'`{label}`' for label in lacks)}"
+            yield self._finding(FindingKind.RULE_WITHOUT_LABELS, title, weakness=False)
         if self.rules and not all(rule.runbook_url for rule in self.rules):
             yield self._finding(
                 FindingKind.RULE_WITHOUT_RUNBOOK,
@@ -193,6 +210,29 @@ def _unexpected(events: Sequence[AlertObserved], injected_at: float, owner: str 
         )
 
 
+def _flapping(
+    events: Sequence[AlertObserved],
+    holds: Sequence[tuple[float, float]],
+    expected: Iterable[str],
+    owner: str | None,
+) -> Iterable[Finding]:
+    """Alerts that fired, resolved and fired again while one stage was held: whoever is paged is paged for each."""
+    worst: dict[str, tuple[int, AlertObserved]] = {}
+    for begin, end in holds:
+        counts: Counter[_Key] = Counter()
+        for event in events:
+            if event.state is AlertState.FIRING and not event.existed_before and begin <= event.at <= end:
+                counts[_key(event)] += 1
+                if counts[_key(event)] > max(1, worst[event.name][0] if event.name in worst else 1):
+                    worst[event.name] = (counts[_key(event)], event)
+    for name, (times, event) in worst.items():
+        title, detail = f"{name} is flapping", f"it fired {times} times while one stage was held"
+        labels = _say_labels(event)
+        yield Finding(
+            FindingKind.ALERT_FLAPPING, title, f"{detail}: {labels}" if labels else detail, name in expected, owner
+        )
+
+
 def _began(event: AlertObserved, injected_at: float) -> float:
     """When the state began, by the source's word where that can be true, else when it was seen.
 
@@ -203,14 +243,18 @@ def _began(event: AlertObserved, injected_at: float) -> float:
 
 def _unresolved(events: Sequence[AlertObserved]) -> list[AlertObserved]:
     """The last firing of each alert that began since the injection and has not ended."""
-    firing: dict[tuple[str, str, frozenset[tuple[str, str]]], AlertObserved] = {}
+    firing: dict[_Key, AlertObserved] = {}
     for event in events:
-        key = (event.source, event.name, frozenset(event.labels.items()))
+        key = _key(event)
         if event.state is AlertState.FIRING and not event.existed_before:
             firing[key] = event
         elif event.state is AlertState.RESOLVED:
             firing.pop(key, None)
     return list(firing.values())
+
+
+def _key(event: AlertObserved) -> _Key:
+    return event.source, event.name, frozenset(event.labels.items())
 
 
 def _say_labels(event: AlertObserved) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from gameday.coverage.base import Finding
-from gameday.journal.events import FindingKind, RunbookInfo
+from gameday.journal.events import FindingKind, RunbookInfo, RunbookStep, StepOutcome
 from gameday.spec.model import Experiment, Project, Runbook
 
 REVIEWED_WITHIN = timedelta(days=180)
@@ -63,3 +63,30 @@ def judge_runbooks(runbooks: Sequence[RunbookInfo], owner: str | None = None) ->
             detail = f"last reviewed {runbook.reviewed}" if runbook.reviewed else "it says no date of review"
             findings.append(Finding(FindingKind.RUNBOOK_INCOMPLETE, title, detail, False, who))
     return tuple(findings)
+
+
+_COMPLAINTS = {
+    StepOutcome.STUCK: (FindingKind.RUNBOOK_STUCK, "Somebody was stuck at"),
+    StepOutcome.WRONG: (FindingKind.RUNBOOK_WRONG, "Wrong:"),
+    StepOutcome.MISSING: (FindingKind.RUNBOOK_WRONG, "A step is missing at"),
+}
+
+
+def judge_steps(steps: Sequence[RunbookStep], owner: str | None = None) -> tuple[Finding, ...]:
+    """What whoever followed a runbook found wanting in it, each place once with all that was said of it.
+
+    A runbook's own owner is suggested before `owner`.
+    """
+    found: dict[tuple[FindingKind, str, str | None], list[str]] = {}
+    for event in steps:
+        step = event.step
+        if step.outcome not in _COMPLAINTS:
+            continue
+        kind, how = _COMPLAINTS[step.outcome]
+        where = f"step {step.step} of {step.section}" if step.step else step.section or "its beginning"
+        title = f"The runbook {step.runbook}: {how[0].lower()}{how[1:]} {where}"
+        said = ": ".join(filter(None, (event.author, step.note or step.text)))
+        found.setdefault((kind, title, step.owner or owner), []).append(said)
+    return tuple(
+        Finding(kind, title, "; ".join(dict.fromkeys(said)), True, who) for (kind, title, who), said in found.items()
+    )

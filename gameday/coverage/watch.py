@@ -14,11 +14,12 @@ type _Key = tuple[str, str, tuple[tuple[str, str], ...]]  # source, name, labels
 
 class Evidence(msgspec.Struct, frozen=True):
     """How far the looks since the injection can be relied on: how many there were, how many of them each source did not
-    answer, and why nobody is told of an alert (by name)."""
+    answer, why nobody is told of an alert (by name), and until when there were any (Unix time)."""
 
     looks: int = 0
     unanswered: tuple[tuple[str, int], ...] = ()
     suppressed: tuple[tuple[str, str], ...] = ()
+    until: float | None = None
 
 
 class _Episode(msgspec.Struct):
@@ -37,6 +38,7 @@ class AlertWatch:
         self._episodes: dict[_Key, _Episode] = {}
         self._never_answered: set[str] | None = None  # of the looks before the injection
         self._looks = 0
+        self._until: float | None = None
         self._unanswered: Counter[str] = Counter()
         self._suppressed: dict[str, str] = {}
 
@@ -55,6 +57,7 @@ class AlertWatch:
     def observe(self, seen: AlertsSeen, at: float) -> tuple[AlertObserved, ...]:
         """The events of one look, made at `at` (Unix time)."""
         self._looks += 1
+        self._until = at
         self._unanswered.update(source for source, _ in seen.unreachable)
         self._suppressed.update(seen.suppressed)
         events = [
@@ -86,7 +89,8 @@ class AlertWatch:
     @property
     def evidence(self) -> Evidence:
         """How far what was observed can be relied on."""
-        return Evidence(self._looks, tuple(sorted(self._unanswered.items())), tuple(sorted(self._suppressed.items())))
+        unanswered, suppressed = sorted(self._unanswered.items()), sorted(self._suppressed.items())
+        return Evidence(self._looks, tuple(unanswered), tuple(suppressed), self._until)
 
     def _forget_what_is_gone(self, seen: AlertsSeen) -> list[tuple[_Key, _Episode]]:
         """End the episodes of alerts that are no longer there; a source that did not answer has ended nothing."""

@@ -18,6 +18,7 @@ from gameday.faults.base import System, Value
 from gameday.journal.events import (
     ActivityEnded,
     ActivityStarted,
+    AlertExamination,
     AlertRuleInfo,
     AnyEvent,
     Phase,
@@ -43,6 +44,7 @@ class Tools(msgspec.Struct, frozen=True):
     system: System
     ceiling: float | None  # the policy's largest blast radius, 0 to 1
     seed: int
+    examined: dict[int, tuple[AlertExamination, ...]] = {}  # expected alerts, by experiment
 
 
 class PreparedExperiment(msgspec.Struct, frozen=True):

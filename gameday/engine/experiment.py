@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.by_hand import by_hand
 from gameday.chaostoolkit.variables import dynamic_names, known_secrets
-from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks
+from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks, judge_steps
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context, PreparedExperiment, Tools
 from gameday.engine.findings import broken_finding, record_findings
@@ -219,6 +219,7 @@ class ExperimentRunner:
         elif self._method.has_injected:
             title = "A later stage could not be injected"
             findings.append(Finding(FindingKind.ACTIVITY_FAILED, title, self._refused))
+        findings += judge_steps(context.tools.recorder.state.complaints, context.prepared.owner)
         record_findings(context.tools.recorder, context.index, findings)
         request = context.tools.abort.request
         weaknesses = [finding for finding in findings if finding.weakness]
@@ -249,5 +250,7 @@ class ExperimentRunner:
             undone_at=undone_at,
             owner=context.prepared.owner,
             evidence=context.monitor.alert_evidence,
+            examined=context.tools.examined.get(context.index, ()),
+            holds=self._method.holds,
         )
         return (*alerts, *runbooks)

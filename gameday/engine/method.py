@@ -75,6 +75,7 @@ class Method:
         self._background: list[asyncio.Task[bool]] = []
         self.injected_at: float | None = None  # the first time that something may have been touched
         self.has_injected = False
+        self.holds: list[tuple[float, float]] = []  # from when to when each stage was held, in Unix time
 
     async def run(self) -> None:
         """All steps, until a stage does not hold or, unless the experiment is plain, an action fails.
@@ -146,7 +147,10 @@ class Method:
         context = self._context
         context.enter(Phase.HOLD)
         began = context.now()
-        await self._race(asyncio.sleep(step.hold_s))
+        try:
+            await self._race(asyncio.sleep(step.hold_s))
+        finally:
+            self.holds.append((began, context.now()))
         context.enter(Phase.JUDGE)
         samples = context.monitor.since(began)
         judgements, _ = await self._race(

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 
+from gameday.engine.alerting import check_alerts, examine_alerts, open_alerting, survey_alerting
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.preflight import (
     Check,
     PlannedStage,
-    check_alerts,
     check_hours,
     check_others,
     check_runbooks,
@@ -17,7 +17,6 @@ from gameday.engine.preflight import (
     check_sources,
     check_stages,
     check_stop_switch,
-    open_and_read_rules,
     plan_stages,
 )
 from gameday.engine.preparation import SessionInput, faults_of, prepare, system_of
@@ -46,10 +45,12 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
     checks.append(check_hours(environment.policy.hours, now))
     stages: list[PlannedStage] = []
     source = open_source(environment.signals) if environment.signals else None
-    alerts, rules, problems = await open_and_read_rules(environment)
-    checks += problems
+    alerting = await open_alerting(environment)
+    checks += alerting.checks
     workers = Workers(scratch, faults_of(session.experiments), chaos_toolkit=False)
     try:
+        alerting = await survey_alerting(alerting, environment, prepared)
+        checks += alerting.checks
         await workers.start()
         for item in prepared:
             planned = await plan_stages(item, workers, system_of(environment), session.seed)
@@ -57,11 +58,11 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
             checks += check_stages(item, planned, environment.policy)
             checks += check_sources(item, environment)
             checks += await check_signals(item, source)
-            checks += check_alerts(item, rules) if alerts and not problems else ()
+            checks += check_alerts(alerting, item, examine_alerts(alerting, prepared, item, now.timestamp()))
             checks += check_runbooks(item.runbooks, item.index)
     finally:
         workers.close()
-        for opened in (source, alerts):
+        for opened in (source, alerting.source):
             if opened is not None:
                 await opened.close()
     return SessionPlan(prepared, tuple(stages), tuple(checks))

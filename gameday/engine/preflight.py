@@ -8,14 +8,13 @@ import msgspec
 
 from gameday.chaostoolkit.cluster import contexts_of
 from gameday.chaostoolkit.variables import missing_variables
-from gameday.coverage import AlertSource, AlertSourceError, check_rules, open_alerts
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
 from gameday.engine.method import PLAN_TIMEOUT_S, fault_request
 from gameday.engine.runs import unfinished_runs
 from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.base import Stamp, System
-from gameday.journal.events import AlertRuleInfo, CheckOutcome, ReadingState, RunbookInfo
+from gameday.journal.events import CheckOutcome, ReadingState, RunbookInfo
 from gameday.signals import SignalSource
 from gameday.spec.model import Environment, FaultStep, Hours, Policy, RollbackStrategy
 
@@ -200,35 +199,6 @@ def _without_repetition(checks: Sequence[Check]) -> tuple[Check, ...]:
             check.detail if check.outcome is CheckOutcome.FAILURE else f"{check.name}: {check.detail}", check
         )
     return tuple(kept.values())
-
-
-async def open_and_read_rules(
-    environment: Environment,
-) -> tuple[AlertSource | None, tuple[AlertRuleInfo, ...], tuple[Check, ...]]:
-    """The environment's alert source, if it has one, and all alerting rules; a failed check when they cannot be had."""
-    try:
-        alerts = open_alerts(environment)
-    except AlertSourceError as error:
-        return None, (), (Check("alerts", CheckOutcome.FAILURE, str(error)),)
-    if alerts is None:
-        return None, (), ()
-    try:
-        return alerts, await alerts.rules(), ()
-    except AlertSourceError as error:
-        return alerts, (), (Check("alert rules", CheckOutcome.FAILURE, str(error)),)
-
-
-def check_alerts(prepared: PreparedExperiment, rules: Sequence[AlertRuleInfo]) -> tuple[Check, ...]:
-    """Whether each expected alert exists, and can fire in time at all."""
-    experiment = prepared.experiment
-    found = check_rules(experiment.alerts, rules)
-    checks = [Check(result.check, result.outcome, result.detail, prepared.index) for result in found]
-    held_s = sum(step.hold_s * len(step.ladder) for step in experiment.method if isinstance(step, FaultStep))
-    for alert in experiment.alerts:
-        if 0 < held_s < alert.within_s:
-            detail = f"the faults last {held_s:g} s in all, less than the {alert.within_s:g} s it is given to fire"
-            checks.append(Check(f"alert {alert.name}", CheckOutcome.WARNING, detail, prepared.index))
-    return tuple(checks)
 
 
 def check_runbooks(runbooks: Sequence[RunbookInfo], experiment: int) -> tuple[Check, ...]:

@@ -12,6 +12,7 @@ import msgspec
 from gameday.common.codec import decode
 from gameday.common.files import write_atomically
 from gameday.engine.locks import is_locked
+from gameday.journal.events import AlertObserved, AlertState, NoteAdded, RunbookStep, RunbookStepInfo
 from gameday.journal.log import JOURNAL_NAME, JournalError, read_events
 from gameday.journal.state import RunState, replay
 
@@ -36,14 +37,42 @@ class RunLife(StrEnum):
 class MessageKind(StrEnum):
     ABORT = "abort"
     NOTE = "note"
+    RUNBOOK = "runbook"
+    ACKNOWLEDGE = "acknowledge"  # the alert that `text` names
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What a person says to a run from another terminal."""
+    """What a person says to a run from another terminal. `step`: of a runbook that is followed;
+    `expected`: of an alert, whether its experiment expects it."""
 
     kind: MessageKind
     author: str
     text: str
+    step: RunbookStepInfo | None = None
+    expected: bool = False
+
+    def event(self, at: float, experiment: int | None) -> NoteAdded | RunbookStep | AlertObserved | None:
+        """As the journal keeps it; None of what is not for the journal alone."""
+        match self.kind:
+            case MessageKind.NOTE:
+                return NoteAdded(at=at, author=self.author, text=self.text, experiment=experiment)
+            case MessageKind.RUNBOOK if self.step is not None:
+                return RunbookStep(at=at, author=self.author, step=self.step, experiment=experiment)
+            case MessageKind.ACKNOWLEDGE if experiment is not None:
+                return AlertObserved(
+                    at=at,
+                    experiment=experiment,
+                    name=self.text,
+                    state=AlertState.ACKNOWLEDGED,
+                    expected=self.expected,
+                    labels={},
+                    source="gameday",
+                    by=self.author,
+                )
+            case MessageKind.ACKNOWLEDGE:  # between two experiments
+                return NoteAdded(at=at, author=self.author, text=f"acknowledges {self.text}")
+            case _:
+                return None
 
 
 class Run(msgspec.Struct, frozen=True):

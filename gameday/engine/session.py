@@ -13,8 +13,8 @@ import msgspec
 from gameday import __version__
 from gameday.common.processes import ref_of
 from gameday.common.redact import Redactor
-from gameday.coverage import AlertSource
 from gameday.engine.abort import Abort, AbortedError
+from gameday.engine.alerting import Alerting, check_alerts, examine_alerts, open_alerting, survey_alerting
 from gameday.engine.context import PreparedExperiment, Tools
 from gameday.engine.experiment import ExperimentRunner
 from gameday.engine.guardian import Guardian, GuardianError
@@ -24,7 +24,6 @@ from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
 from gameday.engine.method import Method, MethodFactory
 from gameday.engine.preflight import (
     Check,
-    check_alerts,
     check_hours,
     check_others,
     check_runbooks,
@@ -32,7 +31,6 @@ from gameday.engine.preflight import (
     check_sources,
     check_stages,
     check_stop_switch,
-    open_and_read_rules,
     plan_stages,
 )
 from gameday.engine.preparation import (
@@ -51,12 +49,12 @@ from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers, WorkersError
 from gameday.journal.events import (
     FORMAT,
-    AlertRuleInfo,
+    AlertExamination,
+    AlertExamined,
     AlertRulesRead,
     CheckOutcome,
     FindingKind,
     FindingRaised,
-    NoteAdded,
     Phase,
     PhaseEntered,
     PreflightChecked,
@@ -153,8 +151,8 @@ class _Session:
         )
         self._guardian: Guardian | None = None
         self._source: SignalSource | None = None
-        self._alerts: AlertSource | None = None
-        self._rules: tuple[AlertRuleInfo, ...] = ()
+        self._alerting = Alerting()
+        self._examined: dict[int, tuple[AlertExamination, ...]] = {}  # by experiment
         self._interrupts = 0
         self._experiment: int | None = None
 
@@ -175,7 +173,7 @@ class _Session:
             inbox.cancel()
             self._switch.close()
             self._workers.close()
-            for source in (self._source, self._alerts):
+            for source in (self._source, self._alerting.source):
                 if source is not None:
                     await source.close()
             self._locks.release()
@@ -298,13 +296,19 @@ class _Session:
         environment = self._session.environment
         if environment.signals and any(item.queries for item in self._prepared):
             self._source = open_source(environment.signals)
-        self._alerts, self._rules, problems = await open_and_read_rules(environment)
-        note(*problems)
+        self._alerting = await open_alerting(environment)
+        note(*self._alerting.checks)
+        try:
+            survey = survey_alerting(self._alerting, environment, self._prepared)
+            self._alerting = await self._abort.race(survey)
+        except AbortedError:
+            return
+        note(*self._alerting.checks)
         for item in self._prepared:
             if self._abort.request:
                 return
-            if self._alerts:
-                self._record(AlertRulesRead(at=self._now(), rules=self._rules, experiment=item.index))
+            if self._alerting.source:
+                self._record(AlertRulesRead(at=self._now(), rules=self._alerting.rules, experiment=item.index))
             try:
                 planning = plan_stages(item, self._workers, self._system, self._session.seed)
                 stages = await self._abort.race(planning)
@@ -312,8 +316,11 @@ class _Session:
                 return
             note(*check_stages(item, stages, environment.policy), *check_sources(item, environment))
             note(*await check_signals(item, self._source))
-            if self._alerts and not problems:
-                note(*check_alerts(item, self._rules))
+            examined = examine_alerts(self._alerting, self._prepared, item, self._now())
+            self._examined[item.index] = examined
+            for alert in examined:
+                self._record(AlertExamined(at=self._now(), experiment=item.index, alert=alert))
+            note(*check_alerts(self._alerting, item, examined))
             note(*check_runbooks(item.runbooks, item.index))
 
     # -- experiments
@@ -325,8 +332,9 @@ class _Session:
             workers=self._workers,
             abort=self._abort,
             source=self._source,
-            alerts=self._alerts,
-            rules=self._rules,
+            alerts=self._alerting.source,
+            rules=self._alerting.rules,
+            examined=self._examined,
             system=self._system,
             ceiling=self._session.environment.policy.max_blast_radius,
             seed=self._session.seed,
@@ -400,14 +408,9 @@ class _Session:
             if self._may_run and (reason := self._switch.reason):
                 self._abort.ask("stop-switch", reason, experiment=self._experiment)
             for message in self._run.receive():
-                match message.kind:
-                    case MessageKind.ABORT:
-                        reason = message.text or "asked for from another terminal"
-                        self._abort.ask("command", reason, by=message.author, experiment=self._experiment)
-                    case MessageKind.NOTE:
-                        self._record(
-                            NoteAdded(
-                                at=self._now(), author=message.author, text=message.text, experiment=self._experiment
-                            )
-                        )
+                if message.kind is MessageKind.ABORT:
+                    reason = message.text or "asked for from another terminal"
+                    self._abort.ask("command", reason, by=message.author, experiment=self._experiment)
+                elif event := message.event(self._now(), self._experiment):
+                    self._record(event)
             await asyncio.sleep(_INBOX_POLL_S)

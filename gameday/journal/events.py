@@ -58,6 +58,7 @@ class AlertState(StrEnum):
     PENDING = "pending"
     FIRING = "firing"
     NOTIFIED = "notified"
+    ACKNOWLEDGED = "acknowledged"  # somebody has taken it on
     RESOLVED = "resolved"
 
 
@@ -73,12 +74,32 @@ class FindingKind(StrEnum):
     ALERT_NOT_RESOLVED = "alert-not-resolved"
     ALERT_FIRED_BEFORE = "alert-fired-before"
     ALERT_SEVERITY = "alert-severity"
+    ALERT_FLAPPING = "alert-flapping"  # it fired more than once while one stage was held
+    ALERT_NOT_ROUTED = "alert-not-routed"  # had it fired, nobody would have been told
     RULE_MISSING = "rule-missing"
+    RULE_FAILS = "rule-fails"  # its server cannot evaluate it
+    RULE_WITHOUT_LABELS = "rule-without-labels"
     RULE_WITHOUT_RUNBOOK = "rule-without-runbook"
     RULE_WITHOUT_DASHBOARD = "rule-without-dashboard"
     RUNBOOK_MISSING = "runbook-missing"
     RUNBOOK_INCOMPLETE = "runbook-incomplete"
+    RUNBOOK_WRONG = "runbook-wrong"  # whoever followed it said that a step is wrong, or missing
+    RUNBOOK_STUCK = "runbook-stuck"  # or did not know how to go on
     NOT_STARTED = "not-started"  # this experiment, in a session where others ran
+
+
+class StepOutcome(StrEnum):
+    """What whoever follows a runbook says of a step; the first and the last are of the runbook as a whole."""
+
+    OPENED = "opened"
+    DONE = "done"
+    SKIPPED = "skipped"
+    STUCK = "stuck"
+    WRONG = "wrong"
+    MISSING = "missing"  # a step that should stand here
+    NOTE = "note"
+    CHECKED = "checked"  # its code was run
+    CLOSED = "closed"
 
 
 class Verdict(StrEnum):
@@ -163,6 +184,25 @@ class RunbookInfo(Struct, frozen=True, kw_only=True):
     stale: bool = False
 
 
+class RunbookStepInfo(Struct, frozen=True, kw_only=True):
+    """One step of a runbook as it was followed. Steps count from 1 in their section; 0 is the section, or the whole.
+
+    `text` is the step's own, `note` what was said of it; `seconds` have passed since it was shown. Of its code that was
+    run, `output` may be shortened, and `status` is None when it was ended for taking too long.
+    """
+
+    runbook: str
+    outcome: StepOutcome
+    section: str = ""
+    step: int = 0
+    text: str = ""
+    note: str = ""
+    seconds: float = 0.0
+    output: str = ""
+    status: int | None = None
+    owner: str | None = None
+
+
 class ExperimentInfo(Struct, frozen=True, kw_only=True):
     """What an experiment says, as far as its report needs it. `document` is all of it as it was written, with every
     value masked that may be secret."""
@@ -195,7 +235,10 @@ class PeopleInfo(Struct, frozen=True, kw_only=True):
 
 
 class AlertRuleInfo(Struct, frozen=True, kw_only=True):
-    """An alerting rule as the rules' server has it; None where an annotation or label is absent."""
+    """An alerting rule as the rules' server has it; None where an annotation or label is absent.
+
+    `interval_s`: between two evaluations; None where the server does not say. `error`: why it cannot be evaluated.
+    """
 
     name: str
     expression: str
@@ -205,6 +248,38 @@ class AlertRuleInfo(Struct, frozen=True, kw_only=True):
     runbook_url: str | None = None
     dashboard: str | None = None
     state: str = "inactive"
+    interval_s: float | None = None
+    keep_firing_for_s: float = 0.0
+    error: str = ""
+    labels: dict[str, str] = {}
+
+
+class ReceiverInfo(Struct, frozen=True, kw_only=True):
+    """A receiver of Alertmanager, and what it tells people by ("webhook", say): with nothing, it tells nobody."""
+
+    name: str
+    integrations: tuple[str, ...] = ()
+
+
+class AlertExamination(Struct, frozen=True, kw_only=True):
+    """What could be found out of an expected alert before anything was injected; None is what could not.
+
+    It fires between `at_best_s` and `at_most_s` after its cause shows in what is scraped, `because` says the sum in
+    words; Alertmanager then waits for `group_wait_s`. After its cause has gone it may fire for `clears_s` more.
+    """
+
+    name: str
+    fires: bool = False  # already
+    at_best_s: float | None = None
+    at_most_s: float | None = None
+    because: str = ""
+    clears_s: float | None = None
+    group_wait_s: float | None = None
+    receivers: tuple[ReceiverInfo, ...] | None = None
+    quiet: tuple[str, ...] = ()  # why nobody would be told
+    doubts: tuple[str, ...] = ()  # why perhaps nobody would be, or somebody else
+    missing_series: tuple[str, ...] = ()  # selectors without which its expression cannot come true
+    error: str = ""  # why its expression cannot be evaluated
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -260,6 +335,13 @@ class PreflightChecked(Event, frozen=True, kw_only=True, tag="preflight-checked"
 class AlertRulesRead(Event, frozen=True, kw_only=True, tag="alert-rules-read"):
     rules: tuple[AlertRuleInfo, ...]
     experiment: int
+
+
+class AlertExamined(Event, frozen=True, kw_only=True, tag="alert-examined"):
+    """An expected alert that has a rule was looked at before anything was injected."""
+
+    experiment: int
+    alert: AlertExamination
 
 
 class SignalsSampled(Event, frozen=True, kw_only=True, tag="signals-sampled"):
@@ -424,7 +506,7 @@ class FaultWrittenOff(Event, frozen=True, kw_only=True, tag="fault-written-off")
 class AlertObserved(Event, frozen=True, kw_only=True, tag="alert-observed"):
     """An alert was seen in a state for the first time since the experiment began.
 
-    `at` is when we saw it; `since` is when its source says that the state began.
+    `at` is when we saw it; `since` is when its source says that the state began. `by`: who has acknowledged it.
     """
 
     experiment: int
@@ -436,6 +518,15 @@ class AlertObserved(Event, frozen=True, kw_only=True, tag="alert-observed"):
     since: float | None = None
     existed_before: bool = False  # already pending or firing before the first injection
     summary: str = ""
+    by: str = ""
+
+
+class RunbookStep(Event, frozen=True, kw_only=True, tag="runbook-step"):
+    """Somebody follows a runbook and came to a step of it, or said something of one."""
+
+    author: str
+    step: RunbookStepInfo
+    experiment: int | None = None
 
 
 class NoteAdded(Event, frozen=True, kw_only=True, tag="note-added"):
@@ -496,6 +587,7 @@ AnyEvent = (
     | ExperimentStarted
     | PreflightChecked
     | AlertRulesRead
+    | AlertExamined
     | SignalsSampled
     | BaselineRecorded
     | HypothesisJudged
@@ -514,6 +606,7 @@ AnyEvent = (
     | UndoEnded
     | FaultWrittenOff
     | AlertObserved
+    | RunbookStep
     | NoteAdded
     | RecoveryMeasured
     | FindingRaised

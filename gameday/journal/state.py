@@ -15,11 +15,16 @@ from gameday.journal.events import (
     PhaseEntered,
     RollbacksArmed,
     RollbacksEnded,
+    RunbookStep,
     SessionEnded,
     SessionStarted,
+    StepOutcome,
     UndoEnded,
     Verdict,
 )
+
+_COMPLAINTS = (StepOutcome.STUCK, StepOutcome.WRONG, StepOutcome.MISSING)
+_MOST_COMPLAINTS = 1000
 
 
 class RunState(msgspec.Struct):
@@ -35,6 +40,7 @@ class RunState(msgspec.Struct):
     verdicts: dict[int, Verdict] = {}
     weaknesses: int = 0
     activities: int = 0  # how many were begun
+    complaints: list[RunbookStep] = []  # what people found wanting in runbooks, and no finding says yet
     ended: SessionEnded | None = None
 
     def apply(self, event: AnyEvent) -> None:  # noqa: PLR0912 - one flat match reads best
@@ -63,8 +69,11 @@ class RunState(msgspec.Struct):
                 self.activities += 1
             case AbortRequested():
                 self.abort = self.abort or event
+            case RunbookStep() if event.step.outcome in _COMPLAINTS and len(self.complaints) < _MOST_COMPLAINTS:
+                self.complaints.append(event)
             case ExperimentEnded():
                 self.verdicts[event.experiment] = event.verdict
+                self.complaints = []  # its findings have been raised
             case FindingRaised():
                 self.weaknesses += event.weakness
             case SessionEnded():

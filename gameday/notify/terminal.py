@@ -34,12 +34,14 @@ from gameday.journal.events import (
     ReadingState,
     RecoveryMeasured,
     RollbacksEnded,
+    RunbookStep,
     SessionEnded,
     SessionStarted,
     SignalsSampled,
     SinkFailed,
     StageEnded,
     StageStarted,
+    StepOutcome,
     UndoEnded,
     Verdict,
 )
@@ -190,7 +192,12 @@ class Terminal:
                 expected = "" if event.expected else ", not expected"
                 began = self._view.injected_at
                 after = f" {event.at - began:.1f} s after the injection" if began else ""
-                return f"alert {event.name} {event.state}{after}{expected}", "cyan"
+                by = f" by {event.by}" if event.by else ""
+                return f"alert {event.name} {event.state}{by}{after}{expected}", "cyan"
+            case RunbookStep() if event.step.outcome is not StepOutcome.DONE:
+                said = f": {event.step.note}" if event.step.note else ""
+                where = f", {event.step.section} {event.step.step}" if event.step.step else ""
+                return f"runbook {event.step.runbook}{where} {event.step.outcome} by {event.author}{said}", "blue"
             case NoteAdded():
                 return f"note by {event.author}: {event.text}", "blue"
             case AbortRequested():

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
-from gameday.journal.events import AlertInfo, AlertObserved, AlertState
+from gameday.journal.events import AlertExamination, AlertInfo, AlertObserved, AlertState
 from gameday.report.views import Alert, AlertOutcome
 
 
 def summarise_alerts(
-    expected: Sequence[AlertInfo], observed: Sequence[AlertObserved], injected_at: float | None
+    expected: Sequence[AlertInfo],
+    observed: Sequence[AlertObserved],
+    injected_at: float | None,
+    examined: Sequence[AlertExamination] = (),
 ) -> tuple[Alert, ...]:
     """One entry a name: those that were expected in their order, then the others in order of appearance.
 
@@ -19,15 +22,23 @@ def summarise_alerts(
     by_name: dict[str, list[AlertObserved]] = {name: [] for name in names}
     for event in observed:
         by_name[event.name].append(event)
-    return tuple(_summarise(name, infos.get(name), events, injected_at) for name, events in by_name.items())
+    known = {found.name: found for found in examined}
+    return tuple(
+        _summarise(name, infos.get(name), events, injected_at, known.get(name)) for name, events in by_name.items()
+    )
 
 
 def _summarise(
-    name: str, expected: AlertInfo | None, events: Sequence[AlertObserved], injected_at: float | None
+    name: str,
+    expected: AlertInfo | None,
+    events: Sequence[AlertObserved],
+    injected_at: float | None,
+    examined: AlertExamination | None,
 ) -> Alert:
     fresh = [event for event in events if not event.existed_before]
     firing_at = _first(fresh, AlertState.FIRING, injected_at)
     existed = any(event.existed_before for event in events)
+    acknowledged = [event for event in events if event.state is AlertState.ACKNOWLEDGED]
     return Alert(
         name=name,
         outcome=_outcome(expected, firing_at, injected_at, existed=existed),
@@ -35,10 +46,13 @@ def _summarise(
         pending_at=_first(fresh, AlertState.PENDING, injected_at),
         firing_at=firing_at,
         notified_at=_first(fresh, AlertState.NOTIFIED, injected_at),
+        acknowledged_at=_first(acknowledged, AlertState.ACKNOWLEDGED, injected_at),
         resolved_at=_resolved_at(fresh),
         existed_before=existed,
         severities=tuple(sorted({event.labels["severity"] for event in fresh if "severity" in event.labels})),
         instances=tuple(dict.fromkeys(_say_labels(event) for event in fresh if event.labels)),
+        acknowledged_by=acknowledged[0].by if acknowledged else "",
+        examined=examined,
     )
 
 

@@ -7,6 +7,8 @@ import msgspec
 from gameday.journal.events import (
     ActivityEnded,
     ActivityStarted,
+    AlertExamination,
+    AlertExamined,
     AlertObserved,
     ExperimentEnded,
     ExperimentInfo,
@@ -23,14 +25,16 @@ from gameday.journal.events import (
     RecoveryMeasured,
     RollbacksArmed,
     RollbacksEnded,
+    RunbookStep,
     SignalsSampled,
     StageEnded,
     StageStarted,
     StepInfo,
+    StepOutcome,
     UndoEnded,
 )
 from gameday.report.alerts import summarise_alerts
-from gameday.report.format import duration, unit_of, usual_unit
+from gameday.report.format import duration, say_step, unit_of, usual_unit
 from gameday.report.format import value as format_value
 from gameday.report.hypothesis import tabulate
 from gameday.report.series import SeriesRecorder
@@ -51,6 +55,7 @@ from gameday.report.views import (
 from gameday.spec.model import Unit
 
 _MAX_KEPT = 1000
+_COMPLAINTS = (StepOutcome.STUCK, StepOutcome.WRONG, StepOutcome.MISSING)
 _RECORDED = (Phase.BASELINE, Phase.UNDO, Phase.RECOVERY)  # the others say nothing that the next line does not
 
 
@@ -78,7 +83,9 @@ class ExperimentBuilder(msgspec.Struct):
     _faults: dict[str, _Fault] = {}
     _activities: dict[int, tuple[ActivityStarted, ActivityEnded | None]] = {}
     _observed: list[AlertObserved] = []
+    _examined: list[AlertExamination] = []
     _notes: list[Note] = []
+    _followed: list[RunbookStep] = []
     _recovery: Recovery | None = None
     _findings: list[Finding] = []
     _guards: list[GuardTripped] = []
@@ -201,13 +208,17 @@ class ExperimentBuilder(msgspec.Struct):
         if event.failed:
             self.say(event.at, "Rollbacks failed", ", ".join(event.failed), "bad")
 
+    def examined(self, event: AlertExamined) -> None:
+        """It was found out what it takes for an alert to fire and to be heard."""
+        self._examined.append(event.alert)
+
     def alerted(self, event: AlertObserved) -> None:
         """An alert was seen in a new state."""
         if len(self._observed) < 10 * _MAX_KEPT:
             self._observed.append(event)
         if event.existed_before and not event.expected:
             return
-        notes = [event.source, "" if event.expected else "not expected"]
+        notes = [f"by {event.by}" if event.by else event.source, "" if event.expected else "not expected"]
         notes.append("was there before" if event.existed_before else "")
         self.say(event.at, "Alert", f"{event.name} {event.state} ({', '.join(filter(None, notes))})", "alert")
 
@@ -215,6 +226,13 @@ class ExperimentBuilder(msgspec.Struct):
         """Somebody said something."""
         self._notes.append(note)
         self.say(note.at, "Note", f"{note.author}: {note.text}", "note")
+
+    def followed(self, event: RunbookStep) -> None:
+        """Somebody came to a step of a runbook."""
+        if len(self._followed) < _MAX_KEPT:
+            self._followed.append(event)
+        tone = "bad" if event.step.outcome in _COMPLAINTS else "note"
+        self.say(event.at, "Runbook", say_step(event), tone)
 
     def recovered(self, event: RecoveryMeasured) -> None:
         """It was measured how long the steady state took to come back."""
@@ -261,8 +279,9 @@ class ExperimentBuilder(msgspec.Struct):
             stages=tuple(_freeze_stage(*pair) for pair in self._stages.values()),
             faults=faults,
             activities=tuple(_freeze_activity(*pair) for pair in self._activities.values()),
-            alerts=summarise_alerts(self.info.alerts, self._observed, injected_at),
+            alerts=summarise_alerts(self.info.alerts, self._observed, injected_at, self._examined),
             notes=tuple(self._notes),
+            followed=tuple(self._followed),
             recovery=self._recovery,
             findings=tuple(self._findings),
             guards=tuple(self._guards),

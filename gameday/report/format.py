@@ -4,6 +4,7 @@ import math
 import unicodedata
 from datetime import UTC, datetime
 
+from gameday.journal.events import RunbookStep, StepOutcome
 from gameday.spec.model import Unit
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -139,3 +140,16 @@ def listing(items: list[str], limit: int = 4) -> str:
     if len(items) > limit:
         items = [*items[: limit - 1], f"{len(items) - limit + 1} more"]
     return items[0] if len(items) == 1 else " and ".join([", ".join(items[:-1]), items[-1]]) if items else ""
+
+
+def say_step(event: RunbookStep) -> str:
+    """What somebody said of a step of a runbook, on one line."""
+    step = event.step
+    where = f", {step.section}" if step.section else ""
+    where += f" {step.step}" if step.step else ""
+    how = "run" if step.outcome is StepOutcome.CHECKED else step.outcome.value
+    ended = ""
+    if step.outcome is StepOutcome.CHECKED:
+        ended = ", not ended in time" if step.status is None else f", exit status {step.status}"
+    after = f" after {duration(step.seconds)}" if step.seconds else ""
+    return f"{step.runbook}{where}: {how}{ended}{after} by {event.author}" + (f": {step.note}" if step.note else "")

@@ -112,6 +112,10 @@ def _experiment(experiment: ExperimentReport) -> Json:
         "rollbacks": {"failed": list(experiment.rollbacks_failed), "open": list(experiment.rollbacks_open)},
         "alerts": [_alert(alert, began) for alert in experiment.alerts],
         "runbooks": [msgspec.to_builtins(book) for book in info.runbooks],
+        "runbook_steps": [
+            {"at": iso(event.at), "author": event.author, **msgspec.to_builtins(event.step)}
+            for event in experiment.followed
+        ],
         "recovery": None
         if experiment.recovery is None
         else {
@@ -206,7 +210,10 @@ def _alert(alert: Alert, began: float | None) -> Json:
         "pending_after_s": _after(alert.pending_at, began),
         "firing_after_s": _after(alert.firing_at, began),
         "notified_after_s": _after(alert.notified_at, began),
+        "acknowledged_after_s": _after(alert.acknowledged_at, began),
+        "acknowledged_by": alert.acknowledged_by or None,
         "resolved_after_s": _after(alert.resolved_at, began),
+        "before": None if alert.examined is None else msgspec.to_builtins(alert.examined),
     }
 
 

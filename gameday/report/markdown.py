@@ -85,12 +85,15 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
             yield f"| {escape(row.subject)} {escape(row.condition)} | {cells} |"
         yield ""
     if experiment.alerts:
-        yield "| Alert | Outcome | Firing | Notified |"
-        yield "|---|---|---|---|"
+        yield "| Alert | Outcome | Firing | Notified | Acknowledged |"
+        yield "|---|---|---|---|---|"
         for alert in experiment.alerts[:_MOST]:
-            firing, notified = (_after(at, experiment.injected_at) for at in (alert.firing_at, alert.notified_at))
-            yield f"| {escape(alert.name)} | {alert.outcome.value} | {firing} | {notified} |"
+            moments = (alert.firing_at, alert.notified_at, alert.acknowledged_at)
+            after = " | ".join(_after(at, experiment.injected_at) for at in moments)
+            yield f"| {escape(alert.name)} | {alert.outcome.value} | {after} |"
         yield ""
+    for event in experiment.followed[:_MOST]:
+        yield f"- {fmt.clock(event.at)} ".replace(":", "&#58;") + f"{escape(fmt.say_step(event))}"
     for fault in experiment.faults:
         undone = "undone" if fault.undone_at is not None else "**NOT undone**"
         targets = escape(", ".join(fault.targets))

@@ -11,6 +11,7 @@ from gameday.journal.events import (
     AbortRequested,
     ActivityEnded,
     ActivityStarted,
+    AlertExamined,
     AlertObserved,
     AnyEvent,
     BaselineRecorded,
@@ -31,6 +32,7 @@ from gameday.journal.events import (
     RecoveryMeasured,
     RollbacksArmed,
     RollbacksEnded,
+    RunbookStep,
     SessionEnded,
     SessionStarted,
     SignalsSampled,
@@ -114,8 +116,13 @@ class _Session(msgspec.Struct):
                 self.of(event.experiment).activity(event)
             case RollbacksArmed() | RollbacksEnded():
                 self.of(event.experiment).rollbacks(event)
+            case AlertExamined():
+                self.of(event.experiment).examined(event)
             case AlertObserved():
                 self.of(event.experiment).alerted(event)
+            case RunbookStep():
+                if builder := self.current if event.experiment is None else self.of(event.experiment):
+                    builder.followed(event)
             case NoteAdded():
                 self._noted(event)
             case RecoveryMeasured():

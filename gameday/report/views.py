@@ -10,6 +10,7 @@ import msgspec
 
 from gameday.faults.base import Reach
 from gameday.journal.events import (
+    AlertExamination,
     AlertInfo,
     By,
     CheckOutcome,
@@ -19,6 +20,7 @@ from gameday.journal.events import (
     GuardTripped,
     Outcome,
     PeopleInfo,
+    RunbookStep,
     Verdict,
 )
 from gameday.journal.log import Unread
@@ -177,6 +179,7 @@ class AlertOutcome(StrEnum):
 
 class Alert(msgspec.Struct, frozen=True):
     """One alert by name: the first time it reached each state after the injection, by whichever source said so.
+    `examined`: what was found out of it before; None for one that nobody expected, or that has no rule.
 
     `resolved_at` is when the last of its instances was seen to be gone at every source; None when it was not.
     """
@@ -187,10 +190,13 @@ class Alert(msgspec.Struct, frozen=True):
     pending_at: float | None
     firing_at: float | None
     notified_at: float | None
+    acknowledged_at: float | None
     resolved_at: float | None
     existed_before: bool
     severities: tuple[str, ...]
     instances: tuple[str, ...]  # label sets, as text
+    acknowledged_by: str = ""
+    examined: AlertExamination | None = None
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -281,6 +287,7 @@ class ExperimentReport(msgspec.Struct, frozen=True):
     activities: tuple[Activity, ...]
     alerts: tuple[Alert, ...]
     notes: tuple[Note, ...]
+    followed: tuple[RunbookStep, ...]
     recovery: Recovery | None
     findings: tuple[Finding, ...]
     guards: tuple[GuardTripped, ...]

@@ -27,11 +27,17 @@ KINDS = {
     FindingKind.ALERT_NOT_RESOLVED: "Alert not resolved",
     FindingKind.ALERT_FIRED_BEFORE: "Alert fired before",
     FindingKind.ALERT_SEVERITY: "Wrong severity",
+    FindingKind.ALERT_FLAPPING: "Alert flapping",
+    FindingKind.ALERT_NOT_ROUTED: "Alert told to nobody",
     FindingKind.RULE_MISSING: "Rule missing",
+    FindingKind.RULE_FAILS: "Rule fails",
+    FindingKind.RULE_WITHOUT_LABELS: "Rule without labels",
     FindingKind.RULE_WITHOUT_RUNBOOK: "Rule without runbook",
     FindingKind.RULE_WITHOUT_DASHBOARD: "Rule without dashboard",
     FindingKind.RUNBOOK_MISSING: "Runbook missing",
     FindingKind.RUNBOOK_INCOMPLETE: "Runbook incomplete",
+    FindingKind.RUNBOOK_WRONG: "Runbook wrong",
+    FindingKind.RUNBOOK_STUCK: "Stuck at a runbook",
     FindingKind.NOT_STARTED: "Not started",
 }
 

@@ -7,8 +7,18 @@ from urllib.parse import urlsplit
 from gameday.common.json import JsonObject
 from gameday.kubernetes.reference import ClusterRef
 from gameday.spec.conditions import is_measure
-from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind, Hours, Policy, SignalKind, SignalsConfig
-from gameday.spec.reader import Fields
+from gameday.spec.model import (
+    WATCHDOGS,
+    AlertsConfig,
+    Environment,
+    EnvironmentKind,
+    Hours,
+    Policy,
+    SignalKind,
+    SignalsConfig,
+)
+from gameday.spec.nodes import Scalar
+from gameday.spec.reader import Fields, describe
 from gameday.spec.timezones import is_timezone
 from gameday.spec.units import UnitError, excerpt, parse_positive_duration, parse_share
 from gameday.spec.variables import VARIABLE
@@ -130,9 +140,22 @@ def _alerts(fields: Fields) -> AlertsConfig | None:
         rules_url=alerts.scalar("rules-url", _url),
         receiver_url=alerts.scalar("receiver-url", _url),
         timeout_s=alerts.scalar("timeout", parse_positive_duration) or 3.0,
+        watchdogs=_watchdogs(alerts),
     )
     alerts.close()
     return config
+
+
+def _watchdogs(alerts: Fields) -> tuple[str, ...]:
+    node = alerts.get("watchdog")
+    if isinstance(node, Scalar) and node.value is False:
+        return ()
+    expected = "the name of an alert that always fires, or false"
+    if isinstance(node, Scalar) and isinstance(node.value, bool):
+        alerts.file.mistake(node, describe(node), expected)
+        return ()
+    name = alerts.text("watchdog", expected)
+    return (name,) if name else WATCHDOGS
 
 
 def _inventory(fields: Fields, root: Path) -> Path | None:

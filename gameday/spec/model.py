@@ -353,6 +353,9 @@ class SignalsConfig(msgspec.Struct, frozen=True):
     stale_after_s: float = 15.0
 
 
+WATCHDOGS = ("Watchdog", "DeadMansSwitch")
+
+
 class AlertsConfig(msgspec.Struct, frozen=True):
     """Where alerts are seen: the rules' Prometheus, the Alertmanager, and optionally a receiver's record."""
 
@@ -361,6 +364,7 @@ class AlertsConfig(msgspec.Struct, frozen=True):
     rules_url: str | None = None  # default: the signals' URL when that is a Prometheus
     receiver_url: str | None = None
     timeout_s: float = 3.0
+    watchdogs: tuple[str, ...] = WATCHDOGS  # names that an alert which always fires may have; none: there is none
 
 
 class Hours(msgspec.Struct, frozen=True):

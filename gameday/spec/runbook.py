@@ -4,20 +4,81 @@ import re
 from datetime import date
 from pathlib import Path
 
+import msgspec
+
+from gameday.spec.location import SpecError
 from gameday.spec.model import Runbook
 from gameday.spec.nodes import Mapping
 from gameday.spec.reader import Fields, File, parse_document, read_text
 from gameday.spec.units import UnitError, excerpt
 
 SECTIONS = ("Symptoms", "Impact", "Diagnosis", "Mitigation", "Rollback", "Escalation")
+IGNORE = "gameday-ignore"  # rules of `gameday runbook lint` that do not hold for the page
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*)")
+_CUSTOM_ANCHOR = re.compile(r"\s*\{#[^}\s]*\}$")
+# What the sections are called elsewhere, too. The words are those of runbooks that anybody can read.
+_SYNONYMS = {
+    "Symptoms": (
+        "symptom", "meaning", "description", "alert description", "overview", "summary", "definition", "definitions",
+        "introduction", "what is this alert", "what does this alert mean", "what does it mean", "what this alert means",
+        "what this means", "what is happening", "problem", "problem description", "the alert", "alert", "issue",
+        "alert behavior", "alert behaviour", "trigger", "triggers", "message", "why this happens", "background",
+    ),
+    "Impact": (
+        "user impact", "customer impact", "business impact", "consequences", "effect", "effects", "severity",
+        "severities", "possible impact",
+    ),
+    "Diagnosis": (
+        "diagnose", "diagnostic", "diagnostics", "diagnosing", "diagnosis steps", "investigation", "investigate",
+        "investigating", "initial investigation", "how to investigate", "how to diagnose", "investigation steps",
+        "troubleshooting", "troubleshooting steps", "troubleshoot", "how to troubleshoot", "triage", "debugging",
+        "debug", "how to debug", "verification", "verify", "check", "checks", "possible checks", "initial checks",
+        "cause", "causes", "possible cause", "possible causes", "probable causes", "root cause", "common causes",
+        "common causes and solutions",
+    ),
+    "Mitigation": (
+        "mitigations", "mitigate", "mitigation steps", "how to mitigate", "resolution", "resolutions",
+        "resolution steps", "possible resolution", "possible resolutions", "resolve", "resolving", "how to resolve",
+        "remediation", "remediations", "remediation steps", "remediate", "how to remediate", "fix", "fixes", "fixing",
+        "how to fix", "how to fix it", "fixing the issue", "how to fix the issue", "possible fixes", "solution",
+        "solutions", "possible solutions", "action", "actions", "recommended actions", "corrective actions",
+        "recovery", "recovery steps", "how to recover", "workaround", "workarounds", "what to do", "what should i do",
+        "common causes and solutions",
+    ),
+    "Rollback": ("roll back", "rolling back", "rollback steps", "how to roll back", "revert", "reverting", "backout"),
+    "Escalation": (
+        "escalate", "escalating", "escalations", "escalation path", "when to escalate", "how to escalate", "contact",
+        "contacts", "contact information", "who to contact", "additional help", "getting help", "help", "support",
+    ),
+}  # fmt: skip
+_MEANT = {words: name for name, synonyms in _SYNONYMS.items() for words in (name.lower(), *synonyms)}
+_BOTH = {words for words in _MEANT if sum(words in synonyms for synonyms in _SYNONYMS.values()) > 1}
+
+
+class FrontMatter(msgspec.Struct, frozen=True):
+    """What a runbook says of itself, and where: `fields` is the mapping, `lines` how many of the file's it takes."""
+
+    runbook: Runbook
+    fields: Fields
+    lines: int
+    ignored: tuple[str, ...]
 
 
 def load_runbook(path: Path) -> Runbook:
     """Read a runbook. Raises SpecError; a section without content is no mistake, but in `missing_sections`."""
-    text = read_text(path)
+    front = read_front_matter(path, read_text(path))
+    front.fields.file.check()
+    return front.runbook
+
+
+def read_front_matter(path: Path, text: str) -> FrontMatter:
+    """What stands above the page, with its mistakes in the file of the fields.
+
+    Which sections there are is told from the lines that look like headings: it is quick, and right but for headings in
+    HTML and underlined ones.
+    """
     lines = text.split("\n")
     file = File(path)
     front, body_from = _front_matter(file, path, lines)
@@ -33,12 +94,50 @@ def load_runbook(path: Path) -> Runbook:
         reviewed=fields.scalar("reviewed", _date, "a date such as 2025-01-31"),
         escalation=fields.text("escalation"),
         dashboards=tuple(url for url, _ in fields.texts("dashboards", "a list of URLs")),
-        sections=tuple(name for name in SECTIONS if name.lower() in filled),
-        missing_sections=tuple(name for name in SECTIONS if name.lower() not in filled),
+        sections=tuple(name for name in SECTIONS if name in filled),
+        missing_sections=tuple(name for name in SECTIONS if name not in filled),
     )
+    ignored = tuple(name for name, _ in fields.texts(IGNORE, "a list of rules"))
     fields.close(tolerant=True)  # front matter is shared with whatever publishes the page
-    file.check()
-    return runbook
+    return FrontMatter(runbook, fields, body_from, ignored)
+
+
+def sections_of(heading: str) -> tuple[str, ...]:
+    """The standard sections that a heading's words stand for: one by its name or a synonym, several by "X and Y"."""
+    words = plain_words(heading)
+    if words in _BOTH:
+        return tuple(name for name in SECTIONS if words in _SYNONYMS[name])
+    if words in _MEANT:
+        return (_MEANT[words],)
+    parts = [_MEANT.get(part.strip()) for part in re.split(r" and |[&/,+]", words)]
+    return tuple(dict.fromkeys(part for part in parts if part)) if len(parts) > 1 and all(parts) else ()
+
+
+class Sections:
+    """Says, heading by heading, which sections what follows belongs to."""
+
+    def __init__(self) -> None:
+        self.now: tuple[str, ...] = ()
+        self._level = 0
+
+    def enter(self, level: int, heading: str) -> bool:
+        """Take the next heading in. Whether it begins a section; else it belongs to the one that it stands in."""
+        names = sections_of(heading)
+        exact = plain_words(heading) in map(str.lower, SECTIONS)
+        # Within a standard section, a deeper heading such as "Check" is a part of it; below a title nothing is.
+        if not (names and (exact or not self.now or level <= max(2, self._level))):
+            names = ()
+            if level > (self._level if self.now else max(2, self._level)):
+                return False
+        self.now, self._level = names, level
+        return True
+
+
+def plain_words(heading: str) -> str:
+    """The words in lower case, without numbers, emphasis, emoji and punctuation around them."""
+    heading = _CUSTOM_ANCHOR.sub("", heading[:200].strip())
+    words = re.sub(r"[*`]|:[a-z0-9_+-]+:", "", heading.lower())
+    return " ".join(re.sub(r"^[\W\d_]+|\W+$", "", words).split())
 
 
 def _date(text: str) -> date:
@@ -51,15 +150,21 @@ def _date(text: str) -> date:
 def _front_matter(file: File, path: Path, lines: list[str]) -> tuple[Mapping, int]:
     """The front matter, empty if there is none, and the index of the first line after it."""
     empty = Mapping(1, 1, {}, [])
-    if not lines or lines[0].rstrip() != "---":
+    mark = lines[0].rstrip() if lines else ""
+    if mark not in ("---", "+++"):
         return empty, 0
-    end = next((number for number, line in enumerate(lines[1:], 1) if line.rstrip() in ("---", "...")), None)
+    ends = ("---", "...") if mark == "---" else ("+++",)
+    end = next((number for number, line in enumerate(lines[1:], 1) if line.rstrip() in ends), None)
     if end is None:
-        file.mistake(empty, "front matter without an end", "a line `---` after it")
+        file.mistake(empty, "front matter without an end", f"a line `{mark}` after it")
         return empty, len(lines)
-    if not any(line.strip() for line in lines[1:end]):
+    if mark == "+++" or not any(line.strip() for line in lines[1:end]):
+        return empty, end + 1  # TOML is a site generator's, and none of our keys
+    try:
+        return parse_document(path, "\n".join(lines[1:end]), first_line=2), end + 1
+    except SpecError as error:
+        file.include(error)
         return empty, end + 1
-    return parse_document(path, "\n".join(lines[1:end]), first_line=2), end + 1
 
 
 def _without_closing(heading: str) -> str:
@@ -70,19 +175,17 @@ def _without_closing(heading: str) -> str:
 
 
 def _sections(lines: list[str]) -> tuple[str | None, set[str]]:
-    """The first heading, and in lower case the sections that say something. Headings in fenced code are code."""
-    title, fence, section = None, None, ""
-    filled = set()
+    """The first heading, and the sections that say something. Headings in fenced code are code."""
+    title, fence, sections = None, None, Sections()
+    filled: set[str] = set()
     for line in lines:
         mark = _FENCE.match(line)
         if fence is None and (heading := _HEADING.fullmatch(line)) is not None:
             words = _without_closing(heading[2])
             title = title or words
-            # A deeper heading belongs to the section it stands in.
-            if len(heading[1]) <= 2 or words.lower() in map(str.lower, SECTIONS):
-                section = words.lower().rstrip(":")
+            sections.enter(len(heading[1]), words)
         elif line.strip():
-            filled.add(section)
+            filled.update(sections.now)
         if mark:
             if fence is None:
                 fence = mark[1]

@@ -24,6 +24,11 @@ def fill_in(file: File, node: Node) -> tuple[str, ...]:
     return tuple(secrets)
 
 
+def secrets_of_process() -> tuple[str, ...]:
+    """What the process's variables hold whose names say token, password or the like."""
+    return tuple(value for name, value in os.environ.items() if value and _SECRET_NAME.search(name))
+
+
 def _fill(file: File, node: Node, key: str, secrets: dict[str, None], seen: set[int]) -> None:
     if id(node) in seen:  # an alias
         return

@@ -163,6 +163,7 @@ RULE = {
     "name": "Down",
     "query": "up == 0",
     "duration": 90,
+    "keepFiringFor": 300,
     "labels": {"severity": "page", "service": "payments"},
     "annotations": {"runbook": "http://r", "dashboard_url": "http://d"},
     "state": "inactive",
@@ -174,8 +175,9 @@ RULE = {
 
 def test_rules() -> None:
     bare = {"name": "Bare", "query": "x", "duration": 0, "state": "firing", "type": "alerting"}
+    bare |= {"health": "err", "lastError": "no such thing"}
     recording = {"name": "no:alert", "query": "y", "type": "recording"}
-    body = {"status": "success", "data": {"groups": [{"rules": [RULE]}, {"rules": [recording, bare]}]}}
+    body = {"status": "success", "data": {"groups": [{"interval": 15, "rules": [RULE]}, {"rules": [recording, bare]}]}}
     rules = ask(lambda _: answer(body), lambda source: source.rules())
     assert rules == (
         AlertRuleInfo(
@@ -186,8 +188,11 @@ def test_rules() -> None:
             service="payments",
             runbook_url="http://r",
             dashboard="http://d",
+            interval_s=15,
+            keep_firing_for_s=300,
+            labels={"severity": "page", "service": "payments"},
         ),
-        AlertRuleInfo(name="Bare", expression="x", for_s=0, state="firing"),
+        AlertRuleInfo(name="Bare", expression="x", for_s=0, state="firing", error="no such thing"),
     )
 
 

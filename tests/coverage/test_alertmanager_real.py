@@ -4,13 +4,27 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from monitoring_stack import Stack, ask, start_stack
+from monitoring_stack import Stack, ask, start_stack, wait_for
 
-from gameday.coverage import AlertSource, AlertsSeen, AlertWatch, Evidence, open_alerts
+from gameday.coverage import (
+    AlertSource,
+    AlertsSeen,
+    AlertWatch,
+    Evidence,
+    PingOutcome,
+    PingResult,
+    check_alert,
+    check_pipeline,
+    examine,
+    open_alerts,
+)
+from gameday.coverage.sources.alertmanager import Alertmanager
 from gameday.journal.events import AlertObserved, AlertState
-from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind
+from gameday.spec.location import Location
+from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind, ExpectedAlert
 
 pytestmark = pytest.mark.lab
 
@@ -83,7 +97,9 @@ async def follow(source: AlertSource, stack: Stack) -> tuple[float, float, list[
 def test_the_rules(stack: Stack) -> None:
     rules = asyncio.run(with_source(stack, lambda source: source.rules()))
     by_name = {rule.name: rule for rule in rules}
-    assert sorted(by_name) == ["AfterTwoSeconds", "AtOnce", "Watchdog"]
+    assert set(by_name) > {"AfterTwoSeconds", "AtOnce", "Watchdog"}
+    assert by_name["Lasting"].keep_firing_for_s == 300
+    assert {rule.interval_s for rule in rules} == {1.0, 30.0}
     at_once, after = by_name["AtOnce"], by_name["AfterTwoSeconds"]
     assert (at_once.severity, at_once.for_s, at_once.runbook_url) == ("page", 0.0, "runbooks/a.md")
     assert (after.service, after.for_s, after.runbook_url, after.expression) == ("payments", 2.0, None, "broken > 0")
@@ -153,3 +169,79 @@ def test_a_silenced_alert_fires_and_tells_nobody(stack: Stack) -> None:
     assert NOTIFIED not in {event.state for event in events if event.name == "AfterTwoSeconds"}
     assert dict(evidence.suppressed)["AfterTwoSeconds"] == f"silenced in Alertmanager (silence {answer['silenceID']})"
     assert not [entry for entry in stack.pager.record[before:] if entry["status"] == "firing"]
+
+
+def test_what_preflight_says_of_each_way_in_which_a_rule_can_be_broken(stack: Stack) -> None:
+    async def work(source: AlertSource) -> dict[str, list[str]]:
+        assert isinstance(source, Alertmanager)
+        await until(source, lambda seen: {NOTIFIED, FIRING} <= named(seen, "Watchdog"))
+        rules = [rule for rule in await source.rules() if rule.name != "Watchdog"]
+        survey = await source.survey(rules)
+        assert survey.unanswered == ()
+        assert survey.external_labels == {"cluster": "test"}
+        [watchdog] = check_pipeline(["Watchdog"], await source.rules(), survey)
+        said = {"watchdog": [watchdog.detail]}
+        now = time.time()
+        for rule in rules:
+            expected = ExpectedAlert(rule.name, 60.0, None, None, Location(Path("x.yaml")))
+            examined = examine(expected, rules, survey, now, now + 60)
+            said[rule.name] = [result.detail for result in check_alert(expected, rules, examined, 60.0)]
+        return said
+
+    said = asyncio.run(with_source(stack, work))
+    goes = "goes to `pager` (webhook)"
+    assert said["watchdog"] == ["`Watchdog` fires, and somebody is told of it"]
+    assert said["AfterTwoSeconds"][0].startswith("its rule exists, and fires within 4s of its cause (scrape 1s")
+    assert said["Slow"][0] == "cannot fire within 1m: it takes 5m to 5m31s (scrape 1s + evaluation 30s + for 5m)"
+    assert 'brings series that there are none of: broken{service="payment"}' in said["Misspelt"][0]
+    assert said["Either"][0].startswith("its rule exists")
+    assert said["Fails"][0].startswith("its rule cannot be evaluated: ")
+    assert "many" in said["Fails"][0]
+    assert "fires on for 5m2s when its cause has gone" in said["Lasting"][0]
+    assert said["BlackHole"][1].startswith("nobody would be told: routed to `nobody`, which tells nobody")
+    assert "muted by the time interval `always`" in said["Muted"][1]
+    assert "inhibited by Watchdog, which fires" in said["Inhibited"][1]
+    assert said["Slow"][1].startswith(goes)
+    assert not any("s3cret" in text for texts in said.values() for text in texts)
+
+
+def test_an_alert_of_a_black_hole_is_not_notified(stack: Stack) -> None:
+    async def work(source: AlertSource) -> AlertsSeen:
+        assert isinstance(source, Alertmanager)
+        await source.survey([])
+        stack.exporter.gauges["hole"] = 1
+        try:
+            return await until(source, lambda seen: "BlackHole" in dict(seen.suppressed))
+        finally:
+            stack.exporter.gauges["hole"] = 0
+
+    seen = asyncio.run(with_source(stack, work, receiver=False))
+    assert named(seen, "BlackHole") == {FIRING}
+    assert dict(seen.suppressed)["BlackHole"] == "routed to `nobody`, which tells nobody"
+
+
+@pytest.mark.parametrize(
+    ("receiver", "labels", "outcome", "to"),
+    [
+        (True, {}, PingOutcome.ARRIVED, "pager"),
+        (False, {}, PingOutcome.SENT, "pager"),
+        (True, {"hole": "yes"}, PingOutcome.UNSEEN, "nobody"),
+    ],
+)
+def test_an_alert_of_our_own(
+    stack: Stack, receiver: bool, labels: dict[str, str], outcome: PingOutcome, to: str
+) -> None:
+    async def work(source: AlertSource) -> PingResult:
+        assert isinstance(source, Alertmanager)
+        return await source.ping({"alertname": "GamedayPing"} | labels, 3.0 if labels else 20.0)
+
+    result = asyncio.run(with_source(stack, work, receiver=receiver))
+    assert (result.outcome, result.left) == (outcome, ""), result
+    assert to in (result.receivers or (to,))
+
+    def ended() -> bool:
+        alerts = ask(f"{stack.alertmanager}/api/v2/alerts")
+        assert isinstance(alerts, list)
+        return not any("gameday_test" in alert["labels"] for alert in alerts)
+
+    wait_for(ended, 10, "the test alert has ended")

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gameday.coverage import Evidence, Finding, check_rules, judge_alerts
-from gameday.journal.events import AlertObserved, AlertRuleInfo, AlertState, CheckOutcome, FindingKind
+from gameday.coverage import Evidence, Finding, judge_alerts
+from gameday.journal.events import AlertExamination, AlertObserved, AlertRuleInfo, AlertState, FindingKind
 from gameday.spec.location import Location
 from gameday.spec.model import ExpectedAlert
 
@@ -27,11 +28,18 @@ def rule(
     *,
     for_s: float = 2.0,
     severity: str | None = "page",
+    service: str | None = "shop",
     runbook_url: str | None = "http://r",
     dashboard: str | None = "http://d",
 ) -> AlertRuleInfo:
     return AlertRuleInfo(
-        name=name, expression="x", for_s=for_s, severity=severity, runbook_url=runbook_url, dashboard=dashboard
+        name=name,
+        expression="x",
+        for_s=for_s,
+        severity=severity,
+        service=service,
+        runbook_url=runbook_url,
+        dashboard=dashboard,
     )
 
 
@@ -69,9 +77,19 @@ def judge(
     rules: Sequence[AlertRuleInfo] = (rule(),),
     undone_at: float = UNDONE,
     evidence: Evidence = ALL_SEEN,
+    examined: Sequence[AlertExamination] = (),
+    holds: Sequence[tuple[float, float]] = (),
 ) -> tuple[Finding, ...]:
     return judge_alerts(
-        alerts, observed, rules, injected_at=INJECTED, undone_at=undone_at, owner="team-a", evidence=evidence
+        alerts,
+        observed,
+        rules,
+        injected_at=INJECTED,
+        undone_at=undone_at,
+        owner="team-a",
+        evidence=evidence,
+        examined=examined,
+        holds=holds,
     )
 
 
@@ -196,27 +214,70 @@ def test_a_rule_without_a_runbook_is_a_weakness_and_without_a_dashboard_advice()
     assert judge(good(), rules=[rule(), rule("B", runbook_url=None, dashboard=None)]) == ()
 
 
-def test_rules_are_checked_before() -> None:
-    alerts = [expected(), expected("PaymentDown"), expected("Slow", within_s=60), expected("Ticket")]
-    rules = [rule(), rule("PaymentsDown"), rule("Slow", for_s=60), rule("Ticket", severity="ticket")]
-    results = check_rules(alerts, rules)
-    assert [(result.check, result.outcome) for result in results] == [
-        ("alert A", CheckOutcome.OK),
-        ("alert PaymentDown", CheckOutcome.WARNING),
-        ("alert Slow", CheckOutcome.WARNING),
-        ("alert Ticket", CheckOutcome.WARNING),
-    ]
-    assert [result.detail for result in results] == [
-        "its rule exists and waits for 2 s",
-        "there is no such rule; did you mean `PaymentsDown`?",
-        "its rule waits for 60 s: it cannot fire within 60 s",
-        "its severity is ticket, and was expected to be page",
+def flap(*after_s: float, before: bool = False, **labels: str) -> list[AlertObserved]:
+    """It fires at each of these moments, and resolves a second later."""
+    states = [(state, at + late) for at in after_s for state, late in ((FIRING, 0.0), (RESOLVED, 1.0))]
+    return [event(state, at, before=before, **labels) for state, at in states]
+
+
+def test_flapping_within_one_hold_is_a_weakness_of_what_was_expected_alone() -> None:
+    notified = event(NOTIFIED, 6, source="receiver")
+    [finding] = judge([*flap(5, 10, 15), notified], holds=[(INJECTED, INJECTED + 20)])
+    assert finding == Finding(
+        FindingKind.ALERT_FLAPPING, "A is flapping", "it fired 3 times while one stage was held: severity=page", True,
+        "team-a",
+    )  # fmt: skip
+    other = [msgspec.structs.replace(e, name="B") for e in flap(5, 10)]
+    assert kinds(judge([*good(), *other])) == [
+        (FindingKind.ALERT_FLAPPING, False),
+        (FindingKind.ALERT_UNEXPECTED, False),
     ]
 
 
-def test_one_of_several_rules_of_a_name_is_enough() -> None:
-    [result] = check_rules([expected()], [rule(for_s=600, severity="ticket"), rule(for_s=5)])
-    assert result.outcome is CheckOutcome.OK
+def test_one_fire_a_stage_or_an_instance_is_no_flapping() -> None:
+    notified = event(NOTIFIED, 6, source="receiver")
+    stages = [(INJECTED, INJECTED + 9), (INJECTED + 9.5, INJECTED + 20)]
+    assert judge([*flap(5, 10), notified], holds=stages) == ()
+    assert judge([*flap(5, instance="1"), *flap(8, instance="2"), notified]) == ()
+
+
+def test_what_was_found_out_before_explains_what_was_missed() -> None:
+    slow = AlertExamination(name="A", at_best_s=300.0, at_most_s=345.0, because="scrape 15s + evaluation 30s + for 5m")
+    [finding] = judge([event(PENDING, 3.0)], examined=[slow])
+    assert finding.detail.endswith(
+        "; cannot fire within 1m: it takes 5m to 5m45s (scrape 15s + evaluation 30s + for 5m)"
+    )
+    [finding] = judge([], examined=[AlertExamination(name="A", missing_series=('x{a="b"}',))])
+    assert finding.detail.endswith('series that there are none of: x{a="b"}')
+
+
+def test_a_rule_that_fails_and_one_that_nobody_would_hear() -> None:
+    found = AlertExamination(name="A", error="many-to-many matching not allowed", quiet=("routed to `null`",))
+    assert kinds(judge([], examined=[found])) == [
+        (FindingKind.ALERT_MISSED, True),
+        (FindingKind.ALERT_NOT_ROUTED, True),
+        (FindingKind.RULE_FAILS, True),
+    ]
+    loud = msgspec.structs.replace(found, error="")
+    assert judge(good(), examined=[loud]) == (), "it was heard, whatever was thought before"
+
+
+def test_labels_that_the_rule_lacks_are_advice() -> None:
+    [finding] = judge(good(), rules=[rule(service=None)])
+    assert (finding.kind, finding.weakness) == (FindingKind.RULE_WITHOUT_LABELS, False)
+    assert finding.title == "The rule A sets no label `service`"
+
+
+def test_an_alert_that_may_fire_on_for_longer_than_anybody_looked_is_no_weakness() -> None:
+    firing = good()[:2]
+    examined = [AlertExamination(name="A", clears_s=302.0)]
+    evidence = Evidence(looks=100, until=UNDONE + 60)
+    [finding] = judge(firing, evidence=evidence, examined=examined)
+    assert (finding.kind, finding.weakness) == (FindingKind.ALERT_NOT_RESOLVED, False)
+    assert "watched for 60.0 s after the undo" in finding.detail
+    assert "fire on for 5m2s" in finding.detail
+    [finding] = judge(firing, evidence=Evidence(looks=100, until=UNDONE + 400), examined=examined)
+    assert finding.weakness
 
 
 @given(

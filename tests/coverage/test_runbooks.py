@@ -3,8 +3,8 @@
 from datetime import date
 from pathlib import Path
 
-from gameday.coverage import describe_runbooks, judge_runbooks
-from gameday.journal.events import FindingKind, RunbookInfo
+from gameday.coverage import describe_runbooks, judge_runbooks, judge_steps
+from gameday.journal.events import FindingKind, RunbookInfo, RunbookStep, RunbookStepInfo, StepOutcome
 from gameday.spec.location import Location
 from gameday.spec.model import ExpectedAlert, Experiment, Hypothesis, Project, Runbook, Service, Timing
 
@@ -98,3 +98,39 @@ def test_findings() -> None:
         ),
     ]
     assert judge_runbooks([whole]) == ()
+
+
+def test_what_followers_found_wanting() -> None:
+    def step(outcome: StepOutcome, number: int, note: str = "", owner: str | None = None) -> RunbookStep:
+        info = RunbookStepInfo(
+            runbook="r", outcome=outcome, section="Diagnosis", step=number, text="look", note=note, owner=owner
+        )
+        return RunbookStep(at=1.0, author="@s", step=info)
+
+    findings = judge_steps(
+        [
+            step(StepOutcome.DONE, 1),
+            step(StepOutcome.STUCK, 2, "no access", "sre"),
+            step(StepOutcome.STUCK, 2, "still none", "sre"),
+            step(StepOutcome.WRONG, 3),
+            step(StepOutcome.MISSING, 0, "say who decides"),
+        ],
+        "team-a",
+    )
+    assert [(f.kind, f.title, f.detail, f.weakness, f.suggested_owner) for f in findings] == [
+        (
+            FindingKind.RUNBOOK_STUCK,
+            "The runbook r: somebody was stuck at step 2 of Diagnosis",
+            "@s: no access; @s: still none",
+            True,
+            "sre",
+        ),
+        (FindingKind.RUNBOOK_WRONG, "The runbook r: wrong: step 3 of Diagnosis", "@s: look", True, "team-a"),
+        (
+            FindingKind.RUNBOOK_WRONG,
+            "The runbook r: a step is missing at Diagnosis",
+            "@s: say who decides",
+            True,
+            "team-a",
+        ),
+    ]

@@ -40,8 +40,11 @@ from gameday.journal.events import (
     PreflightChecked,
     RecoveryMeasured,
     RollbacksEnded,
+    RunbookStep,
+    RunbookStepInfo,
     SessionEnded,
     SinkFailed,
+    StepOutcome,
     UndoEnded,
     Verdict,
 )
@@ -280,6 +283,28 @@ def test_notes_and_aborts_come_from_other_terminals(system: PretendSystem) -> No
     assert (abort.source, abort.reason, abort.by) == ("command", "enough", "@b")
     assert result.verdict is Verdict.ABORTED
     assert system.broken == []
+
+
+def test_what_is_said_of_a_runbook_is_recorded_and_a_complaint_is_a_weakness(system: PretendSystem) -> None:
+    def step(outcome: StepOutcome) -> RunbookStepInfo:
+        return RunbookStepInfo(runbook="payments-down", outcome=outcome, section="Diagnosis", step=1, owner="team-a")
+
+    def speak() -> None:
+        (found,) = all_runs(system.root)
+        for outcome in (StepOutcome.DONE, StepOutcome.STUCK):
+            found.send(Message(MessageKind.RUNBOOK, "@s", "", step(outcome)))
+        found.send(Message(MessageKind.RUNBOOK, "@s", "of an older gameday"))
+
+    result = run(system, EXPERIMENT.replace("hold: 300ms", "hold: 3s"), sinks=(When(injected, speak),))
+    events = events_of(result.run.directory, RunbookStep)
+    assert [(event.author, event.step.outcome, event.experiment) for event in events] == [
+        ("@s", StepOutcome.DONE, 0),
+        ("@s", StepOutcome.STUCK, 0),
+    ]
+    findings = events_of(result.run.directory, FindingRaised)
+    findings = [finding for finding in findings if finding.kind is FindingKind.RUNBOOK_STUCK]
+    assert [(finding.weakness, finding.suggested_owner) for finding in findings] == [(True, "team-a")]
+    assert result.verdict is Verdict.WEAKNESS
 
 
 def test_a_fault_that_something_else_ends_is_a_finding(system: PretendSystem) -> None:

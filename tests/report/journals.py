@@ -43,6 +43,8 @@ from gameday.journal.events import (
     ReadingState,
     RecoveryMeasured,
     RunbookInfo,
+    RunbookStep,
+    RunbookStepInfo,
     SessionEnded,
     SessionStarted,
     SignalsSampled,
@@ -50,6 +52,7 @@ from gameday.journal.events import (
     StageEnded,
     StageStarted,
     StepInfo,
+    StepOutcome,
     UndoEnded,
     UndoStarted,
     Verdict,
@@ -313,6 +316,11 @@ def broken(journal: Journal, index: int) -> None:
     journal.samples(index, 3, latency=None, errors=None, traffic=40.0, cpu=0.6)
     journal.alert(index, "PaymentsErrorsHigh", AlertState.FIRING, since=began + 12.9)
     journal.alert(index, "EdgeSlow", AlertState.FIRING, expected=False, labels={"severity": "ticket"})
+    stuck = RunbookStepInfo(
+        runbook="payments-errors", outcome=StepOutcome.STUCK, section="Diagnosis", step=2, text="Which replica?",
+        note="the query gives nothing", seconds=12.0, owner="team-payments",
+    )  # fmt: skip
+    journal.add(RunbookStep, author="@sre-oncall", step=stuck, experiment=index)
     journal.add(NoteAdded, author="@sre-oncall", text="the dashboard shows nothing for payments", experiment=index)
     journal.samples(index, 6, latency=lambda t: 0.48 - 0.02 * t, errors=0.06, traffic=38.0, cpu=0.7)
     journal.alert(index, "PaymentsErrorsHigh", AlertState.NOTIFIED, "receiver")

@@ -402,3 +402,24 @@ def test_a_project_with_mistakes_does_not_hide_those_of_its_runbooks(write: Writ
     write("gameday.yaml", "porject: x\n")
     write("runbooks/r.md", "---\nreviewed: never\n---\n")
     assert len(mistakes_of(lambda: load_project(tmp_path))) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("", ("Watchdog", "DeadMansSwitch")),
+        (", watchdog: Alive", ("Alive",)),
+        (", watchdog: false", ()),
+    ],
+)
+def test_the_alert_that_always_fires(write: Callable[..., Path], said: str, names: tuple[str, ...]) -> None:
+    path = write("gameday.yaml", f"environments: {{e: {{alerts: {{url: 'http://x'{said}}}}}}}\n")
+    alerts = load_environment(load_project(path.parent), "e").alerts
+    assert alerts
+    assert alerts.watchdogs == names
+
+
+def test_the_alert_that_always_fires_has_a_name(write: Callable[..., Path]) -> None:
+    path = write("gameday.yaml", "environments: {e: {alerts: {url: 'http://x', watchdog: true}}}\n")
+    [mistake] = mistakes_of(lambda: load_project(path.parent))
+    assert "found `true`, expected the name of an alert that always fires, or false" in mistake

@@ -123,9 +123,9 @@ def test_a_file_that_may_not_be_read(write: Write) -> None:
 
 def test_a_large_number_of_keys_is_read_quickly(write: Write) -> None:
     path = write("a.json", "{" + ",".join(f'"k{i}": 1' for i in range(60_000)) + "}")
-    began = time.monotonic()
+    began = time.process_time()
     assert len(read_document(path).entries) == 60_000
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 SAME = """

@@ -1,0 +1,149 @@
+"""Reads alerting rules from files: Prometheus's (`groups:`) and PrometheusRule manifests, several documents in each.
+
+`load_rules(paths) -> (rules, problems)`: paths are files, or directories that are searched. Each rule has its place in
+a file and is otherwise what an alert source says of a rule that is loaded. Nothing is raised: what cannot be read, say
+a Helm template that is no YAML yet, is a problem with its place, and keeps nothing else from being read.
+
+Formats: https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/, and monitoring.coreos.com/v1 of the
+Prometheus Operator, whose `spec` is the same.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from gameday.journal.events import AlertRuleInfo
+from gameday.spec.documents import split_documents
+from gameday.spec.location import Location, Mistake, SpecError
+from gameday.spec.nodes import DocumentError, Mapping, Node, Scalar, Sequence
+from gameday.spec.reader import read_text
+from gameday.spec.units import UnitError, parse_duration
+from gameday.spec.yaml_nodes import compose_yaml
+
+SUFFIXES = (".yaml", ".yml", ".rules", ".json")
+_MOST_FILES = 20_000
+# Where nobody keeps rules of their own, and much else lies.
+_ELSEWHERE = {"node_modules", "vendor", "__pycache__", "venv", "site-packages", "testdata", "target", "reports"}
+_ALERT = re.compile(r"""(?:^|[\s{,"'-])alert["']?\s*:""")
+_TEMPLATE = re.compile(
+    r"\{\{-?\s*(?:if|end|range|with|include|template|define|tpl|toYaml|\$?\.?Values|\.Release)\b|\{\{-"
+)
+_YEAR_S = 365 * 86400.0
+
+
+class FileRule(msgspec.Struct, frozen=True):
+    """An alerting rule of a file, and where it begins: at its `alert:`."""
+
+    rule: AlertRuleInfo
+    location: Location
+    group: str = ""
+
+
+def load_rules(paths: Iterable[Path]) -> tuple[tuple[FileRule, ...], tuple[Mistake, ...]]:
+    """The alerting rules of all these files and directories, and what could not be read."""
+    rules: list[FileRule] = []
+    problems: list[Mistake] = []
+    for path in dict.fromkeys(paths):
+        for file in find_rule_files(path) if path.is_dir() else (path,):
+            _read(file, rules, problems)
+    return tuple(rules), tuple(problems)
+
+
+def find_rule_files(directory: Path) -> Iterator[Path]:
+    """Files below it that may hold rules, by their names; hidden directories and dependencies are left out."""
+    count = 0
+    for where, directories, names in os.walk(directory):
+        directories[:] = sorted(name for name in directories if name not in _ELSEWHERE and not name.startswith("."))
+        for name in sorted(names):
+            if name.endswith(SUFFIXES):
+                count += 1
+                if count > _MOST_FILES:
+                    return
+                yield Path(where, name)
+
+
+def _read(path: Path, rules: list[FileRule], problems: list[Mistake]) -> None:
+    try:
+        text = read_text(path)
+    except SpecError as error:
+        # Much of what a search comes upon is no text of ours; only what may hold rules is worth a word.
+        problems += error.mistakes if path.suffix == ".rules" else ()
+        return
+    if not _ALERT.search(text):
+        return
+    for document in split_documents(text):
+        if not _ALERT.search(document):
+            continue
+        try:
+            node = compose_yaml(document)
+        except DocumentError as error:
+            location = Location(path, error.line, error.column)
+            template = _TEMPLATE.search(document) is not None
+            found = "a template, whose rules are not known here" if template else error.found
+            problems.append(Mistake(location, found, "a file of rules" if template else error.expected))
+            continue
+        rules += _rules(path, node)
+
+
+def _rules(path: Path, node: Node | None) -> Iterator[FileRule]:
+    """Of a rule file, of a manifest's `spec`, and of each item of a list of manifests."""
+    if not isinstance(node, Mapping):
+        return
+    for item in _list(node, "items"):
+        yield from _rules(path, item)
+    for group in _list(node, "groups") or _list(_get(node, "spec"), "groups"):
+        for rule in _list(group, "rules"):
+            name = _text(rule, "alert")
+            if name and isinstance(rule, Mapping):
+                at = rule.entries["alert"][0]
+                info = _info(name, rule)
+                yield FileRule(info, Location(path, at.line, at.column), _text(group, "name") or "")
+
+
+def _info(name: str, rule: Mapping) -> AlertRuleInfo:
+    labels, notes = _texts(_get(rule, "labels")), _texts(_get(rule, "annotations"))
+    return AlertRuleInfo(
+        name=name,
+        expression=_text(rule, "expr") or "",
+        for_s=_seconds(_text(rule, "for")),
+        severity=labels.get("severity"),
+        service=labels.get("service"),
+        runbook_url=notes.get("runbook_url") or notes.get("runbook"),
+        dashboard=notes.get("dashboard") or notes.get("dashboard_url"),
+        keep_firing_for_s=_seconds(_text(rule, "keep_firing_for")),
+        labels=labels,
+    )
+
+
+def _get(node: Node | None, key: str) -> Node | None:
+    if not isinstance(node, Mapping) or key not in node.entries:
+        return None
+    return node.entries[key][1]
+
+
+def _list(node: Node | None, key: str) -> list[Node]:
+    found = _get(node, key)
+    return found.items if isinstance(found, Sequence) else []
+
+
+def _text(node: Node | None, key: str) -> str | None:
+    found = _get(node, key)
+    return found.text if isinstance(found, Scalar) and found.value is not None else None
+
+
+def _texts(node: Node | None) -> dict[str, str]:
+    if not isinstance(node, Mapping):
+        return {}
+    return {key: value.text for key, (_, value) in node.entries.items() if isinstance(value, Scalar)}
+
+
+def _seconds(text: str | None) -> float:
+    """Prometheus's durations are ours but for `y`; what a template fills in counts as none."""
+    try:
+        years, y, rest = (text or "").rpartition("y")
+        return (float(years) * _YEAR_S if y else 0.0) + (parse_duration(rest) if rest.strip("0 ") else 0.0)
+    except (UnitError, ValueError):
+        return 0.0

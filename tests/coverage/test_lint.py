@@ -1,0 +1,360 @@
+"""The linter of runbooks: each rule where it should speak, and silent where it must not."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gameday.coverage.lint import SEVERITIES, Remark, Rule, Severity, Surroundings, lint, read_owners
+from gameday.coverage.lint.sections import is_runbook
+from gameday.coverage.lint.web import check_web
+from gameday.coverage.rule_files import load_rules
+from gameday.spec.location import SpecError
+from gameday.spec.runbook_page import read_page
+
+TODAY = date(2026, 6, 30)
+GOOD = """\
+---
+title: Payments is down
+alerts: [PaymentsDown]
+owner: team-payments
+reviewed: 2026-06-01
+---
+## Symptoms
+`PaymentsDown` fires.
+## Impact
+Nobody can pay.
+## Diagnosis
+1. Which are up? See [the other](other.md#symptoms).
+
+   ```sh check
+   echo up
+   ```
+## Mitigation
+1. Restart it.
+## Rollback
+1. Go back.
+## Escalation
+The lead.
+"""
+RULES = """\
+groups:
+- name: g
+  rules:
+  - {alert: PaymentsDown, expr: up, annotations: {runbook_url: "https://r.example.org/runbooks/payments-down"}}
+  - {alert: PaymentsSlow, expr: up, annotations: {runbook_url: "https://r.example.org/runbooks/payments-down.md"}}
+  - {alert: OtherDown, expr: up, annotations: {runbook_url: "https://r.example.org/other#nowhere"}}
+  - {alert: Elsewhere, expr: up, annotations: {runbook_url: "https://r.example.org/{{ $labels.x }}"}}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "runbooks").mkdir()
+    (tmp_path / "runbooks" / "other.md").write_text(GOOD.replace("[PaymentsDown]", "[OtherDown]"))
+    return tmp_path
+
+
+def lint_text(root: Path, text: str, *, rules: bool = False, commands: bool = False) -> list[str]:
+    """What is said of the text as runbooks/payments-down.md, without the path."""
+    path = root / "runbooks" / "payments-down.md"
+    path.write_text(text)
+    known = load_rules([root])[0] if rules else None
+    around = Surroundings(root, TODAY, known, False, read_owners(root), commands)
+    return [shown(item, path) for item in lint([read_page(path)], around)]
+
+
+def shown(item: Remark, path: Path) -> str:
+    where = str(item.mistake).removeprefix(f"{path}:")
+    return f"{item.severity}: {where} [{item.rule}]"
+
+
+def test_a_good_one_says_nothing(repository: Path) -> None:
+    assert lint_text(repository, GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "## Rollback\n1. Go back.\n",
+            "",
+            "error: 1:1: found no section Rollback, expected each of Symptoms, Impact, Diagnosis, Mitigation, "
+            "Rollback, Escalation, or what they are called elsewhere [section-missing]",
+        ),
+        (
+            "Nobody can pay.\n",
+            "",
+            "error: 9:1: found the section `Impact` with nothing in it, expected something to read or to do "
+            "[section-empty]",
+        ),
+        (
+            "1. Restart it.",
+            "Restart it.",
+            "warning: 17:1: found the section `Mitigation` without a step, expected list items, one for each step "
+            "[step-missing]",
+        ),
+        ("1. Go back.", "1. TODO", "error: 20:1: found the step `TODO`, expected what to do [step-empty]"),
+        ("1. Go back.", "1. x\n2.\n", "error: 21:1: found a step with nothing in it, expected what to do [step-empty]"),
+        (
+            "1. Go back.",
+            "- x\n\nStep 2: and then",
+            "warning: 22:1: found the paragraph `Step 2: and then`, expected a list item (`1. ` or `- `) for a step "
+            "[step-not-listed]",
+        ),
+        (
+            "other.md#",
+            "othr.md#",
+            "error: 12:34: found a link to `othr.md`, expected a file that is there; did you mean `other.md`? "
+            "[link-dead]",
+        ),
+        (
+            "#symptoms",
+            "#symtoms",
+            "error: 12:34: found a link to the anchor `#symtoms`, expected one that a heading there has; "
+            "did you mean `#symptoms`? [anchor-dead]",
+        ),
+        (
+            "2026-06-01",
+            "2025-06-01",
+            "warning: 5:11: found a review 394 days ago, expected one within the last 180 days [review-old]",
+        ),
+        (
+            "2026-06-01",
+            "2026-07-01",
+            "warning: 5:11: found a review on 2026-07-01, expected a date that has come [review-old]",
+        ),
+        (
+            "reviewed: 2026-06-01\n",
+            "",
+            "warning: 1:1: found no date of a review, expected `reviewed`: one within the last 180 days [review-old]",
+        ),
+        (
+            "echo up",
+            "no-such-program-here up",
+            "warning: 15:1: found the program `no-such-program-here`, which is not here, expected one on PATH "
+            "[program-missing]",
+        ),
+        (
+            "sh check",
+            "python check",
+            "error: 14:1: found a check in `python check`, expected one in sh or bash [check-syntax]",
+        ),
+        (
+            "owner:",
+            "ownr:",
+            "error: 4:1: found the key `ownr`, expected a key of a runbook's front matter; did you mean `owner`? "
+            "[front-matter]",
+        ),
+        (
+            "title:",
+            "gameday-ignore: [link-ded]\ntitle:",
+            "warning: 2:18: found the rule `link-ded`, expected one of the linter's; did you mean `link-dead`? "
+            "[ignore-unknown]",
+        ),
+    ],
+)
+def test_what_is_said(repository: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    assert lint_text(repository, GOOD.replace(old, new, 1)) == [message]
+
+
+def test_a_check_that_does_not_parse(repository: Path) -> None:
+    (message,) = lint_text(
+        repository, GOOD.replace("echo up", "echo up\n   if true; then").replace("sh check", "bash check")
+    )
+    assert message.startswith("error: 17:1: found a check that does not parse (")
+    assert "found a check that does not parse (" in message
+    assert message.endswith("[check-syntax]")
+
+
+def test_a_check_is_read_and_not_run(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "env").write_text(f"touch {repository}/ran\n")
+    monkeypatch.setenv("BASH_ENV", str(repository / "env"))
+    lint_text(repository, GOOD.replace("echo up", f"touch {repository}/ran").replace("sh check", "bash check"))
+    assert not (repository / "ran").exists()
+
+
+def test_a_rule_is_turned_off_by_the_page(repository: Path) -> None:
+    text = GOOD.replace("title:", "gameday-ignore: [section-missing]\ntitle:").replace("## Rollback\n1. Go back.\n", "")
+    assert lint_text(repository, text) == []
+
+
+def test_alerts_both_ways(repository: Path) -> None:
+    (repository / "rules.yaml").write_text(RULES)
+    path = repository / "runbooks" / "payments-down.md"
+    assert lint_text(repository, GOOD.replace("[PaymentsDown]", "[PaymentsDown, PaymentsDwn]"), rules=True) == [
+        "error: 3:1: found no alert `PaymentsSlow`, whose rule leads here (rules.yaml:5), "
+        "expected `PaymentsSlow` among `alerts` [alert-unlisted]",
+        "error: 3:24: found the alert `PaymentsDwn`, expected one that a rule here has; did you mean `PaymentsDown`? "
+        "[alert-unknown]",
+    ]
+    rules, _ = load_rules([repository])
+    other = read_page(repository / "runbooks" / "other.md")
+    (item,) = lint(
+        [other, read_page(path)], Surroundings(repository, TODAY, rules), ignored=["alert-unlisted", "alert-unknown"]
+    )
+    assert str(item.mistake) == (
+        f"{repository}/rules.yaml:6:6: found the rule `OtherDown` leading to the anchor `#nowhere` of other.md, "
+        "expected one that a heading there has"
+    )
+
+
+def test_a_page_without_alerts_in_its_front_matter_answers_to_its_name(repository: Path) -> None:
+    (repository / "rules.yaml").write_text(RULES)
+    said = lint_text(repository, GOOD.replace("alerts: [PaymentsDown]\n", ""), rules=True)
+    assert not [line for line in said if "PaymentsDown" in line]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "owner", "known"),
+    [
+        (".github/CODEOWNERS", "* @shop/team-payments # us @nobody\n", "team-payments", True),
+        ("CODEOWNERS", "# @shop/team-payments\n* @lead\n", "team-payments", False),
+        ("docs/CODEOWNERS", "*.md me@example.org", "me@example.org", True),
+        ("CODEOWNERS", "/a @ada @grace", '"@ada, @grace"', True),
+        ("catalog-info.yaml", "kind: Component\nspec: {owner: 'group:default/Team-Payments'}\n", "team-payments", True),
+        (
+            "catalog-info.yaml",
+            "---\nkind: Group\nmetadata: {name: a}\n---\nkind: User\nmetadata: {name: b}\n",
+            "user:b",
+            True,
+        ),
+        ("catalog-info.yaml", "kind: Component\nmetadata: {name: team-payments}\n", "team-payments", False),
+        ("catalog-info.yaml", "{{ not yaml", "team-payments", False),
+    ],
+)
+def test_owners(repository: Path, file: str, text: str, owner: str, known: bool) -> None:
+    (repository / file).parent.mkdir(exist_ok=True)
+    (repository / file).write_text(text)
+    said = lint_text(repository, GOOD.replace("team-payments", owner, 1))
+    assert [line.rpartition("[")[2] for line in said] == ([] if known else ["owner-unknown]"])
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[a](#impact)", "[a](other.md)", "[a](.)", "[a](../runbooks/)", "[a](/runbooks/other.md)", "[a](mailto:a@b)",
+        "[a]({{< ref other >}})", "[a](https://x/$%7Bhost%7D)", "[a](../../issues/new)", "[a](other.md#L10)",
+        "[a](other)", "`[a](no.md)`", "<!-- [a](no.md) -->",
+    ],
+)  # fmt: skip
+def test_links_that_are_alive(repository: Path, link: str) -> None:
+    assert lint_text(repository, GOOD.replace("See ", f"{link} ")) == []
+
+
+def test_links_of_a_page_with_a_relative_path(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository)
+    path = Path("runbooks/payments-down.md")
+    path.write_text(GOOD)
+    assert lint([read_page(path)], Surroundings(repository, TODAY)) == ()
+    path.write_text(GOOD.replace("other.md#", "gone.md#"))
+    assert [item.rule for item in lint([read_page(path)], Surroundings(repository, TODAY))] == [Rule.LINK_DEAD]
+
+
+def test_a_site_has_addresses_of_its_own(repository: Path) -> None:
+    (repository / "mkdocs.yml").write_text("")
+    from gameday.coverage.lint.links import is_site
+
+    is_site.cache_clear()
+    for link in ("../other/", "/docs/anything/", "other.html", "Other.md#Symptoms"):
+        assert lint_text(repository, GOOD.replace("See ", f"[a]({link}) ")) == [], link
+    assert lint_text(repository, GOOD.replace("See ", "[a](gone.md) "))
+
+
+def test_a_page_of_many_alerts_is_no_single_runbook(repository: Path) -> None:
+    text = '---\nreviewed: 2026-06-01\n---\n# Alerts\n## PaymentsDown\n- do\n## Alert Name: "OtherDown"\n- do\n'
+    assert lint_text(repository, text) == []
+
+
+def test_which_pages_are_runbooks(repository: Path) -> None:
+    def is_one(text: str, name: str = "x.md") -> bool:
+        (repository / name).write_text(text)
+        return is_runbook(read_page(repository / name))
+
+    assert is_one("# T\n## Meaning\na\n## Diagnosis\nb\n")
+    assert is_one("---\nalerts: [A]\n---\n")
+    assert not is_one("# T\n## Overview\na\n")
+    assert not is_one("# T\n## Overview\na\n## Troubleshooting\nb\n", "README.md")
+
+
+def test_programs_of_all_code_on_request(repository: Path) -> None:
+    text = GOOD.replace("Go back.", "Go back.\n\n   ```console\n   $ no-such-a x\n   no-such-b\n   ```")
+    assert lint_text(repository, text) == []
+    assert [line.rpartition(" [")[2] for line in lint_text(repository, text, commands=True)] == ["program-missing]"]
+
+
+def test_every_rule_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "runbooks.md").read_text()
+    for rule in Rule:
+        assert f"| `{rule}` | {SEVERITIES[rule]} |" in page
+    assert set(SEVERITIES.values()) == set(Severity)
+
+
+def test_servers_are_asked(repository: Path, serve: Callable[[dict[str, int]], str]) -> None:
+    base = serve({"/gone": 404, "/busy": 429, "/secret": 403, "/head": 405, "/ok": 200})
+    path = repository / "web.md"
+    names = ("gone", "busy", "secret", "head", "ok#part")
+    path.write_text("\n\n".join(f"<{base}/{name}>" for name in names))
+    remarks = list(check_web([read_page(path)], 5.0))
+    assert [(item.rule, item.mistake.location.line) for item in remarks] == [
+        (Rule.LINK_DEAD, 1),
+        (Rule.LINK_UNKNOWN, 3),
+        (Rule.LINK_UNKNOWN, 5),
+    ]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch):
+    """A server that answers each path with a status; a 405 to HEAD alone."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    monkeypatch.setattr("gameday.coverage.lint.links._is_private", lambda _host: False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers = []
+
+    def start(statuses: dict[str, int]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.send_response(statuses[self.path])
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                self.send_response(200 if statuses[self.path] == 405 else statuses[self.path])
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+PIECES = st.sampled_from(
+    ["# A\n", "## Diagnosis\n", "- ", "1. x\n", "```check\n", "```\n", "ls |", "[a](b.md#c)", "---\n", "TODO\n",
+     "alerts: [A]\n", "<a href='x'>", "| a | b |\n|---|---|\n", "owner: x\n", "`", "\n", "    ", "é", "(((", "{{ x }}"]
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES | st.text(max_size=8), max_size=30).map("".join))
+def test_any_text_is_linted(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "any.md"
+    path.write_text(text, newline="")
+    try:
+        page = read_page(path)
+    except SpecError:
+        return
+    for item in lint([page], Surroundings(tmp_path, TODAY, (), commands=True)):
+        assert item.mistake.location.line >= 1
