@@ -42,7 +42,7 @@ def judge_alerts(
         case = _Case(alert, events, named, injected_at, undone_at, owner, evidence, by_name.get(alert.name))
         findings += case.findings()
     names = {alert.name for alert in expected}
-    findings += _flapping(observed, holds or [(injected_at, undone_at)], names, owner)
+    findings += _flapping(observed, holds or [(injected_at, undone_at)], owner)
     findings += _unexpected([event for event in observed if event.name not in names], injected_at, owner)
     return tuple(findings)
 
@@ -213,10 +213,12 @@ def _unexpected(events: Sequence[AlertObserved], injected_at: float, owner: str 
 def _flapping(
     events: Sequence[AlertObserved],
     holds: Sequence[tuple[float, float]],
-    expected: Iterable[str],
     owner: str | None,
 ) -> Iterable[Finding]:
-    """Alerts that fired, resolved and fired again while one stage was held: whoever is paged is paged for each."""
+    """Alerts that fired, resolved and fired again while one stage was held: whoever is paged is paged for each.
+
+    Advice: what is killed may come back, and be missed again, faster than an alert can follow.
+    """
     worst: dict[str, tuple[int, AlertObserved]] = {}
     for begin, end in holds:
         counts: Counter[_Key] = Counter()
@@ -228,9 +230,7 @@ def _flapping(
     for name, (times, event) in worst.items():
         title, detail = f"{name} is flapping", f"it fired {times} times while one stage was held"
         labels = _say_labels(event)
-        yield Finding(
-            FindingKind.ALERT_FLAPPING, title, f"{detail}: {labels}" if labels else detail, name in expected, owner
-        )
+        yield Finding(FindingKind.ALERT_FLAPPING, title, f"{detail}: {labels}" if labels else detail, False, owner)
 
 
 def _began(event: AlertObserved, injected_at: float) -> float:
