@@ -86,6 +86,11 @@ class Container(msgspec.Struct, frozen=True):
         return resource in (limits or {})
 
 
+def status_of(statuses: tuple[ContainerStatus, ...] | None, name: str) -> ContainerStatus | None:
+    """That of the container of this name, if there is one."""
+    return next((status for status in statuses or () if status.name == name), None)
+
+
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     node_name: str = ""
     host_network: bool = False

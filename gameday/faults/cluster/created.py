@@ -18,13 +18,12 @@ class Created(msgspec.Struct, frozen=True):
     kind: str
     name: str
     body: JsonObject = {}
-    labels: dict[str, str] = {}
 
 
-def name_for(stamp: Stamp, suffix: str = "") -> str:
+def name_for(stamp: Stamp) -> str:
     """A name that no other stage of any run takes: "gameday-0-1-0-3f2a91c07b"; 63 characters at most."""
     run = sha256(stamp.run.encode()).hexdigest()[:10]
-    return f"gameday-{stamp.fault_id.replace('.', '-')}-{run}{suffix}"[:63].rstrip("-")
+    return f"gameday-{stamp.fault_id.replace('.', '-')}-{run}"[:63].rstrip("-")
 
 
 def earlier_names(stamp: Stamp) -> frozenset[str]:
@@ -42,7 +41,7 @@ def create(client: Client, place: Place, created: Created, undo: Undo, *, dry_ru
         "kind": created.kind,
         "metadata": {
             "name": created.name,
-            "labels": {**created.labels, RUN_LABEL: place.stamp.run},
+            "labels": {RUN_LABEL: place.stamp.run},
             "annotations": {annotation_of(place.stamp): msgspec.json.encode(undo).decode()},
         },
         **created.body,
@@ -52,7 +51,8 @@ def create(client: Client, place: Place, created: Created, undo: Undo, *, dry_ru
     except ApiError as error:
         if not error.is_conflict:
             raise
-        if _find(client, place, created) is None:
+        found = _find(client, place, created)
+        if found is None or not _is_ours(found, place):
             raise FaultError(f"there is a {created.kind} `{created.name}` already, and it is not ours") from None
 
 
@@ -60,9 +60,9 @@ def remove(client: Client, place: Place, created: Created) -> None:
     """Delete it if it is ours; harmless when it is gone. Raises ConflictError when somebody took our mark from it."""
     found = _find(client, place, created)
     if found is None:
-        if client.find(path_of(created.kind, place.namespace, created.name), Object) is not None:
-            raise ConflictError(f"{created.kind.lower()}/{created.name} does not bear our mark (any more): left alone")
         return
+    if not _is_ours(found, place):
+        raise ConflictError(f"{created.kind.lower()}/{created.name} does not bear our mark (any more): left alone")
     try:
         path = path_of(created.kind, place.namespace, created.name)
         client.delete(path, uid=found.uid, propagation="Background")
@@ -73,7 +73,7 @@ def remove(client: Client, place: Place, created: Created) -> None:
 
 def left_of(client: Client, place: Place, created: Created) -> list[str]:
     """That it is still there, if it is: without our mark, too, since nobody else uses such a name."""
-    there = client.find(path_of(created.kind, place.namespace, created.name), Object) is not None
+    there = _find(client, place, created) is not None
     return [f"{created.kind.lower()}/{created.name} is still there"] if there else []
 
 
@@ -84,5 +84,8 @@ def remove_by_hand(place: Place, created: Created) -> str:
 
 def _find(client: Client, place: Place, created: Created) -> Meta | None:
     found = client.find(path_of(created.kind, place.namespace, created.name), Object)
-    marked = found is not None and annotation_of(place.stamp) in (found.metadata.annotations or {})
-    return found.metadata if found is not None and marked else None
+    return found.metadata if found is not None else None
+
+
+def _is_ours(found: Meta, place: Place) -> bool:
+    return annotation_of(place.stamp) in (found.annotations or {})

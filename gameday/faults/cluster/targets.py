@@ -7,7 +7,8 @@ from random import Random
 
 import msgspec
 
-from gameday.faults.base import FaultError, FaultRequest, Permission, Pick, Reach, Table, allowed
+from gameday.faults.base import FaultError, FaultRequest, Permission, Pick, Reach, Remark, Table, allowed
+from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.client import Client
 from gameday.kubernetes.objects import (
     Budget,
@@ -272,6 +273,13 @@ def table_of(pods: Pods, targets: Iterable[PodTarget]) -> Table:
                 )
             )
     return Table(("pod", "node", "owner", "age", "state"), tuple(rows))
+
+
+def left_healthy(pods: Pods, names: Container[str]) -> Remark:
+    """How many pods stay ready that bear none of these names."""
+    left = sum(pod.is_ready and pod.metadata.name not in names for pod in pods.live)
+    outcome = CheckOutcome.OK if left else CheckOutcome.WARNING
+    return Remark("left healthy", outcome, f"{left} of {len(pods.live)} pods stay ready")
 
 
 def age(created: datetime | None, now: datetime) -> str:

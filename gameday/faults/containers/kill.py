@@ -20,12 +20,20 @@ from gameday.faults.base import (
 )
 from gameday.faults.cluster.base import ClusterFault, ClusterPlan, Place, base_needs, namespaced
 from gameday.faults.cluster.changing import READY_WITHIN, ready_within_s, wait_until_none
-from gameday.faults.cluster.targets import Pods, PodTarget, choose_pods, find_needs, find_pods, reach_of, table_of
+from gameday.faults.cluster.targets import (
+    Pods,
+    PodTarget,
+    choose_pods,
+    find_needs,
+    find_pods,
+    left_healthy,
+    reach_of,
+    table_of,
+)
 from gameday.faults.pods.commands import complaint_of, container_of, exec_needs, words_of
-from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.client import ApiError, Client
 from gameday.kubernetes.execution import run_in_container
-from gameday.kubernetes.objects import ContainerStatus, Pod, path_of
+from gameday.kubernetes.objects import Pod, path_of, status_of
 from gameday.kubernetes.reference import ClusterError
 
 _COMMAND_S = 10.0
@@ -141,12 +149,7 @@ class ContainerKill(ClusterFault[ContainerKillPlan]):
 
     def look(self, client: Client, plan: ContainerKillPlan) -> tuple[Table, list[Remark]]:
         pods, chosen = _now(client, plan), [target.pod for target in plan.containers]
-        names = {target.name for target in chosen}
-        left = sum(pod.is_ready and pod.metadata.name not in names for pod in pods.live)
-        detail = f"{left} of {len(pods.live)} pods stay ready"
-        return table_of(pods, chosen), [
-            Remark("left healthy", CheckOutcome.OK if left else CheckOutcome.WARNING, detail)
-        ]
+        return table_of(pods, chosen), [left_healthy(pods, {target.name for target in chosen})]
 
 
 def _ensure_own_processes(pods: Iterable[Pod]) -> None:
@@ -164,14 +167,10 @@ def _target(pod: Pod, target: PodTarget, wanted: object) -> ContainerTarget:
     name = container_of(pod, wanted)
     if pod.spec.restart_policy == "Never":
         raise FaultError(f"{pod.metadata.name} is never restarted (restartPolicy: Never): nothing would start it again")
-    status = _status(pod, name)
+    status = status_of(pod.status.container_statuses, name)
     if status is None or not status.container_id:
         raise FaultError(f"the container `{name}` of {pod.metadata.name} does not run")
     return ContainerTarget(target, name, status.container_id)
-
-
-def _status(pod: Pod, name: str) -> ContainerStatus | None:
-    return next((status for status in pod.status.container_statuses or () if status.name == name), None)
 
 
 def _id_now(client: Client, plan: ContainerKillPlan, target: ContainerTarget) -> str:
@@ -179,7 +178,7 @@ def _id_now(client: Client, plan: ContainerKillPlan, target: ContainerTarget) ->
     pod = client.find(path_of("Pod", plan.place.namespace, target.pod.name), Pod)
     if pod is None or pod.metadata.uid != target.pod.uid or not pod.is_live:
         return ""
-    status = _status(pod, target.container)
+    status = status_of(pod.status.container_statuses, target.container)
     return status.container_id if status is not None and status.state.running is not None else ""
 
 

@@ -24,6 +24,7 @@ from gameday.faults.cluster.targets import (
     choose_pods,
     find_pods,
     groups_of,
+    left_healthy,
     not_recovered,
     reach_of,
     ready_endpoints,
@@ -166,11 +167,9 @@ class Kill(ClusterFault[PodKillPlan]):
 
     def look(self, client: Client, plan: PodKillPlan) -> tuple[Table, list[Remark]]:
         pods, names = _now(client, plan), set(self.targets(plan))
-        left = sum(pod.is_ready and pod.metadata.name not in names for pod in pods.live)
-        outcome = CheckOutcome.OK if left else CheckOutcome.WARNING
         chosen = [pod for pod in pods.live if pod.metadata.name in names]
         return table_of(pods, plan.targets), [
-            Remark("left healthy", outcome, f"{left} of {len(pods.live)} pods stay ready"),
+            left_healthy(pods, names),
             *budget_remarks(client, {plan.place.namespace: chosen}, lambda allowed: self.refusal(plan, allowed)),
         ]
 

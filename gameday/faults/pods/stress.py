@@ -29,7 +29,7 @@ from gameday.faults.pods.commands import run_or_fail
 from gameday.faults.pods.held import HeldPodsFault, HeldPodsPlan, find_same, hold_pods, marks_of
 from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.client import ApiError, Client
-from gameday.kubernetes.objects import ContainerStatus, Object, Pod, path_of
+from gameday.kubernetes.objects import Object, path_of, status_of
 from gameday.kubernetes.reference import ClusterError
 
 _IMAGE = "busybox:1.37"
@@ -275,7 +275,7 @@ def _not_running(client: Client, plan: StressPlan) -> list[str]:
         pod = find_same(client, plan.place, change)
         if pod is None:
             raise FaultError(f"{change.name} is no longer the pod that was planned")
-        status = _status(pod, plan.container)
+        status = status_of(pod.status.ephemeral_container_statuses, plan.container)
         if status is None or status.state.waiting is not None:
             reason = status.state.waiting.reason if status is not None and status.state.waiting is not None else ""
             waiting.append(change.name + (f" ({reason})" if reason else ""))
@@ -286,7 +286,7 @@ def _not_running(client: Client, plan: StressPlan) -> list[str]:
 
 def _is_running(client: Client, plan: StressPlan, change: Change) -> bool:
     pod = find_same(client, plan.place, change)
-    status = _status(pod, plan.container) if pod is not None else None
+    status = status_of(pod.status.ephemeral_container_statuses, plan.container) if pod is not None else None
     return status is not None and status.state.running is not None
 
 
@@ -295,9 +295,5 @@ def _may_start(client: Client, plan: StressPlan, change: Change) -> bool:
     pod = find_same(client, plan.place, change)
     if pod is None or all(item.name != plan.container for item in pod.spec.ephemeral_containers or ()):
         return False
-    status = _status(pod, plan.container)
+    status = status_of(pod.status.ephemeral_container_statuses, plan.container)
     return status is None or status.state.waiting is not None
-
-
-def _status(pod: Pod, name: str) -> ContainerStatus | None:
-    return next((status for status in pod.status.ephemeral_container_statuses or () if status.name == name), None)
