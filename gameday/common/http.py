@@ -1,6 +1,8 @@
 """Asks HTTP servers for JSON: always in time, never more than can be held, every failure in one sentence."""
 
 import os
+from base64 import b64encode
+from collections.abc import Mapping
 
 import aiohttp
 import msgspec
@@ -36,15 +38,21 @@ def parse_url(text: str) -> URL:
     return url
 
 
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header (RFC 7617)."""
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
 class HttpClient:
     """Requests over kept-alive connections. Bound to the event loop of its first request.
 
     Redirects are not followed: where they occur, it is mostly a login page, which would be taken for an answer.
     """
 
-    def __init__(self, timeout_s: float) -> None:
-        """`timeout_s`: for each request, from waiting for a connection to the last byte."""
+    def __init__(self, timeout_s: float, headers: Mapping[str, str] | None = None) -> None:
+        """`timeout_s`: for each request, from waiting for a connection to the last byte; `headers`: of every one."""
         self._timeout_s = timeout_s
+        self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: URL, *, max_bytes: int) -> Answer:
@@ -55,11 +63,20 @@ class HttpClient:
         """The answer to a POST of JSON; likewise."""
         return await self._request("POST", url, body, max_bytes)
 
+    async def send(self, method: str, url: URL, body: bytes | None = None, *, max_bytes: int) -> Answer:
+        """The answer to a request of any method, with JSON or without; likewise."""
+        return await self._request(method, url, body, max_bytes)
+
     async def _request(self, method: str, url: URL, body: bytes | None, max_bytes: int) -> Answer:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                headers={"User-Agent": "gameday", "Accept": "application/json", "Accept-Encoding": "identity"},
+                headers={
+                    "User-Agent": "gameday",
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                    **self._headers,
+                },
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         try:

@@ -1,6 +1,6 @@
 """Would anyone notice, and could they act: alerts and runbooks."""
 
-from gameday.common.texts import most_similar
+from gameday.common.plugins import open_plugin
 from gameday.coverage.base import (
     AlertSource,
     AlertSourceError,
@@ -58,21 +58,5 @@ def open_alerts(environment: Environment) -> AlertSource | None:
         return None
     signals = environment.signals
     rules_url = config.rules_url or (signals.url if signals and signals.source == "prometheus" else None)
-    from importlib.metadata import entry_points
-
-    entries = {entry.name: entry for entry in entry_points(group=GROUP)}
-    entry = entries.get(config.source)
-    if entry is None:
-        near = most_similar(config.source, entries)
-        hint = f"; did you mean `{near}`?" if near else ""
-        known = ", ".join(sorted(entries))
-        raise AlertSourceError(f"there is no alert source `{config.source}`; there are {known}{hint}")
-    try:
-        source: AlertSource = entry.load()(config, rules_url)
-    except AlertSourceError:
-        raise
-    except Exception as error:  # a third party's module may raise anything
-        raise AlertSourceError(
-            f"the alert source `{config.source}` ({entry.value}) cannot be opened: {error}"
-        ) from error
+    source: AlertSource = open_plugin(GROUP, config.source, "alert source", AlertSourceError, config, rules_url)
     return source

@@ -85,6 +85,10 @@ class FindingKind(StrEnum):
     RUNBOOK_INCOMPLETE = "runbook-incomplete"
     RUNBOOK_WRONG = "runbook-wrong"  # whoever followed it said that a step is wrong, or missing
     RUNBOOK_STUCK = "runbook-stuck"  # or did not know how to go on
+    DASHBOARD_MISSING = "dashboard-missing"  # it is named, and not there
+    DASHBOARD_EMPTY = "dashboard-empty"  # panels of it have no data, or fail
+    DASHBOARD_UNMOVED = "dashboard-unmoved"  # no panel of it showed what was broken
+    ON_CALL_HOLE = "on-call-hole"  # nobody is on call, now or soon
     NOT_STARTED = "not-started"  # this experiment, in a session where others ran
 
 
@@ -282,6 +286,56 @@ class AlertExamination(Struct, frozen=True, kw_only=True):
     error: str = ""  # why its expression cannot be evaluated
 
 
+class PanelState(StrEnum):
+    """What a panel of a dashboard shows."""
+
+    DATA = "data"
+    EMPTY = "empty"
+    ERROR = "error"  # its queries fail
+    UNKNOWN = "unknown"  # it has none, or none that can be asked
+
+
+class PanelInfo(Struct, frozen=True, kw_only=True):
+    """A panel of a dashboard. `moved`: whether it changed while the fault was in place; None before, or unknown."""
+
+    id: str
+    title: str
+    state: PanelState
+    series: int = 0
+    detail: str = ""
+    moved: bool | None = None
+
+
+class DashboardInfo(Struct, frozen=True, kw_only=True):
+    """A dashboard, by the name that it was given, and by whom ("alert PaymentsDown", "service checkout").
+
+    `found` is None when that could not be asked, and `detail` says why. Of a plain page there are no panels.
+    """
+
+    name: str
+    named_by: tuple[str, ...]
+    found: bool | None
+    title: str = ""
+    url: str = ""
+    detail: str = ""
+    panels: tuple[PanelInfo, ...] = ()
+
+
+class OnCallInfo(Struct, frozen=True, kw_only=True):
+    """Who would be paged for a service. `people`: the levels of escalation, the first first; None when that could not
+    be asked, and `detail` says why. `until`: when the first level changes; `holes`: times at which nobody is on call,
+    from and to. Unix times."""
+
+    service: str | None
+    source: str
+    schedule: str = ""
+    people: tuple[tuple[str, ...], ...] | None = None
+    until: float | None = None
+    holes: tuple[tuple[float, float], ...] = ()
+    url: str = ""
+    detail: str = ""
+
+
 class Judgement(Struct, frozen=True, kw_only=True):
     """One condition or probe over one window. `worst` is the reading furthest from the threshold (base unit)."""
 
@@ -342,6 +396,21 @@ class AlertExamined(Event, frozen=True, kw_only=True, tag="alert-examined"):
 
     experiment: int
     alert: AlertExamination
+
+
+class DashboardExamined(Event, frozen=True, kw_only=True, tag="dashboard-examined"):
+    """A dashboard was looked at: before anything was injected, or (`after`) when all was undone, over all that time."""
+
+    experiment: int
+    dashboard: DashboardInfo
+    after: bool = False
+
+
+class OnCallExamined(Event, frozen=True, kw_only=True, tag="on-call-examined"):
+    """Who is on call was looked up before anything was injected."""
+
+    experiment: int
+    on_call: OnCallInfo
 
 
 class SignalsSampled(Event, frozen=True, kw_only=True, tag="signals-sampled"):
@@ -588,6 +657,8 @@ AnyEvent = (
     | PreflightChecked
     | AlertRulesRead
     | AlertExamined
+    | DashboardExamined
+    | OnCallExamined
     | SignalsSampled
     | BaselineRecorded
     | HypothesisJudged

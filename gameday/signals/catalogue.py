@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gameday.common.texts import most_similar
+from gameday.common.plugins import open_plugin
 from gameday.signals.base import Query, SignalError, SignalSource
 from gameday.signals.platforms import load_platform
 from gameday.spec.model import SignalId, SignalsConfig
@@ -15,20 +15,7 @@ def open_source(config: SignalsConfig) -> SignalSource:
 
     Raises SignalError when there is no such source, or it cannot be loaded or used as configured.
     """
-    from importlib.metadata import entry_points
-
-    entries = {entry.name: entry for entry in entry_points(group=GROUP)}
-    entry = entries.get(config.source)
-    if entry is None:
-        near = most_similar(config.source, entries)
-        hint = f"; did you mean `{near}`?" if near else ""
-        raise SignalError(f"there is no signal source `{config.source}`; there are {', '.join(sorted(entries))}{hint}")
-    try:
-        source: SignalSource = entry.load()(config)
-    except SignalError:
-        raise
-    except Exception as error:  # a third party's module may raise anything
-        raise SignalError(f"the signal source `{config.source}` ({entry.value}) cannot be opened: {error}") from error
+    source: SignalSource = open_plugin(GROUP, config.source, "signal source", SignalError, config)
     return source
 
 

@@ -2,30 +2,18 @@
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from gameday.common.json import JsonObject
 from gameday.kubernetes.reference import ClusterRef
-from gameday.spec.conditions import is_measure
-from gameday.spec.model import (
-    WATCHDOGS,
-    AlertsConfig,
-    Environment,
-    EnvironmentKind,
-    Hours,
-    Policy,
-    SignalKind,
-    SignalsConfig,
-)
-from gameday.spec.nodes import Scalar
-from gameday.spec.reader import Fields, describe
+from gameday.spec.model import Environment, EnvironmentKind, Hours, Policy
+from gameday.spec.reader import Fields
+from gameday.spec.sources import read_alerts, read_dashboards, read_on_call, read_signals
 from gameday.spec.timezones import is_timezone
-from gameday.spec.units import UnitError, excerpt, parse_positive_duration, parse_share
+from gameday.spec.units import UnitError, excerpt, parse_share
 from gameday.spec.variables import VARIABLE
 
 LAB = Environment("lab", EnvironmentKind.LAB)
 
-_FRESHNESS = "freshness"  # among queries: how to ask for the age, in seconds, of the data behind the others
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = "|".join(_DAYS)
@@ -47,19 +35,28 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
             if fields.has(key):
                 fields.get(key)
                 fields.file.mistake(fields.key(key), f"{key} of the lab", "none: the lab brings its own")
-        slack = _opaque(fields, "slack")
+        environment = Environment(
+            name=name,
+            kind=kind,
+            policy=policy,
+            dashboards=read_dashboards(fields),
+            on_call=read_on_call(fields, root),
+            slack=_opaque(fields, "slack"),
+            secrets=secrets,
+        )
         fields.close()
-        return Environment(name, kind, policy=policy, slack=slack, secrets=secrets)
+        return environment
     environment = Environment(
         name=name,
         kind=kind,
-        signals=_signals(fields),
-        alerts=_alerts(fields),
+        signals=read_signals(fields),
+        alerts=read_alerts(fields),
         inventory=_inventory(fields, root),
         policy=_policy(fields),
         cluster=_cluster(fields, root),
         clusters=_clusters(fields, root),
-        dashboards=_opaque(fields, "dashboards"),
+        dashboards=read_dashboards(fields),
+        on_call=read_on_call(fields, root),
         slack=_opaque(fields, "slack"),
         secrets=secrets,
     )
@@ -70,92 +67,6 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
 def _opaque(fields: Fields, key: str) -> JsonObject | None:
     mapping = fields.mapping(key, key)
     return mapping.json() if mapping else None
-
-
-def _url(text: str) -> str:
-    if VARIABLE.search(text):
-        return text  # it will be looked at when it is filled in
-    try:
-        parts = urlsplit(text)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_url = False
-    if not is_url:
-        # What is no URL may still have a password in it.
-        raise UnitError(excerpt(text.rpartition("@")[2]), "a URL such as http://prometheus:9090")
-    return text
-
-
-def _signals(fields: Fields) -> SignalsConfig | None:
-    signals = fields.mapping("signals", "signals, such as {source: prometheus, url: …, platform: istio}")
-    if signals is None:
-        return None
-    signals.require("url", "where the source is, such as http://prometheus:9090")
-    if not signals.has("queries"):
-        signals.require("platform", "the name of a platform, or queries of your own")
-    default = SignalsConfig("prometheus", "", "custom")
-    config = SignalsConfig(
-        source=signals.text("source", "the name of a source, such as prometheus") or default.source,
-        url=signals.scalar("url", _url) or "",
-        platform=signals.text("platform", "the name of a platform, such as envoy") or default.platform,
-        queries=_queries(signals),
-        window_s=signals.scalar("window", parse_positive_duration),
-        timeout_s=signals.scalar("timeout", parse_positive_duration) or default.timeout_s,
-        stale_after_s=signals.scalar("stale-after", parse_positive_duration) or default.stale_after_s,
-    )
-    signals.close()
-    return config
-
-
-def _queries(signals: Fields) -> tuple[tuple[str, str], ...]:
-    fields = signals.mapping("queries", "queries, such as {errors: {ratio: …}}")
-    if fields is None:
-        return ()
-    queries = []
-    freshness = fields.text(_FRESHNESS, "a query for the age of the data")
-    if freshness:
-        queries.append((_FRESHNESS, freshness))
-    for kind in SignalKind:
-        measures = fields.mapping(kind, f"queries for {kind}")
-        if measures is None:
-            continue
-        for name, where, node in measures.rest():
-            query = measures.parse(node, str, "a query")
-            if name == "change" or not is_measure(kind, name):
-                measures.file.mistake(where, f"the measure {excerpt(name)}", f"a measure of {kind}")
-            elif query is not None:
-                queries.append((f"{kind}.{name}", query))
-    fields.close()
-    return tuple(queries)
-
-
-def _alerts(fields: Fields) -> AlertsConfig | None:
-    alerts = fields.mapping("alerts", "alerts, such as {source: alertmanager, url: …}")
-    if alerts is None:
-        return None
-    alerts.require("url", "where the source is, such as http://alertmanager:9093")
-    config = AlertsConfig(
-        source=alerts.text("source", "the name of a source, such as alertmanager") or "alertmanager",
-        url=alerts.scalar("url", _url) or "",
-        rules_url=alerts.scalar("rules-url", _url),
-        receiver_url=alerts.scalar("receiver-url", _url),
-        timeout_s=alerts.scalar("timeout", parse_positive_duration) or 3.0,
-        watchdogs=_watchdogs(alerts),
-    )
-    alerts.close()
-    return config
-
-
-def _watchdogs(alerts: Fields) -> tuple[str, ...]:
-    node = alerts.get("watchdog")
-    if isinstance(node, Scalar) and node.value is False:
-        return ()
-    expected = "the name of an alert that always fires, or false"
-    if isinstance(node, Scalar) and isinstance(node.value, bool):
-        alerts.file.mistake(node, describe(node), expected)
-        return ()
-    name = alerts.text("watchdog", expected)
-    return (name,) if name else WATCHDOGS
 
 
 def _inventory(fields: Fields, root: Path) -> Path | None:

@@ -91,7 +91,7 @@ class _Reader:
         hypothesis = self._hypothesis(title, service)
         method = self._method()
         abort_when = self._abort_when(service)
-        alerts, recovers_within_s = self._expect()
+        alerts, recovers_within_s, dashboards = self._expect()
         timing = self._timing()
         if service is None and not root.has("service") and (hypothesis.conditions or abort_when):
             self._file.mistake(root.node, "signals without a `service`", "`service:` says whose signals they are")
@@ -115,6 +115,7 @@ class _Reader:
             document=root.json(),
             controls=self._controls(),
             runtime=self._runtime(),
+            dashboards=dashboards,
         )
         root.close(also=TOOLKIT_KEYS, tolerant=self._plain)
         return msgspec.structs.replace(experiment, warnings=self._file.warnings())
@@ -247,18 +248,19 @@ class _Reader:
             return ()
         return read_conditions(fields, service, ABORT_FOR_S)
 
-    def _expect(self) -> tuple[tuple[ExpectedAlert, ...], float | None]:
+    def _expect(self) -> tuple[tuple[ExpectedAlert, ...], float | None, tuple[str, ...]]:
         fields = self._root.mapping("expect", "expectations, such as recovers-within: 2m")
         if fields is None:
-            return (), None
+            return (), None, ()
         alerts: list[ExpectedAlert] = []
         for node in fields.items("alerts", "a list of alerts"):
             alert = fields.as_mapping(node, "an alert, such as {name: PaymentsDown, within: 60s}")
             read = self._alert(alert) if alert else None
             alerts += [read] if read else []
         recovers = fields.scalar("recovers-within", parse_positive, "a duration such as 2m")
+        dashboards = fields.texts("dashboards", "a list of dashboards")
         fields.close()
-        return tuple(alerts), recovers
+        return tuple(alerts), recovers, tuple(text for text, _ in dashboards)
 
     def _alert(self, fields: Fields) -> ExpectedAlert | None:
         name = fields.text("name", "the name of an alert")

@@ -275,6 +275,7 @@ class Experiment(msgspec.Struct, frozen=True):
     secrets: JsonObject = {}
     document: JsonObject = {}  # all of it, as written
     controls: tuple[str, ...] = ()
+    dashboards: tuple[str, ...] = ()  # that must show what happens, named as a service's are
     warnings: tuple[Mistake, ...] = ()  # what is probably not meant, and keeps nothing from running
 
     def pretends(self, activity: Activity) -> bool:
@@ -340,6 +341,19 @@ class EnvironmentKind(StrEnum):
     DECLARED = "declared"
 
 
+class Credentials(msgspec.Struct, frozen=True):
+    """What a source lets us in by. Never shown, and never written down."""
+
+    token: str | None = None  # a bearer token, or the service's own kind of key
+    user: str | None = None  # with `password`, for basic authentication
+    password: str | None = None
+    api_key: str | None = None  # Datadog's two
+    application_key: str | None = None
+
+    def __repr__(self) -> str:
+        return "Credentials()"
+
+
 class SignalsConfig(msgspec.Struct, frozen=True):
     """Where golden signals are read. `queries` maps "<kind>.<measure>" to the user's own query (platform: custom);
     `$service` in it is replaced by the service's name and `$window` by the rate window."""
@@ -351,6 +365,7 @@ class SignalsConfig(msgspec.Struct, frozen=True):
     window_s: float | None = None
     timeout_s: float = 3.0
     stale_after_s: float = 15.0
+    credentials: Credentials = Credentials()
 
 
 WATCHDOGS = ("Watchdog", "DeadMansSwitch")
@@ -365,6 +380,32 @@ class AlertsConfig(msgspec.Struct, frozen=True):
     receiver_url: str | None = None
     timeout_s: float = 3.0
     watchdogs: tuple[str, ...] = WATCHDOGS  # names that an alert which always fires may have; none: there is none
+    credentials: Credentials = Credentials()
+
+
+class DashboardsConfig(msgspec.Struct, frozen=True):
+    """Where dashboards are looked at. `url` is None where the source knows its own; `tags`: every dashboard that has
+    one of them belongs to every experiment. With `annotate`, what happens in a run is noted on them."""
+
+    source: str
+    url: str | None = None
+    tags: tuple[str, ...] = ()
+    annotate: bool = True
+    timeout_s: float = 10.0
+    credentials: Credentials = Credentials()
+
+
+class OnCallConfig(msgspec.Struct, frozen=True):
+    """Where it is known who is on call. `path` is that of a file, in place of a `url`; `schedule` is whose
+    schedule it is for services that name none of their own; `within_s`: how far ahead a hole is looked for."""
+
+    source: str
+    url: str | None = None
+    path: Path | None = None
+    schedule: str | None = None
+    within_s: float = 14 * 86400.0
+    timeout_s: float = 10.0
+    credentials: Credentials = Credentials()
 
 
 class Hours(msgspec.Struct, frozen=True):
@@ -398,8 +439,9 @@ class Environment(msgspec.Struct, frozen=True):
     cluster: ClusterRef | None = None
     clusters: tuple[tuple[str, ClusterRef], ...] = ()  # further ones, by the names that targets use
     policy: Policy = Policy()
+    dashboards: DashboardsConfig | None = None
+    on_call: OnCallConfig | None = None
     # Named in the file, used by later verbs; kept whole.
-    dashboards: JsonObject | None = None
     slack: JsonObject | None = None
     # Values among all these that must never be shown.
     secrets: tuple[str, ...] = ()
@@ -409,12 +451,17 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A service of the project: who owns it, which runbooks it has, what it depends on."""
+    """A service of the project: who owns it, which runbooks and dashboards it has, what it depends on.
+
+    A dashboard is named by its URL, its uid, or `tag:…`; `on_call` is what the environment's source calls its schedule.
+    """
 
     name: str
     owner: str | None = None
     runbooks: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
+    dashboards: tuple[str, ...] = ()
+    on_call: str | None = None
 
 
 class Project(msgspec.Struct, frozen=True):

@@ -171,8 +171,17 @@ def _service(fields: Fields, name: str, names: set[str], project: Project) -> Se
     for service, node in needs:
         if service not in names or service == name:
             fields.file.unknown(node, "service", service, names - {name})
+    dashboards = fields.texts("dashboards", "a list of dashboards")
+    on_call = fields.text("on-call", "what the source of on-call calls its schedule")
     fields.close()
-    return Service(name, owner, tuple(text for text, _ in runbooks), tuple(text for text, _ in needs))
+    return Service(
+        name,
+        owner,
+        tuple(text for text, _ in runbooks),
+        tuple(text for text, _ in needs),
+        tuple(text for text, _ in dashboards),
+        on_call,
+    )
 
 
 def _history(text: str) -> str:

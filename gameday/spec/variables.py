@@ -9,7 +9,8 @@ from gameday.spec.reader import File
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET_NAME = re.compile(
-    r"token|secret|passw|credential|cookie|authorization|webhook|(api|private|access|signing).?key", re.IGNORECASE
+    r"token|secret|passw|credential|cookie|authorization|webhook|(api|app|application|private|access|signing).?key",
+    re.IGNORECASE,
 )
 
 
