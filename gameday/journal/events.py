@@ -92,6 +92,33 @@ class FindingKind(StrEnum):
     NOT_STARTED = "not-started"  # this experiment, in a session where others ran
 
 
+class Role(StrEnum):
+    """What somebody is in a session."""
+
+    FACILITATOR = "facilitator"
+    BUILDER = "builder"
+    SRE = "sre"
+    SCRIBE = "scribe"
+    OBSERVER = "observer"
+
+
+class Outlook(StrEnum):
+    """What somebody thinks will become of a condition."""
+
+    HOLDS = "holds"
+    BREAKS = "breaks"
+    UNSURE = "unsure"
+
+
+class Mark(StrEnum):
+    """What people say they have come to, as an incident goes on."""
+
+    DETECTED = "detected"
+    DIAGNOSED = "diagnosed"
+    MITIGATED = "mitigated"
+    ALL_CLEAR = "all-clear"
+
+
 class StepOutcome(StrEnum):
     """What whoever follows a runbook says of a step; the first and the last are of the runbook as a whole."""
 
@@ -334,6 +361,31 @@ class OnCallInfo(Struct, frozen=True, kw_only=True):
     holes: tuple[tuple[float, float], ...] = ()
     url: str = ""
     detail: str = ""
+
+
+class SignalPrediction(Struct, frozen=True, kw_only=True):
+    """What somebody thinks of a condition of the hypothesis. `signal` is the signal's id; `note` in their words."""
+
+    signal: str
+    outlook: Outlook
+    note: str = ""
+
+
+class AlertPrediction(Struct, frozen=True, kw_only=True):
+    """Which alert somebody thinks will fire, or not, and how soon after the injection."""
+
+    name: str
+    fires: bool
+    within_s: float | None = None
+
+
+class PredictionInfo(Struct, frozen=True, kw_only=True):
+    """What somebody says before the injection. `users_notice` is None when they do not know."""
+
+    signals: tuple[SignalPrediction, ...] = ()
+    alerts: tuple[AlertPrediction, ...] = ()
+    users_notice: bool | None = None
+    note: str = ""
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -598,6 +650,24 @@ class RunbookStep(Event, frozen=True, kw_only=True, tag="runbook-step"):
     experiment: int | None = None
 
 
+class PredictionMade(Event, frozen=True, kw_only=True, tag="prediction-made"):
+    """Somebody has said what will happen, before it could be seen. A later one of the same author counts instead."""
+
+    author: str
+    experiment: int
+    prediction: PredictionInfo
+    role: Role | None = None
+
+
+class MarkSet(Event, frozen=True, kw_only=True, tag="mark-set"):
+    """Somebody says that they have come this far."""
+
+    author: str
+    mark: Mark
+    text: str = ""
+    experiment: int | None = None
+
+
 class NoteAdded(Event, frozen=True, kw_only=True, tag="note-added"):
     author: str
     text: str
@@ -678,6 +748,8 @@ AnyEvent = (
     | FaultWrittenOff
     | AlertObserved
     | RunbookStep
+    | PredictionMade
+    | MarkSet
     | NoteAdded
     | RecoveryMeasured
     | FindingRaised
