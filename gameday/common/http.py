@@ -1,7 +1,6 @@
 """Asks HTTP servers for JSON: always in time, never more than can be held, every failure in one sentence."""
 
 import os
-from base64 import b64encode
 from collections.abc import Mapping
 
 import aiohttp
@@ -36,11 +35,6 @@ def parse_url(text: str) -> URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(f"found the URL `{text.rpartition('@')[2]}`, expected http:// or https:// and a host")
     return url
-
-
-def basic(user: str, password: str) -> str:
-    """The value of an Authorization header (RFC 7617)."""
-    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 class HttpClient:

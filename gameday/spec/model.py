@@ -1,5 +1,6 @@
 """What users write, as frozen values: experiment, game day, runbook, project."""
 
+from base64 import b64encode
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -352,6 +353,15 @@ class Credentials(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return "Credentials()"
+
+    def headers(self) -> dict[str, str]:
+        """The Authorization header (RFC 6750, RFC 7617), where there is a token or a user."""
+        if self.token is not None:
+            return {"Authorization": f"Bearer {self.token}"}
+        if self.user is not None:
+            pair = f"{self.user}:{self.password or ''}".encode()
+            return {"Authorization": f"Basic {b64encode(pair).decode()}"}
+        return {}
 
 
 class SignalsConfig(msgspec.Struct, frozen=True):

@@ -122,7 +122,7 @@ def read_dashboards(fields: Fields) -> DashboardsConfig | None:
         source=dashboards.text("source", "the name of a source, such as grafana") or default.source,
         url=dashboards.scalar("url", _url),
         tags=tuple(text for text, _ in dashboards.texts("tags", "a list of dashboards' tags")),
-        annotate=dashboards.boolean("annotate") if dashboards.has("annotate") else default.annotate,
+        annotate=dashboards.boolean("annotate") or not dashboards.has("annotate"),
         timeout_s=dashboards.scalar("timeout", parse_positive_duration) or default.timeout_s,
         credentials=_credentials(dashboards),
     )

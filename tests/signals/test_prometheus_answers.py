@@ -8,7 +8,7 @@ from loopback import Loopback, Request, Respond, answer, serve, vector
 
 from gameday.journal.events import Reading, ReadingState
 from gameday.signals import Query, SignalError, open_source
-from gameday.spec.model import SignalId, SignalKind, SignalsConfig, Unit
+from gameday.spec.model import Credentials, SignalId, SignalKind, SignalsConfig, Unit
 
 SIGNAL = SignalId("payments", SignalKind.LATENCY, "p99")
 TIMEOUT_S = 0.3
@@ -197,6 +197,18 @@ def test_the_path_of_the_url_is_kept_and_the_query_survives_it() -> None:
     read(lambda _: answer(vector("1")), query(text), url="{}/prometheus/", servers=servers)
     assert servers[0].requests[0].path == "/prometheus/api/v1/query"
     assert servers[0].requests[0].query == {"query": text}
+
+
+def test_a_token_lets_us_in() -> None:
+    async def run() -> list[str]:
+        async with serve(lambda _: answer(vector("1"))) as server:
+            credentials = Credentials(token="S3cret")
+            source = open_source(SignalsConfig("prometheus", server.url, "custom", credentials=credentials))
+            await source.read([query("a")])
+            await source.close()
+            return [request.headers["authorization"] for request in server.requests]
+
+    assert asyncio.run(run()) == ["bearer s3cret"]  # the stand-in makes all that it hears small
 
 
 def test_connections_are_kept() -> None:

@@ -55,7 +55,7 @@ class Alertmanager:
         self._active_url = prometheus.joinpath("api", "v1", "alerts")
         self._routed_url = alertmanager.joinpath("api", "v2", "alerts")
         self._record_url = receiver.joinpath("notifications") if receiver else None
-        self._client = HttpClient(config.timeout_s)
+        self._client = HttpClient(config.timeout_s, config.credentials.headers())
         self._surveying = Surveying(self._client, prometheus, alertmanager, config.timeout_s)
         self._pinging = Pinging(self._client, alertmanager, self._record_url)
         self._dumb: frozenset[str] = frozenset()  # receivers that tell nobody, as far as is known

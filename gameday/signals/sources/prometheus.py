@@ -67,7 +67,7 @@ class Prometheus:
         except ValueError as error:
             raise SignalError(f"signals: {error}") from error
         self._stale_after_s = config.stale_after_s
-        self._client = HttpClient(config.timeout_s)
+        self._client = HttpClient(config.timeout_s, config.credentials.headers())
         self._urls: dict[str, URL] = {}
         self._clock_offset: float | None = None  # the server's clock less ours, when it was first asked
 
