@@ -5,7 +5,7 @@ import click
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root, user
 
-_MAX_CHARACTERS = 4000
+MAX_CHARACTERS = 4000
 
 
 @click.command("note")
@@ -23,7 +23,7 @@ def command(text: tuple[str, ...], run: str | None, author: str | None) -> None:
     if not found.is_written():
         fail(f"{found.name} has ended; a note needs a run that lives", 3)
     words = " ".join(text)
-    if len(words) > _MAX_CHARACTERS:
-        fail(f"the note has {len(words)} characters; at most {_MAX_CHARACTERS} are taken")
+    if len(words) > MAX_CHARACTERS:
+        fail(f"the note has {len(words)} characters; at most {MAX_CHARACTERS} are taken")
     found.send(Message(MessageKind.NOTE, author or user(), words))
     say(f"noted in {found.name}")

@@ -28,6 +28,7 @@ _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its ti
 @click.argument("path")
 @click.option("--env", "environment", help="Environment; default: the game day's, the lab, or none for a plain file.")
 @click.option("--yes", is_flag=True, help="Ask nothing before the first injection.")
+@click.option("--unattended", is_flag=True, help="Nobody is there: ask nothing, and do not start where one must.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document on stdout.")
 @click.option(
     "--reports", type=click.Path(path_type=Path, file_okay=False), help="Where reports go; default: reports/."
@@ -41,6 +42,7 @@ def command(
     path: str,
     environment: str | None,
     yes: bool,
+    unattended: bool,
     as_json: bool,
     reports: Path | None,
     seed: int | None,
@@ -54,6 +56,7 @@ def command(
         from gameday.engine.session import Helpers, run_session
         from gameday.faults.base import FaultError
         from gameday.journal.log import JournalError
+        from gameday.notify.annotations import annotation_sinks
         from gameday.notify.terminal import Terminal
         from gameday.report.writer import ReportWriter
         from gameday.signals import SignalError
@@ -69,15 +72,21 @@ def command(
         session = make_input(spec, start_lab=True)
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)
+        is_attended = not unattended and sys.stdin.isatty() and sys.stderr.isatty()
+        if is_attended and not yes:
+            from gameday.cli.predicting import ask_pairs
+
+            ask_pairs(session)
         if session.environment.policy.confirm and not yes:
-            _confirm(session.title, session.environment.name)
+            _confirm(session.title, session.environment.name, is_attended=is_attended)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
     except OSError as error:
         fail(f"not started, nothing was injected: {error}", 3)
     terminal = Terminal(live=sys.stderr.isatty())
+    sinks = [terminal, *annotation_sinks(session.environment)]
     try:
-        result = asyncio.run(run_session(session, [terminal], tell=terminal.tell, helpers=helpers))
+        result = asyncio.run(run_session(session, sinks, tell=terminal.tell, helpers=helpers))
     except SpecError as error:
         from gameday.cli.load import print_mistakes
 
@@ -109,8 +118,8 @@ def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[t
         fail(f"not started, nothing was injected: the activities cannot be checked: {error}", 3)
 
 
-def _confirm(title: str, environment: str) -> None:
-    if not sys.stdin.isatty():
+def _confirm(title: str, environment: str, *, is_attended: bool) -> None:
+    if not is_attended:
         fail(f"the policy of `{environment}` wants a confirmation; say --yes when nobody can be asked", 3)
     if not click.confirm(f"Run “{title}” on `{environment}`?", err=True):
         fail("not confirmed; nothing was injected", 3)
@@ -142,4 +151,19 @@ def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: 
     for path in written:
         if path.suffix == ".html":
             say(f"report: {path}")
+    _remember(directory)
     say_what_is_left(directory)
+
+
+def _remember(directory: Path) -> None:
+    """What was found is to be done; what is not found any more has been."""
+    import time
+
+    from gameday.cli.actions import say_changes
+    from gameday.journal.log import JournalError
+    from gameday.people.action_log import remember_session
+
+    try:
+        say_changes(remember_session(directory.parents[2], directory, time.time()))
+    except (OSError, JournalError) as error:
+        say(f"action items could not be remembered: {error}; `gameday actions update` does it again")

@@ -43,11 +43,11 @@ def lint(
 
 
 @command.command("follow")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--run", help="Which run; default: the one that lives.")
 @click.option("--author", help="Who follows it; default: who is logged in.")
 @click.option("--record", type=click.Path(dir_okay=False), help="Keep what is said in this file too, one JSON a line.")
-def follow(name: str, run: str | None, author: str | None, record: str | None) -> None:
+def follow(name: str | None, run: str | None, author: str | None, record: str | None) -> None:
     """Walk through a runbook, step by step: by its NAME, an alert's, a file or a URL, perhaps with an #anchor.
 
     What is said of each step goes into the journal of the run that lives. Code is run only on request, each time.

@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gameday.cli.load import print_mistakes
 from gameday.cli.output import fail, say
 from gameday.cli.run_check import run_check
 from gameday.cli.session import project_root, user
-from gameday.cli.source import is_url, local_runbook
+from gameday.cli.source import local_runbook
 from gameday.common.redact import Redactor
 from gameday.common.texts import most_similar
 from gameday.coverage.lint.shell import shell_of
@@ -23,6 +24,7 @@ from gameday.journal.log import JournalError
 from gameday.spec.location import SpecError
 from gameday.spec.model import Project
 from gameday.spec.project import load_environment, read_project, secret_values
+from gameday.spec.runbook import is_url
 from gameday.spec.runbook_page import RunbookPage, Section, Step, read_page, sections_at
 from gameday.spec.variables import secrets_of_process
 
@@ -47,12 +49,16 @@ _ASKED = {
     "missing": "which step is missing",
     "note": "the note",
 }
+_LEFT_OPEN = (StepOutcome.SKIPPED, StepOutcome.STUCK, StepOutcome.WRONG)
 _HELP = "t tick, k skip, s stuck, w wrong, m missing step, n note, r run its check, b back, q quit"
 
 
-def run_follow(name: str, *, run: str | None, author: str | None, record: str | None) -> None:
+def run_follow(name: str | None, *, run: str | None, author: str | None, record: str | None) -> None:
     """Walk through it until its end, or until somebody has had enough. Input that is wrong ends with status 2."""
     project, _ = read_project(project_root())
+    if name is None:
+        names = ", ".join(book.name for book in project.runbooks)
+        fail(f"which runbook? One of {names}, a path or a URL" if names else "which runbook? Give a path or a URL")
     name, _, anchor = name.partition("#")
     try:
         page = read_page(_find(name, project))
@@ -83,7 +89,11 @@ def _find(name: str, project: Project) -> Path:
     if named is not None:
         return named.path
     if not Path(name).is_file():
-        near = most_similar(name, [book.name for book in project.runbooks])
+        known = [
+            *(book.name for book in project.runbooks),
+            *(alert for book in project.runbooks for alert in book.alerts),
+        ]
+        near = most_similar(name, known)
         fail(f"there is no runbook `{name}`" + (f"; did you mean `{near}`?" if near else ""))
     return Path(name)
 
@@ -160,6 +170,16 @@ class _Walk:
         """To its end, to `quit`, or to the end of what is typed."""
         began = time.monotonic()
         self._send(StepOutcome.OPENED, None, None, note=self._page.runbook.title, seconds=0.0)
+        say(click.style(_HELP, dim=True))
+        try:
+            self._walk()
+        except KeyboardInterrupt:  # as good a way to say `quit`
+            say()
+        summary = self._summary()
+        self._send(StepOutcome.CLOSED, None, None, note=summary, seconds=time.monotonic() - began)
+        say(f"{summary} in {time.monotonic() - began:.0f} s.")
+
+    def _walk(self) -> None:
         place = 0
         while 0 <= place < len(self._stops):
             self._show(place)
@@ -167,10 +187,11 @@ class _Walk:
             if moved is None:
                 break
             place = max(0, place + moved)
-        done = sum(outcome is StepOutcome.DONE for outcome in self._said.values())
-        summary = f"{done} of {len(self._stops)} steps ticked"
-        self._send(StepOutcome.CLOSED, None, None, note=summary, seconds=time.monotonic() - began)
-        say(f"{summary} in {time.monotonic() - began:.0f} s.")
+
+    def _summary(self) -> str:
+        count = Counter(self._said.values())
+        others = [f"{count[outcome]} {outcome}" for outcome in _LEFT_OPEN if count[outcome]]
+        return ", ".join([f"{count[StepOutcome.DONE]} of {len(self._stops)} steps ticked", *others])
 
     def _show(self, place: int) -> None:
         section, step = self._stops[place]
@@ -210,11 +231,17 @@ class _Walk:
                 if len(note) > _LONGEST:
                     say(f"that has {len(note)} characters; at most {_LONGEST} are taken")
                     continue
+                if answer in ("missing", "note") and not note:
+                    say("nothing was said, so nothing is noted")
+                    continue
                 outcome = _OUTCOMES[answer]
-                self._said[place] = outcome
+                if answer not in ("missing", "note"):  # these are not about how the step went
+                    self._said[place] = outcome
                 self._send(outcome, section, step, note=note)
                 if answer in ("tick", "skip", "wrong"):
                     return 1
+                escalation = self._page.runbook.escalation if answer == "stuck" else None
+                say("noted" + (f"; escalation: {_clean(escalation)}" if escalation else ""))
             else:
                 say(_HELP)
 
@@ -230,7 +257,11 @@ class _Walk:
             if (self._read("run this? [y/N] ") or "").strip().lower() not in ("y", "yes"):
                 say("not run")
                 continue
-            result = run_check(shell, fence.code, self._root)
+            try:
+                result = run_check(shell, fence.code, self._root)
+            except KeyboardInterrupt:
+                say("\nended, and all it started")
+                return
             output = _clean(self._redact(result.output))
             say(output.rstrip())
             said = f"ended after {result.took_s:.1f} s, and all it started" if result.status is None else ""
@@ -268,9 +299,11 @@ class _Walk:
         if sys.stdin.isatty():
             click.echo(prompt, nl=False, err=True)
         line = sys.stdin.readline()
+        if not line and sys.stdin.isatty():
+            say()
         return line.rstrip("\n") if line else None
 
 
 def _clean(text: str) -> str:
     """What somebody wrote, or a program said, must not steer the terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))

@@ -14,7 +14,7 @@ import msgspec
 from gameday.cli.load import print_each, print_mistakes
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root
-from gameday.cli.source import is_url, local_runbook
+from gameday.cli.source import local_runbook
 from gameday.common.project import PROJECT_FILE
 from gameday.coverage.lint import (
     Remark,
@@ -28,8 +28,9 @@ from gameday.coverage.lint import (
 )
 from gameday.coverage.rule_files import FileRule, load_rules
 from gameday.spec.location import Location, Mistake, SpecError
-from gameday.spec.project import RUNBOOKS, list_files, load_environment, read_project
+from gameday.spec.project import RUNBOOKS, list_files, load_environment, locate, read_project
 from gameday.spec.reader import nearest
+from gameday.spec.runbook import is_url
 from gameday.spec.runbook_page import RunbookPage, read_page
 
 _SUFFIXES = (".md", ".markdown")
@@ -64,7 +65,8 @@ def run_lint(
     if found.mistakes:
         print_mistakes(SpecError(tuple(found.mistakes)))
         sys.exit(2)
-    known, problems = _rules(root, rules, environment, project)
+    is_ours = root == project or any(map(is_url, paths))  # a page at a URL is looked at for this project
+    known, problems = _rules(root, rules, environment, project, is_ours=is_ours)
     led_to = [page for page in found.others if anchors_led_to(page, known) is not None]
     found.pages += led_to
     found.others = [page for page in found.others if page not in led_to]
@@ -82,15 +84,15 @@ def _pages(paths: Sequence[str], project: Path) -> tuple[_Found, Path]:
     found, seen = _Found(), set[Path]()
     if not paths and not list_files(project / RUNBOOKS, _SUFFIXES):
         fail(f"there are no runbooks below {project / RUNBOOKS}; name a file, a directory or a URL")
-    local = [local_runbook(path) for path in paths] or [project / RUNBOOKS]
-    for path in local:
+    local = [(local_runbook(path), path if is_url(path) else "") for path in paths] or [(project / RUNBOOKS, "")]
+    for path, url in local:
         files = _files(path) if path.is_dir() else [path]
         for file in files:
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())
             try:
-                page = read_page(file)
+                page = msgspec.structs.replace(read_page(file), url=url)
             except SpecError as error:
                 found.mistakes += error.mistakes
                 continue
@@ -99,8 +101,8 @@ def _pages(paths: Sequence[str], project: Path) -> tuple[_Found, Path]:
                 found.others.append(page)
             else:
                 found.pages.append(page)
-    first = local[0].resolve()
-    return found, first.parent if paths and is_url(paths[0]) else _root(first)
+    first, url = local[0][0].resolve(), local[0][1]
+    return found, first.parent if url else _root(first)
 
 
 def _files(directory: Path) -> list[Path]:
@@ -119,15 +121,18 @@ def _root(path: Path) -> Path:
 
 
 def _rules(
-    root: Path, named: Sequence[str], environment: str | None, project: Path
+    root: Path, named: Sequence[str], environment: str | None, project: Path, *, is_ours: bool
 ) -> tuple[tuple[FileRule, ...], tuple[Mistake, ...]]:
-    """The alerting rules: an environment's, those that are named, or all below the root."""
+    """The alerting rules: an environment's, those that are named, the project's own, or all below the root."""
     if environment is not None:
+        if named:
+            fail("--rules and --env both say where the rules are; give one of them")
         return _loaded(environment, project), ()
     for path in named:
         if not Path(path).exists():
             fail(f"there is no file {path}")
-    return load_rules([Path(path) for path in named] or [root])
+    own = read_project(project)[0].rules if is_ours else ()
+    return load_rules([Path(path) for path in named] or own or [root])
 
 
 def _loaded(name: str, start: Path) -> tuple[FileRule, ...]:
@@ -144,12 +149,15 @@ def _loaded(name: str, start: Path) -> tuple[FileRule, ...]:
         print_mistakes(error)
         sys.exit(2)
 
+    declared = project.path.is_file()  # else it is the lab, which is written nowhere
+    where = locate(project, "environments", name, "alerts") if declared else Location(project.path)
+
     async def read() -> tuple[FileRule, ...]:
         source = open_alerts(environment)
         if source is None:
             raise AlertSourceError(f"the environment `{name}` has no alerts")
         try:
-            return tuple(FileRule(rule, Location(project.path)) for rule in await source.rules())
+            return tuple(FileRule(rule, where, loaded_by=name) for rule in await source.rules())
         finally:
             await source.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from gameday.cli.output import fail, say
+from gameday.spec.runbook import is_url, source_of
 
 _TIMEOUT_S = 30.0
 _DOCUMENTS = "application/json, application/x-yaml"
@@ -18,17 +19,7 @@ _KINDS = {"application/json": ".json", "application/x-yaml": ".yaml", "applicati
 
 def local_runbook(source: str) -> Path:
     """The same for a runbook. The page on which GitHub shows a file stands for the file itself."""
-    return local_file(_raw(source), accept="text/markdown, text/plain", suffix=".md")
-
-
-def _raw(source: str) -> str:
-    match = re.fullmatch(r"https?://(?:www\.)?github\.com/([^/]+/[^/]+)/(?:blob|raw)/([^?#]+)(?:[?#].*)?", source)
-    return f"https://raw.githubusercontent.com/{match[1]}/{match[2]}" if match else source
-
-
-def is_url(source: str) -> bool:
-    """Whether something is named by its address on another server."""
-    return re.match(r"https?://", source, re.IGNORECASE) is not None
+    return local_file(source_of(source), accept="text/markdown, text/plain", suffix=".md")
 
 
 def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = None) -> Path:

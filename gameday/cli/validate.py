@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gameday.chaostoolkit.variables import missing_variables
 from gameday.cli.load import (
@@ -21,6 +22,9 @@ from gameday.spec.nodes import Mapping
 from gameday.spec.project import RUNBOOKS, list_files, read_project
 from gameday.spec.reader import read_document
 from gameday.spec.runbook import load_runbook
+
+if TYPE_CHECKING:
+    from gameday.coverage.rule_files import RuleFiles
 
 EXPERIMENTS = "experiments"
 _DOCUMENTS = (".yaml", ".yml", ".json")
@@ -44,6 +48,7 @@ class _Validation:
         self.warnings: dict[Mistake, None] = {}
         self.checked: Counter[str] = Counter()
         self._projects: dict[Path, Project] = {}
+        self._rules: dict[Path, RuleFiles | None] = {}
         self._seen: set[Path] = set()
 
     def path(self, path: Path) -> None:
@@ -103,10 +108,25 @@ class _Validation:
         self.checked["game day" if game_day else "experiment"] += 1
         for experiment in experiments:
             self.warnings |= dict.fromkeys((*experiment.warnings, *_unset(experiment)))
+            self.warnings |= dict.fromkeys(self._review(experiment, project))
         environment = project.environment(game_day.environment) if game_day and game_day.environment else None
         if environment:
             for experiment in experiments:
                 self.mistakes.add(check_signals(experiment, environment))
+
+    def _review(self, experiment: Experiment, project: Project) -> Iterator[Mistake]:
+        """What the repository's own rules say against the alerts that are expected; a server may have others."""
+        if not (experiment.alerts and project.rules):
+            return
+        from gameday.coverage.rule_checks import review_alerts
+        from gameday.coverage.rule_files import read_rule_files
+
+        if project.path not in self._rules:
+            self._rules[project.path] = read_rule_files(project)
+        files = self._rules[project.path]
+        if files is not None:
+            yield from files.problems
+            yield from review_alerts(experiment.alerts, files)
 
 
 def _unset(experiment: Experiment) -> Iterator[Mistake]:

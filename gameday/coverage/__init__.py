@@ -16,7 +16,7 @@ from gameday.coverage.base import (
 from gameday.coverage.examination import examine
 from gameday.coverage.findings import judge_alerts
 from gameday.coverage.preflight import PreflightResult, check_alert, check_pipeline
-from gameday.coverage.runbooks import describe_runbooks, judge_runbooks, judge_steps
+from gameday.coverage.runbooks import describe_runbooks, examine_runbook_urls, judge_runbooks, judge_steps
 from gameday.coverage.watch import AlertWatch, Evidence
 from gameday.spec.model import Environment
 
@@ -38,6 +38,7 @@ __all__ = [
     "check_pipeline",
     "describe_runbooks",
     "examine",
+    "examine_runbook_urls",
     "judge_alerts",
     "judge_runbooks",
     "judge_steps",

@@ -18,6 +18,7 @@ import msgspec
 from gameday.journal.events import AlertRuleInfo
 from gameday.spec.documents import split_documents
 from gameday.spec.location import Location, Mistake, SpecError
+from gameday.spec.model import Project
 from gameday.spec.nodes import DocumentError, Mapping, Node, Scalar, Sequence
 from gameday.spec.reader import read_text
 from gameday.spec.units import UnitError, parse_duration
@@ -35,11 +36,39 @@ _YEAR_S = 365 * 86400.0
 
 
 class FileRule(msgspec.Struct, frozen=True):
-    """An alerting rule of a file, and where it begins: at its `alert:`."""
+    """An alerting rule of a file, and where it begins: at its `alert:`. One that the server of an environment has
+    loaded (`loaded_by` names the environment) stands in no file: its location is that of the server's address."""
 
     rule: AlertRuleInfo
     location: Location
     group: str = ""
+    loaded_by: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, briefly."""
+        if self.loaded_by:
+            return f"loaded in `{self.loaded_by}`"
+        return f"{self.location.path.name}:{self.location.line}"
+
+
+class RuleFiles(msgspec.Struct, frozen=True):
+    """The alerting rules that gameday.yaml names, and what could not be read. `root`: what paths are shown below."""
+
+    root: Path
+    rules: tuple[FileRule, ...]
+    problems: tuple[Mistake, ...] = ()
+
+    def place(self, item: FileRule) -> str:
+        """Where a rule stands, briefly."""
+        path = item.location.path
+        shown = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        return f"{shown}:{item.location.line}"
+
+
+def read_rule_files(project: Project) -> RuleFiles | None:
+    """Those of the project; None when its gameday.yaml names none."""
+    return RuleFiles(project.root, *load_rules(project.rules)) if project.rules else None
 
 
 def load_rules(paths: Iterable[Path]) -> tuple[tuple[FileRule, ...], tuple[Mistake, ...]]:
@@ -99,11 +128,11 @@ def _rules(path: Path, node: Node | None) -> Iterator[FileRule]:
             name = _text(rule, "alert")
             if name and isinstance(rule, Mapping):
                 at = rule.entries["alert"][0]
-                info = _info(name, rule)
+                info = _info(name, rule, _seconds(_text(group, "interval")) or None)
                 yield FileRule(info, Location(path, at.line, at.column), _text(group, "name") or "")
 
 
-def _info(name: str, rule: Mapping) -> AlertRuleInfo:
+def _info(name: str, rule: Mapping, interval_s: float | None) -> AlertRuleInfo:
     labels, notes = _texts(_get(rule, "labels")), _texts(_get(rule, "annotations"))
     return AlertRuleInfo(
         name=name,
@@ -113,6 +142,7 @@ def _info(name: str, rule: Mapping) -> AlertRuleInfo:
         service=labels.get("service"),
         runbook_url=notes.get("runbook_url") or notes.get("runbook"),
         dashboard=notes.get("dashboard") or notes.get("dashboard_url"),
+        interval_s=interval_s,
         keep_firing_for_s=_seconds(_text(rule, "keep_firing_for")),
         labels=labels,
     )

@@ -1,17 +1,34 @@
-"""Whether the runbooks that an experiment relies on are there, whole and not forgotten. Pure; no I/O."""
+"""Whether the runbooks that an experiment relies on are there, whole and not forgotten. Only those at URLs need I/O."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urldefrag, urlsplit
+
+import msgspec
 
 from gameday.coverage.base import Finding
 from gameday.journal.events import FindingKind, RunbookInfo, RunbookStep, StepOutcome
 from gameday.spec.model import Experiment, Project, Runbook
+from gameday.spec.runbook import is_url, read_front_matter, source_of
+
+if TYPE_CHECKING:
+    from gameday.common.http import HttpClient
 
 REVIEWED_WITHIN = timedelta(days=180)
+_TIMEOUT_S = 3.0
+_MAX_BYTES = 1024 * 1024  # as of any file that a user writes
+_ACCEPT = {"Accept": "text/markdown, text/plain;q=0.9, */*;q=0.5"}
+_HTML = (b"<!doctype html", b"<html")
 
 
 def describe_runbooks(project: Project, experiment: Experiment, today: date) -> tuple[RunbookInfo, ...]:
-    """The runbooks that the expected alerts and the experiment's service name, each once; those of alerts first."""
+    """The runbooks that the expected alerts and the experiment's service name, each once; those of alerts first.
+
+    Of those at URLs nothing is known yet: `examine_runbook_urls` asks for them.
+    """
     names = [alert.runbook for alert in experiment.alerts if alert.runbook]
     service = project.service(experiment.service) if experiment.service else None
     names += service.runbooks if service else ()
@@ -21,11 +38,15 @@ def describe_runbooks(project: Project, experiment: Experiment, today: date) -> 
 def _describe(project: Project, name: str, today: date) -> RunbookInfo:
     runbook = project.runbook(name)
     if runbook is None:
-        return RunbookInfo(name=name, found=False)
+        return RunbookInfo(name=name, found=None if is_url(name) else False)
+    return _info(name, runbook, _path_in(project, runbook), today)
+
+
+def _info(name: str, runbook: Runbook, path: str | None, today: date) -> RunbookInfo:
     return RunbookInfo(
         name=name,
         found=True,
-        path=_path_in(project, runbook),
+        path=path,
         title=runbook.title,
         owner=runbook.owner,
         reviewed=runbook.reviewed.isoformat() if runbook.reviewed else None,
@@ -39,6 +60,52 @@ def _path_in(project: Project, runbook: Runbook) -> str:
     return str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
 
 
+async def examine_runbook_urls(
+    names: Iterable[str], today: date, timeout_s: float = _TIMEOUT_S
+) -> dict[str, RunbookInfo]:
+    """What lies at those of these names that are URLs, all asked at once, each for so many seconds at most.
+
+    A URL that cannot be read is not missing: it may need a login, or be out of reach from here alone.
+    """
+    urls = tuple(dict.fromkeys(name for name in names if is_url(name)))
+    if not urls:
+        return {}
+    from gameday.common.http import HttpClient
+
+    client = HttpClient(timeout_s, _ACCEPT)
+    try:
+        infos = await asyncio.gather(*(_examine(client, url, today) for url in urls))
+    finally:
+        await client.close()
+    return dict(zip(urls, infos, strict=True))
+
+
+async def _examine(client: "HttpClient", url: str, today: date) -> RunbookInfo:
+    from gameday.common.http import HttpError, parse_url
+
+    address, anchor = urldefrag(url)
+    try:
+        answer = await client.get(parse_url(source_of(address)), max_bytes=_MAX_BYTES)
+    except (HttpError, ValueError) as error:
+        return RunbookInfo(name=url, found=None, detail=str(error))
+    if answer.status != 200:
+        return RunbookInfo(name=url, found=None, detail=f"HTTP {answer.status}")
+    if answer.body[:1024].lstrip().lower().startswith(_HTML):
+        return RunbookInfo(name=url, found=True, detail="a page of HTML, whose sections are not looked at")
+    try:
+        text = answer.body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return RunbookInfo(name=url, found=True, detail="no text in UTF-8, so its sections are not looked at")
+    # Its front matter is for whatever publishes the page: what is no key of ours, or no date, is not said here.
+    runbook = read_front_matter(Path(urlsplit(address).path), text).runbook
+    info = _info(url, runbook, None, today)
+    if not anchor:
+        return info
+    return msgspec.structs.replace(
+        info, missing_sections=(), detail="a part of a page, of which sections are not asked"
+    )
+
+
 def judge_runbooks(runbooks: Sequence[RunbookInfo], owner: str | None = None) -> tuple[Finding, ...]:
     """A runbook that is missing or lacks sections is a weakness: it would not help whoever is paged.
 
@@ -48,6 +115,8 @@ def judge_runbooks(runbooks: Sequence[RunbookInfo], owner: str | None = None) ->
     findings = []
     for runbook in runbooks:
         who = runbook.owner or owner
+        if runbook.found is None:
+            continue  # preflight has said so, and nothing follows from it
         if not runbook.found:
             title = f"There is no runbook {runbook.name}"
             findings.append(
@@ -58,7 +127,7 @@ def judge_runbooks(runbooks: Sequence[RunbookInfo], owner: str | None = None) ->
             title = f"The runbook {runbook.name} is incomplete"
             detail = f"it lacks {', '.join(runbook.missing_sections)}"
             findings.append(Finding(FindingKind.RUNBOOK_INCOMPLETE, title, detail, True, who))
-        if runbook.stale or runbook.reviewed is None:
+        if runbook.stale or (runbook.reviewed is None and not runbook.detail):
             title = f"The runbook {runbook.name} has not been reviewed for {REVIEWED_WITHIN.days} days"
             detail = f"last reviewed {runbook.reviewed}" if runbook.reviewed else "it says no date of review"
             findings.append(Finding(FindingKind.RUNBOOK_INCOMPLETE, title, detail, False, who))

@@ -1,7 +1,7 @@
 """What can be found out of the alerting before the first injection: rules, routes, and each expected alert."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,37 +16,41 @@ from gameday.coverage import (
     examine,
     open_alerts,
 )
+from gameday.coverage.rule_files import RuleFiles, read_rule_files
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.preflight import Check
 from gameday.journal.events import AlertExamination, AlertRuleInfo, CheckOutcome
-from gameday.spec.model import Environment, Experiment, FaultStep
+from gameday.spec.model import Environment, Experiment, FaultStep, Project
 
 _SURVEY_TIMEOUT_S = 30.0  # a source keeps its own, shorter timeouts; this is for one that does not
 
 
 class Alerting(msgspec.Struct, frozen=True):
     """The environment's alert source, if it has one, and what it says. Without `is_known` there is nothing to judge
-    alerts by. `survey` is None when there was none to make, or it failed. `checks` are of all of it together."""
+    alerts by. `survey` is None when there was none to make, or it failed. `files`: the rules that lie in the
+    repository, where gameday.yaml says so. `checks` are of all of it together."""
 
     source: AlertSource | None = None
     rules: tuple[AlertRuleInfo, ...] = ()
     is_known: bool = False
     survey: Survey | None = None
+    files: RuleFiles | None = None
     checks: tuple[Check, ...] = ()
 
 
-async def open_alerting(environment: Environment) -> Alerting:
-    """The source and all alerting rules; a failed check when they cannot be had."""
+async def open_alerting(environment: Environment, project: Project | None = None) -> Alerting:
+    """The source and all alerting rules, with those in the project's files; a failed check when they cannot be had."""
+    files = await asyncio.to_thread(read_rule_files, project) if project and project.rules else None
     try:
         source = open_alerts(environment)
     except AlertSourceError as error:
-        return Alerting(checks=(Check("alerts", CheckOutcome.FAILURE, str(error)),))
+        return Alerting(files=files, checks=(Check("alerts", CheckOutcome.FAILURE, str(error)),))
     if source is None:
-        return Alerting()
+        return Alerting(files=files)
     try:
-        return Alerting(source, await source.rules(), is_known=True)
+        return Alerting(source, await source.rules(), is_known=True, files=files)
     except AlertSourceError as error:
-        return Alerting(source, checks=(Check("alert rules", CheckOutcome.FAILURE, str(error)),))
+        return Alerting(source, files=files, checks=(Check("alert rules", CheckOutcome.FAILURE, str(error)),))
 
 
 async def survey_alerting(
@@ -54,7 +58,7 @@ async def survey_alerting(
 ) -> Alerting:
     """With what its parts say of the alerts that the experiments expect, in place of the checks so far."""
     expected = {alert.name for item in experiments for alert in item.experiment.alerts}
-    alerting = msgspec.structs.replace(alerting, checks=())
+    alerting = msgspec.structs.replace(alerting, checks=_compare_files(alerting) if expected else ())
     source: object = alerting.source
     if not (alerting.is_known and expected and isinstance(source, Surveyor)):
         return alerting
@@ -64,10 +68,21 @@ async def survey_alerting(
             survey = await source.survey(rules)
     except Exception as error:  # noqa: BLE001 - it is advice: a mistake in it must not keep a session from starting
         detail = f"could not be surveyed: {type(error).__name__}: {error}"
-        return msgspec.structs.replace(alerting, checks=(Check("alert pipeline", CheckOutcome.WARNING, detail),))
+        failed = Check("alert pipeline", CheckOutcome.WARNING, detail)
+        return msgspec.structs.replace(alerting, checks=(*alerting.checks, failed))
     watchdogs = environment.alerts.watchdogs if environment.alerts else ()
     found = check_pipeline(watchdogs, alerting.rules, survey)
-    return msgspec.structs.replace(alerting, survey=survey, checks=tuple(_check(result, None) for result in found))
+    checks = (*alerting.checks, *(_check(result, None) for result in found))
+    return msgspec.structs.replace(alerting, survey=survey, checks=checks)
+
+
+def _compare_files(alerting: Alerting) -> tuple[Check, ...]:
+    """Whether the server has the rules that lie in the repository."""
+    if alerting.files is None or not alerting.is_known:
+        return ()
+    from gameday.coverage.rule_checks import compare_rules
+
+    return (_check(compare_rules(alerting.files, alerting.rules), None),)
 
 
 def _check(result: PreflightResult, experiment: int | None) -> Check:
@@ -92,12 +107,12 @@ def check_alerts(
     alerting: Alerting, prepared: PreparedExperiment, examined: Sequence[AlertExamination]
 ) -> tuple[Check, ...]:
     """Whether each expected alert exists, can fire in time at all, and would be heard."""
+    checks = [*_check_files(alerting, prepared)]
     if not alerting.is_known:
-        return ()
+        return tuple(checks)
     experiment = prepared.experiment
     by_name = {found.name: found for found in examined}
     held_s = _held_s(experiment)
-    checks = []
     for alert in experiment.alerts:
         results = check_alert(alert, alerting.rules, by_name.get(alert.name), _watched_s(experiment))
         checks += [_check(result, prepared.index) for result in results]
@@ -105,6 +120,18 @@ def check_alerts(
             detail = f"the faults last {held_s:g} s in all, less than the {alert.within_s:g} s it is given to fire"
             checks.append(Check(f"alert {alert.name}", CheckOutcome.WARNING, detail, prepared.index))
     return tuple(checks)
+
+
+def _check_files(alerting: Alerting, prepared: PreparedExperiment) -> Iterator[Check]:
+    """What the repository says of each expected alert; where nothing is loaded, that is all there is."""
+    if alerting.files is None:
+        return
+    from gameday.coverage.rule_checks import check_rule_file
+
+    for alert in dict.fromkeys(prepared.experiment.alerts):
+        result = check_rule_file(alert, alerting.files, alerting.rules if alerting.is_known else None)
+        if result:
+            yield _check(result, prepared.index)
 
 
 def _held_s(experiment: Experiment) -> float:

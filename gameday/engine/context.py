@@ -1,13 +1,14 @@
 """What the parts of an experiment's run share: the experiment as prepared, the tools, the findings so far."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.cluster import ActivityCluster
 from gameday.common.json import JsonObject
-from gameday.coverage import AlertSource, Finding
+from gameday.coverage import Finding
 from gameday.engine.abort import Abort
 from gameday.engine.activities import perform, pretend
 from gameday.engine.monitor import Monitor
@@ -18,8 +19,6 @@ from gameday.faults.base import System, Value
 from gameday.journal.events import (
     ActivityEnded,
     ActivityStarted,
-    AlertExamination,
-    AlertRuleInfo,
     AnyEvent,
     Phase,
     PhaseEntered,
@@ -27,6 +26,9 @@ from gameday.journal.events import (
 )
 from gameday.signals import Query, SignalSource
 from gameday.spec.model import Activity, Experiment
+
+if TYPE_CHECKING:
+    from gameday.engine.coverage import Coverage
 
 _GRACE_S = 1.0
 
@@ -39,12 +41,10 @@ class Tools(msgspec.Struct, frozen=True):
     workers: Workers
     abort: Abort
     source: SignalSource | None
-    alerts: AlertSource | None
-    rules: tuple[AlertRuleInfo, ...]
+    coverage: "Coverage"
     system: System
     ceiling: float | None  # the policy's largest blast radius, 0 to 1
     seed: int
-    examined: dict[int, tuple[AlertExamination, ...]] = {}  # expected alerts, by experiment
 
 
 class PreparedExperiment(msgspec.Struct, frozen=True):

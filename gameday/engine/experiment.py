@@ -7,6 +7,7 @@ from gameday.chaostoolkit.adapter import ActivityRequest
 from gameday.chaostoolkit.by_hand import by_hand
 from gameday.chaostoolkit.variables import dynamic_names, known_secrets
 from gameday.coverage import AlertWatch, Finding, judge_alerts, judge_runbooks, judge_steps
+from gameday.coverage.dashboards.judging import judge_dashboards
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context, PreparedExperiment, Tools
 from gameday.engine.findings import broken_finding, record_findings
@@ -18,6 +19,8 @@ from gameday.engine.undo import Rollbacks, call_off_rollbacks, run_rollbacks, un
 from gameday.engine.workers import WorkersError
 from gameday.journal.events import (
     By,
+    DashboardExamined,
+    DashboardInfo,
     ExperimentEnded,
     ExperimentStarted,
     FindingKind,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from gameday.engine.supervised import Supervised
 
 _CONFIGURE_TIMEOUT_S = 300.0
+_HASTE_POLL_S = 0.1
 
 
 def _supervised(context: Context) -> "Supervised":
@@ -51,14 +55,16 @@ class ExperimentRunner:
             tools.abort,
             source=tools.source,
             queries=prepared.queries,
-            alerts=tools.alerts,
+            alerts=tools.coverage.alerting.source,
             watch=AlertWatch(prepared.index, prepared.experiment.alerts),
+            acknowledgements=tools.coverage.acknowledgements(prepared),
         )
         self._context = Context(prepared, tools, monitor, prepared.experiment.configuration)
         self._steady_state = SteadyState(self._context)
         self._method = method(self._context, self._steady_state)
         self._supervised = _supervised(self._context) if prepared.is_supervised else None
         self._refused: str | None = None
+        self._dashboards: tuple[DashboardInfo, ...] = ()  # as they were with the fault in place
 
     async def run(self) -> Verdict:
         """All of it. Whatever happens, what was injected is undone before this returns."""
@@ -104,6 +110,7 @@ class ExperimentRunner:
         undone_at = context.now()
         if not abort.is_hasty and self._supervised is None:
             await self._steady_state.recover(undone_at)
+        await self._look_at_dashboards(undone_at)
         return self._conclude(undone, undone_at)
 
     async def _configure(self) -> str | None:
@@ -237,20 +244,47 @@ class ExperimentRunner:
         finding = broken_finding(self._steady_state.broken, hypothesis, self._context.prepared.owner)
         return (finding,) if finding else ()
 
+    async def _look_at_dashboards(self, undone_at: float) -> None:
+        """Once the time of the fault is over: what did they show of it? Somebody in a hurry is not kept waiting."""
+        context, injected_at = self._context, self._method.injected_at
+        before = context.tools.coverage.before.get(context.index)
+        if injected_at is None or before is None or not before.dashboards:
+            return
+        looking = asyncio.create_task(context.tools.coverage.look_again(context.prepared, injected_at, undone_at))
+        while not looking.done() and not context.tools.abort.is_hasty:
+            await asyncio.wait({looking}, timeout=_HASTE_POLL_S)
+        if not looking.done():
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+            return
+        self._dashboards = looking.result()
+        for dashboard in self._dashboards:
+            context.record(
+                DashboardExamined(at=context.now(), experiment=context.index, dashboard=dashboard, after=True)
+            )
+
     def _coverage_findings(self, undone_at: float) -> tuple[Finding, ...]:
-        context = self._context
-        runbooks = judge_runbooks(context.prepared.runbooks, context.prepared.owner)
-        if context.tools.alerts is None or self._method.injected_at is None:
-            return runbooks
+        context, owner = self._context, self._context.prepared.owner
+        findings = list(judge_runbooks(context.prepared.runbooks, owner))
+        if before := context.tools.coverage.before.get(context.index):
+            was_broken = bool(self._steady_state.broken)
+            findings += judge_dashboards(before.dashboards, self._dashboards, was_broken=was_broken, owner=owner)
+            if before.on_call:
+                from gameday.coverage.on_call.judging import judge_on_call
+
+                findings += judge_on_call(before.on_call, context.now(), owner)
+        alerting = context.tools.coverage.alerting
+        if alerting.source is None or self._method.injected_at is None:
+            return tuple(findings)
         alerts = judge_alerts(
             context.experiment.alerts,
             context.monitor.observed,
-            context.tools.rules,
+            alerting.rules,
             injected_at=self._method.injected_at,
             undone_at=undone_at,
-            owner=context.prepared.owner,
+            owner=owner,
             evidence=context.monitor.alert_evidence,
-            examined=context.tools.examined.get(context.index, ()),
+            examined=before.alerts if before else (),
             holds=self._method.holds,
         )
-        return (*alerts, *runbooks)
+        return (*alerts, *findings)

@@ -4,7 +4,7 @@ from gameday.chaostoolkit.variables import without_secrets
 from gameday.engine.context import PreparedExperiment
 from gameday.journal.events import AlertInfo, ConditionInfo, ExperimentInfo, PeopleInfo, StepInfo
 from gameday.people import Pair
-from gameday.spec.model import Activity, Condition, FaultStep, People, Project
+from gameday.spec.model import Activity, Condition, Experiment, FaultStep, People, Project
 
 
 def describe_people(people: People) -> PeopleInfo:
@@ -18,16 +18,20 @@ def describe_people(people: People) -> PeopleInfo:
     )
 
 
+def path_in(experiment: Experiment, project: Project) -> str:
+    """The experiment's file, relative to the project: what it is known by from one session to the next."""
+    try:
+        return str(experiment.path.resolve().relative_to(project.root.resolve()))
+    except ValueError:
+        return experiment.path.name
+
+
 def describe_experiment(prepared: PreparedExperiment, project: Project, pair: Pair) -> ExperimentInfo:
     """All that a report needs to know of an experiment."""
     experiment = prepared.experiment
-    try:
-        path = str(experiment.path.resolve().relative_to(project.root.resolve()))
-    except ValueError:
-        path = experiment.path.name
     return ExperimentInfo(
         title=experiment.title,
-        path=path,
+        path=path_in(experiment, project),
         service=experiment.service,
         description=experiment.description,
         hypothesis=experiment.hypothesis.title,
@@ -47,6 +51,7 @@ def describe_experiment(prepared: PreparedExperiment, project: Project, pair: Pa
         sre=pair.sre,
         interval_s=experiment.timing.interval_s,
         document=without_secrets(experiment.document),
+        owner=prepared.owner,
     )
 
 

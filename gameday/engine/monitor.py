@@ -3,17 +3,30 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING
 
 from gameday.coverage import AlertSource, AlertWatch, Evidence
 from gameday.engine.abort import Abort
 from gameday.engine.judge import Sample, Streak, number_of, value_of
 from gameday.engine.recorder import Recorder
-from gameday.journal.events import AlertObserved, AlertState, GuardTripped, Reading, ReadingState, SignalsSampled
+from gameday.journal.events import (
+    AlertObserved,
+    AlertState,
+    GuardTripped,
+    Reading,
+    ReadingState,
+    SignalsSampled,
+    SinkFailed,
+)
 from gameday.signals import Query, SignalSource
 from gameday.spec.model import Condition, Experiment
 
+if TYPE_CHECKING:
+    from gameday.engine.acknowledging import AcknowledgementWatch
+
 _SOURCE_DEADLINE_S = 15.0  # a source keeps its own, shorter timeouts; this is for one that does not
 _MAX_SAMPLES = 20_000
+_ACKNOWLEDGED_EVERY_S = 5.0
 
 
 class Monitor:
@@ -30,6 +43,7 @@ class Monitor:
         queries: Sequence[Query],
         alerts: AlertSource | None,
         watch: AlertWatch,
+        acknowledgements: "AcknowledgementWatch | None" = None,
     ) -> None:
         self._index = index
         self._experiment = experiment
@@ -39,6 +53,8 @@ class Monitor:
         self._queries = tuple(queries)
         self._alerts = alerts
         self._watch = watch
+        self._acknowledgements = acknowledgements
+        self._is_deaf = False  # it has been said that these cannot be read
         self._tasks: list[asyncio.Task[None]] = []
         self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
         self._sampled = asyncio.Condition()
@@ -48,7 +64,7 @@ class Monitor:
         self.baseline: dict[str, float] = {}
         self.observed: list[AlertObserved] = []
         self._firing: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
-        self._was_armed = False
+        self._armed_since: float | None = None  # also when it has been disarmed
         self._looked = asyncio.Event()
 
     def start(self) -> None:
@@ -57,6 +73,10 @@ class Monitor:
             self._spawn(self._every(self._experiment.timing.interval_s, self._sample), "signals")
         if self._alerts:
             self._spawn(self._every(self._experiment.timing.interval_s, self._look), "alerts")
+        if self._acknowledgements:
+            # They are asked of a service that counts requests, about what people do.
+            every_s = min(_ACKNOWLEDGED_EVERY_S, 5 * self._experiment.timing.interval_s)
+            self._spawn(self._every(every_s, self._ask_for_acknowledgements), "acknowledgements")
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -77,7 +97,7 @@ class Monitor:
     def arm(self) -> None:
         """From now on, abort when an abort condition holds or a guarding signal cannot be read."""
         self._armed_at = self._recorder.now()
-        self._was_armed = True
+        self._armed_since = self._armed_at
         self._read_at = {}
         interval = self._experiment.timing.interval_s
         self._streaks = {condition: Streak(interval) for condition in self._experiment.abort_when}
@@ -174,7 +194,7 @@ class Monitor:
         except TimeoutError:
             self._looked.set()
             return
-        if not self._was_armed:
+        if self._armed_since is None:
             self._watch.before(seen)
             self._looked.set()
             return
@@ -186,6 +206,24 @@ class Monitor:
                 self._firing.add(alert)
             elif event.state is AlertState.RESOLVED:
                 self._firing.discard(alert)
+
+    async def _ask_for_acknowledgements(self) -> None:
+        assert self._acknowledgements is not None
+        if self._armed_since is None:
+            return
+        seen = {event.name for event in self.observed if not event.existed_before}
+        try:
+            events = await self._acknowledgements.ask(self._armed_since, seen, self._recorder.now)
+        except Exception as error:  # noqa: BLE001 - nobody's life hangs on it; it is said once, and asked again
+            if not self._is_deaf:
+                self._is_deaf = True
+                detail = f"acknowledgements cannot be read: {str(error) or type(error).__name__}"
+                self._recorder.record(
+                    SinkFailed(at=self._recorder.now(), sink=self._acknowledgements.name, detail=detail)
+                )
+            return
+        for event in events:
+            self._recorder.record(event)
 
     @property
     def alert_evidence(self) -> Evidence:

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import msgspec
 
-from gameday.engine.alerting import check_alerts, examine_alerts, open_alerting, survey_alerting
 from gameday.engine.context import PreparedExperiment
+from gameday.engine.coverage import Coverage
 from gameday.engine.preflight import (
     Check,
     PlannedStage,
     check_hours,
     check_others,
-    check_runbooks,
     check_signals,
     check_sources,
     check_stages,
     check_stop_switch,
+    examine_runbooks,
     plan_stages,
 )
 from gameday.engine.preparation import SessionInput, faults_of, prepare, system_of
@@ -38,19 +38,18 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
 
     Raises SpecError, FaultError, SignalError and WorkersError.
     """
-    prepared = prepare(session, now)
+    prepared = await examine_runbooks(prepare(session, now), now.date())
     environment = session.environment
     checks: list[Check] = [*check_others(session.project.root)]
     checks.append(check_stop_switch(await _stopped(session)))
     checks.append(check_hours(environment.policy.hours, now))
     stages: list[PlannedStage] = []
     source = open_source(environment.signals) if environment.signals else None
-    alerting = await open_alerting(environment)
-    checks += alerting.checks
+    coverage = Coverage(session.project, environment, prepared)
+    checks += await coverage.open()
     workers = Workers(scratch, faults_of(session.experiments), chaos_toolkit=False)
     try:
-        alerting = await survey_alerting(alerting, environment, prepared)
-        checks += alerting.checks
+        checks += await coverage.survey()
         await workers.start()
         for item in prepared:
             planned = await plan_stages(item, workers, system_of(environment), session.seed)
@@ -58,13 +57,12 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
             checks += check_stages(item, planned, environment.policy)
             checks += check_sources(item, environment)
             checks += await check_signals(item, source)
-            checks += check_alerts(alerting, item, examine_alerts(alerting, prepared, item, now.timestamp()))
-            checks += check_runbooks(item.runbooks, item.index)
+            checks += (await coverage.examine(item, now.timestamp())).checks
     finally:
         workers.close()
-        for opened in (source, alerting.source):
-            if opened is not None:
-                await opened.close()
+        await coverage.close()
+        if source is not None:
+            await source.close()
     return SessionPlan(prepared, tuple(stages), tuple(checks))
 
 

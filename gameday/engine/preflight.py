@@ -1,13 +1,14 @@
 """Everything that can be found out before the first injection, without changing anything."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
 
 from gameday.chaostoolkit.cluster import contexts_of
 from gameday.chaostoolkit.variables import missing_variables
+from gameday.coverage import examine_runbook_urls
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
 from gameday.engine.method import PLAN_TIMEOUT_S, fault_request
@@ -201,15 +202,28 @@ def _without_repetition(checks: Sequence[Check]) -> tuple[Check, ...]:
     return tuple(kept.values())
 
 
+async def examine_runbooks(prepared: Sequence[PreparedExperiment], today: date) -> tuple[PreparedExperiment, ...]:
+    """With what lies at the URLs by which they name runbooks, each asked for once, within a few seconds."""
+    found = await examine_runbook_urls([book.name for item in prepared for book in item.runbooks], today)
+    return tuple(
+        msgspec.structs.replace(item, runbooks=tuple(found.get(book.name, book) for book in item.runbooks))
+        for item in prepared
+    )
+
+
 def check_runbooks(runbooks: Sequence[RunbookInfo], experiment: int) -> tuple[Check, ...]:
     """Whether each runbook that is named is there and whole. What is wanting is a finding later, not a failure now."""
     checks = []
     for runbook in runbooks:
-        wrong = [] if runbook.found else ["there is no such file"]
+        wrong, well = [], f"found: {runbook.detail}" if runbook.detail else "found"
+        if runbook.found is None:
+            wrong.append(f"cannot be read: {runbook.detail}" if runbook.detail else "has not been looked at")
+        elif not runbook.found:
+            wrong.append("there is no such file")
         if runbook.missing_sections:
             wrong.append(f"lacks {', '.join(runbook.missing_sections)}")
         if runbook.stale:
             wrong.append(f"last reviewed {runbook.reviewed}")
         outcome = CheckOutcome.WARNING if wrong else CheckOutcome.OK
-        checks.append(Check(f"runbook {runbook.name}", outcome, "; ".join(wrong) or "found", experiment))
+        checks.append(Check(f"runbook {runbook.name}", outcome, "; ".join(wrong) or well, experiment))
     return tuple(checks)

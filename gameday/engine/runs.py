@@ -12,7 +12,18 @@ import msgspec
 from gameday.common.codec import decode
 from gameday.common.files import write_atomically
 from gameday.engine.locks import is_locked
-from gameday.journal.events import AlertObserved, AlertState, NoteAdded, RunbookStep, RunbookStepInfo
+from gameday.journal.events import (
+    AlertObserved,
+    AlertState,
+    Mark,
+    MarkSet,
+    NoteAdded,
+    PredictionInfo,
+    PredictionMade,
+    Role,
+    RunbookStep,
+    RunbookStepInfo,
+)
 from gameday.journal.log import JOURNAL_NAME, JournalError, read_events
 from gameday.journal.state import RunState, replay
 
@@ -39,19 +50,28 @@ class MessageKind(StrEnum):
     NOTE = "note"
     RUNBOOK = "runbook"
     ACKNOWLEDGE = "acknowledge"  # the alert that `text` names
+    PREDICTION = "prediction"
+    MARK = "mark"
 
 
 class Message(msgspec.Struct, frozen=True):
     """What a person says to a run from another terminal. `step`: of a runbook that is followed;
-    `expected`: of an alert, whether its experiment expects it."""
+    `expected`: of an alert, whether its experiment expects it; `experiment`: of a prediction, whose, and `role`, as
+    what."""
 
     kind: MessageKind
     author: str
     text: str
     step: RunbookStepInfo | None = None
     expected: bool = False
+    prediction: PredictionInfo | None = None
+    role: Role | None = None
+    experiment: int | None = None
+    mark: Mark | None = None
 
-    def event(self, at: float, experiment: int | None) -> NoteAdded | RunbookStep | AlertObserved | None:
+    def event(
+        self, at: float, experiment: int | None
+    ) -> NoteAdded | RunbookStep | AlertObserved | PredictionMade | MarkSet | None:
         """As the journal keeps it; None of what is not for the journal alone."""
         match self.kind:
             case MessageKind.NOTE:
@@ -69,6 +89,12 @@ class Message(msgspec.Struct, frozen=True):
                     source="gameday",
                     by=self.author,
                 )
+            case MessageKind.PREDICTION if self.prediction is not None and self.experiment is not None:
+                return PredictionMade(
+                    at=at, author=self.author, experiment=self.experiment, prediction=self.prediction, role=self.role
+                )
+            case MessageKind.MARK if self.mark is not None:
+                return MarkSet(at=at, author=self.author, mark=self.mark, text=self.text, experiment=experiment)
             case MessageKind.ACKNOWLEDGE:  # between two experiments
                 return NoteAdded(at=at, author=self.author, text=f"acknowledges {self.text}")
             case _:

@@ -1,6 +1,7 @@
 """Runs a session: brief → preflight → experiments → debrief, under locks, with a guardian, open to abort."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -14,23 +15,24 @@ from gameday import __version__
 from gameday.common.processes import ref_of
 from gameday.common.redact import Redactor
 from gameday.engine.abort import Abort, AbortedError
-from gameday.engine.alerting import Alerting, check_alerts, examine_alerts, open_alerting, survey_alerting
 from gameday.engine.context import PreparedExperiment, Tools
+from gameday.engine.coverage import Coverage
 from gameday.engine.experiment import ExperimentRunner
 from gameday.engine.guardian import Guardian, GuardianError
-from gameday.engine.info import describe_experiment, describe_people
+from gameday.engine.info import describe_experiment, describe_people, path_in
 from gameday.engine.launch import Helper
 from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
 from gameday.engine.method import Method, MethodFactory
+from gameday.engine.predictions import forget_predictions
 from gameday.engine.preflight import (
     Check,
     check_hours,
     check_others,
-    check_runbooks,
     check_signals,
     check_sources,
     check_stages,
     check_stop_switch,
+    examine_runbooks,
     plan_stages,
 )
 from gameday.engine.preparation import (
@@ -43,21 +45,26 @@ from gameday.engine.preparation import (
     uses_chaos_toolkit,
     uses_http,
 )
+from gameday.engine.recalled import earlier_predictions, open_actions
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers, WorkersError
 from gameday.journal.events import (
     FORMAT,
-    AlertExamination,
     AlertExamined,
     AlertRulesRead,
+    AnyEvent,
     CheckOutcome,
+    DashboardExamined,
     FindingKind,
     FindingRaised,
+    OnCallExamined,
     Phase,
     PhaseEntered,
+    PredictionMade,
     PreflightChecked,
+    RunbookExamined,
     SessionEnded,
     SessionStarted,
     Verdict,
@@ -151,8 +158,7 @@ class _Session:
         )
         self._guardian: Guardian | None = None
         self._source: SignalSource | None = None
-        self._alerting = Alerting()
-        self._examined: dict[int, tuple[AlertExamination, ...]] = {}  # by experiment
+        self._coverage = Coverage(session.project, environment, prepared)
         self._interrupts = 0
         self._experiment: int | None = None
 
@@ -173,9 +179,9 @@ class _Session:
             inbox.cancel()
             self._switch.close()
             self._workers.close()
-            for source in (self._source, self._alerting.source):
-                if source is not None:
-                    await source.close()
+            await self._coverage.close()
+            if self._source is not None:
+                await self._source.close()
             self._locks.release()
         self._record(
             SessionEnded(at=self._now(), verdict=verdict, exit_code=verdict.exit_code, reason=reason), sync=True
@@ -218,6 +224,8 @@ class _Session:
             sync=True,
         )
         self._record(PhaseEntered(at=self._now(), phase=Phase.BRIEF))
+        for action in open_actions(session.project, self._prepared, self._now):
+            self._record(action)
 
     async def _phases(self) -> tuple[Verdict, str]:
         self._record(PhaseEntered(at=self._now(), phase=Phase.PREFLIGHT))
@@ -296,32 +304,39 @@ class _Session:
         environment = self._session.environment
         if environment.signals and any(item.queries for item in self._prepared):
             self._source = open_source(environment.signals)
-        self._alerting = await open_alerting(environment)
-        note(*self._alerting.checks)
-        try:
-            survey = survey_alerting(self._alerting, environment, self._prepared)
-            self._alerting = await self._abort.race(survey)
-        except AbortedError:
-            return
-        note(*self._alerting.checks)
+        note(*await self._coverage.open())
+        with contextlib.suppress(AbortedError):
+            await self._examine_runbooks()
+            note(*await self._abort.race(self._coverage.survey()))
+            for item in self._prepared:
+                await self._check_experiment(item, note)
+
+    async def _examine_runbooks(self) -> None:
+        """Those at a URL, which are not read before the session has begun. Raises AbortedError."""
+        before = {runbook for item in self._prepared for runbook in item.runbooks}
+        self._prepared = await self._abort.race(examine_runbooks(self._prepared, datetime.now(UTC).date()))
         for item in self._prepared:
-            if self._abort.request:
-                return
-            if self._alerting.source:
-                self._record(AlertRulesRead(at=self._now(), rules=self._alerting.rules, experiment=item.index))
-            try:
-                planning = plan_stages(item, self._workers, self._system, self._session.seed)
-                stages = await self._abort.race(planning)
-            except AbortedError:
-                return
-            note(*check_stages(item, stages, environment.policy), *check_sources(item, environment))
-            note(*await check_signals(item, self._source))
-            examined = examine_alerts(self._alerting, self._prepared, item, self._now())
-            self._examined[item.index] = examined
-            for alert in examined:
-                self._record(AlertExamined(at=self._now(), experiment=item.index, alert=alert))
-            note(*check_alerts(self._alerting, item, examined))
-            note(*check_runbooks(item.runbooks, item.index))
+            for runbook in item.runbooks:
+                if runbook not in before:
+                    self._record(RunbookExamined(at=self._now(), experiment=item.index, runbook=runbook))
+
+    async def _check_experiment(self, item: PreparedExperiment, note: Callable[..., None]) -> None:
+        """Raises AbortedError."""
+        environment, coverage = self._session.environment, self._coverage
+        if coverage.alerting.source:
+            self._record(AlertRulesRead(at=self._now(), rules=coverage.alerting.rules, experiment=item.index))
+        planning = plan_stages(item, self._workers, self._system, self._session.seed)
+        stages = await self._abort.race(planning)
+        note(*check_stages(item, stages, environment.policy), *check_sources(item, environment))
+        note(*await self._abort.race(check_signals(item, self._source)))
+        before = await self._abort.race(coverage.examine(item, self._now()))
+        for alert in before.alerts:
+            self._record(AlertExamined(at=self._now(), experiment=item.index, alert=alert))
+        for dashboard in before.dashboards:
+            self._record(DashboardExamined(at=self._now(), experiment=item.index, dashboard=dashboard))
+        if before.on_call:
+            self._record(OnCallExamined(at=self._now(), experiment=item.index, on_call=before.on_call))
+        note(*before.checks)
 
     # -- experiments
 
@@ -332,19 +347,22 @@ class _Session:
             workers=self._workers,
             abort=self._abort,
             source=self._source,
-            alerts=self._alerting.source,
-            rules=self._alerting.rules,
-            examined=self._examined,
+            coverage=self._coverage,
             system=self._system,
             ceiling=self._session.environment.policy.max_blast_radius,
             seed=self._session.seed,
         )
+        project = self._session.project
         verdicts: list[Verdict] = []
         for item in self._prepared:
             if self._abort.request:
                 break
             self._experiment = item.index
+            for prediction in earlier_predictions(project, item, self._now):
+                self._record(prediction)
             verdicts.append(await ExperimentRunner(item, tools, self._method or Method).run())
+            if verdicts[-1] is not Verdict.NOT_STARTED:
+                forget_predictions(project.root, path_in(item.experiment, project))
             if verdicts[-1] in (Verdict.ABORTED, Verdict.UNDO_FAILED):
                 break
         self._experiment = None
@@ -398,6 +416,9 @@ class _Session:
             # Not an exception: nothing here may get in the way, and the closing pipe is what calls the guardian.
             os._exit(Verdict.UNDO_FAILED.exit_code if left else Verdict.ABORTED.exit_code)
 
+    def _is_ours(self, event: AnyEvent) -> bool:
+        return not isinstance(event, PredictionMade) or 0 <= event.experiment < len(self._prepared)
+
     def _inbox_ended(self, task: asyncio.Task[None]) -> None:
         # A run that nobody can end from another terminal must not go on as if somebody could.
         if not task.cancelled() and (error := task.exception()):
@@ -411,6 +432,6 @@ class _Session:
                 if message.kind is MessageKind.ABORT:
                     reason = message.text or "asked for from another terminal"
                     self._abort.ask("command", reason, by=message.author, experiment=self._experiment)
-                elif event := message.event(self._now(), self._experiment):
+                elif (event := message.event(self._now(), self._experiment)) and self._is_ours(event):
                     self._record(event)
             await asyncio.sleep(_INBOX_POLL_S)

@@ -203,16 +203,21 @@ class StepInfo(Struct, frozen=True, kw_only=True):
 
 
 class RunbookInfo(Struct, frozen=True, kw_only=True):
-    """A runbook that an expected alert or the service names. `found` is False when no such file exists."""
+    """A runbook that an expected alert or the service names, by its file's name or by a URL.
+
+    `found` is False when no such file exists, and None where it is not known: what is at the URL could not be read
+    (`detail` says why), or has not been asked for. With `detail`, its sections and review could not be looked at.
+    """
 
     name: str
-    found: bool
+    found: bool | None
     path: str | None = None
     title: str | None = None
     owner: str | None = None
     reviewed: str | None = None
     missing_sections: tuple[str, ...] = ()
     stale: bool = False
+    detail: str = ""
 
 
 class RunbookStepInfo(Struct, frozen=True, kw_only=True):
@@ -253,6 +258,7 @@ class ExperimentInfo(Struct, frozen=True, kw_only=True):
     sre: str | None = None
     interval_s: float = 1.0
     document: dict[str, Json] = {}
+    owner: str | None = None  # of the service
 
 
 class PeopleInfo(Struct, frozen=True, kw_only=True):
@@ -448,6 +454,13 @@ class AlertExamined(Event, frozen=True, kw_only=True, tag="alert-examined"):
 
     experiment: int
     alert: AlertExamination
+
+
+class RunbookExamined(Event, frozen=True, kw_only=True, tag="runbook-examined"):
+    """A runbook at a URL was read, after the session had begun: this is what is known of it."""
+
+    experiment: int
+    runbook: RunbookInfo
 
 
 class DashboardExamined(Event, frozen=True, kw_only=True, tag="dashboard-examined"):
@@ -650,6 +663,19 @@ class RunbookStep(Event, frozen=True, kw_only=True, tag="runbook-step"):
     experiment: int | None = None
 
 
+class ActionRecalled(Event, frozen=True, kw_only=True, tag="action-recalled"):
+    """An action item of an earlier session that is still open as this one begins. `links`: where it is tracked."""
+
+    action: str
+    title: str
+    service: str
+    opened_at: float
+    opened_by: str
+    owner: str | None = None
+    reopened: int = 0
+    links: tuple[str, ...] = ()
+
+
 class PredictionMade(Event, frozen=True, kw_only=True, tag="prediction-made"):
     """Somebody has said what will happen, before it could be seen. A later one of the same author counts instead."""
 
@@ -727,6 +753,7 @@ AnyEvent = (
     | PreflightChecked
     | AlertRulesRead
     | AlertExamined
+    | RunbookExamined
     | DashboardExamined
     | OnCallExamined
     | SignalsSampled
@@ -748,6 +775,7 @@ AnyEvent = (
     | FaultWrittenOff
     | AlertObserved
     | RunbookStep
+    | ActionRecalled
     | PredictionMade
     | MarkSet
     | NoteAdded

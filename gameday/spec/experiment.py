@@ -28,6 +28,7 @@ from gameday.spec.model import (
 )
 from gameday.spec.nodes import Mapping, Node, Scalar, to_json
 from gameday.spec.reader import Fields, File, describe, nearest, read_document
+from gameday.spec.runbook import check_runbook
 from gameday.spec.units import UnitError, excerpt, format_duration, parse_blast_radius, parse_duration
 from gameday.spec.units import parse_positive_duration as parse_positive
 
@@ -265,7 +266,7 @@ class _Reader:
     def _alert(self, fields: Fields) -> ExpectedAlert | None:
         name = fields.text("name", "the name of an alert")
         within_s = fields.scalar("within", parse_positive, "a duration such as 60s")
-        severity, runbook = fields.text("severity"), fields.text("runbook", "the name of a runbook")
+        severity, runbook = fields.text("severity"), fields.text("runbook", "the name or the URL of a runbook")
         fields.require("name", "the name of an alert")
         fields.require("within", "how soon it must fire after the first injection, such as `within: 60s`")
         fields.close()
@@ -402,10 +403,3 @@ def _shrinks(before: BlastRadius, after: BlastRadius) -> bool:
     if before.count is not None and after.count is not None:
         return after.count < before.count
     return before.share is not None and after.share is not None and after.share < before.share
-
-
-def check_runbook(file: File, project: Project | None, node: Node, name: str) -> None:
-    """Note a runbook that the project does not have. Without a gameday.yaml nobody knows which there are."""
-    if project is not None and project.path.is_file() and project.runbook(name) is None:
-        names = [runbook.name for runbook in project.runbooks]
-        file.mistake(node, f"the runbook {excerpt(name)}", f"a file runbooks/{name[:60]}.md", nearest(name, names))

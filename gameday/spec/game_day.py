@@ -12,19 +12,6 @@ from gameday.spec.reader import Fields, File, nearest, read_document
 from gameday.spec.timezones import read_timezone
 from gameday.spec.units import UnitError, excerpt, parse_positive_duration
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-# crontab(5): the range of each field, and the names it may use. Sunday is 0 and 7.
-_CRON = (
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, ("", *_MONTHS)),
-    ("day of the week", 0, 7, _DAYS),
-)
-_CRON_ITEM = re.compile(r"(?:\*|([0-9]{1,2}|[A-Z]{3})(?:-([0-9]{1,2}|[A-Z]{3}))?)(?:/([1-9][0-9]?))?")
-
-
 def load_game_day(path: Path, project: Project | None = None, check_step: StepCheck | None = None) -> GameDay:
     """Read a game day and its experiments. Raises SpecError with all mistakes of all these files.
 
@@ -95,26 +82,6 @@ def _schedule(root: Fields) -> Schedule | None:
     )
     fields.close()
     return schedule
-
-
-def parse_cron(text: str) -> str:
-    """A cron expression of five fields, normalised: crontab(5), without its shortcuts. Raises UnitError."""
-    fields = text.upper().split()
-    if len(fields) != len(_CRON):
-        raise UnitError(excerpt(text), 'a cron expression of five fields, such as "0 10 * * FRI"')
-    for field, (name, low, high, names) in zip(fields, _CRON, strict=True):
-        for item in field.split(","):
-            match = _CRON_ITEM.fullmatch(item)
-            bounds = [_cron_number(part, names) for part in match.groups()[:2] if part] if match else [-1]
-            if not all(low <= number <= high for number in bounds) or bounds != sorted(bounds):
-                raise UnitError(excerpt(item), f"for the {name}: {low} to {high}, a range such as {low}-{high}, or *")
-    return " ".join(fields)
-
-
-def _cron_number(text: str, names: tuple[str, ...]) -> int:
-    if text.isdigit():
-        return int(text)
-    return names.index(text) if text in names else -1
 
 
 def _experiments(

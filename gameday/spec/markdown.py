@@ -135,17 +135,18 @@ class _Reader:
                 pass
 
     def _inline(self, token: Token, before: Token | None, line: int, end: int) -> None:
-        words = "".join(_words(token.children or ()))
+        is_heading = before is not None and before.type == "heading_open"
+        words = "".join(_words(token.children or (), images=not is_heading))
         self._find_links(token, line, end)
         for match in _HTML_ANCHOR.finditer(token.content):
             self._anchors.add(match[1].lower())
-        if before is not None and before.type == "heading_open":
+        if is_heading and before is not None:
             self._heading(int(before.tag[1:]), words, line)
         elif self._open and self._open[-1] not in self._named:
             self._named.add(self._open[-1])
             item = self._parts[self._open[-1]]
             self._parts[self._open[-1]] = msgspec.structs.replace(item, text=" ".join(words.split()))
-        elif words.strip() or any(child.type == "image" for child in token.children or ()):
+        elif words.strip():
             self._parts.append(Text(line, end, words))
 
     def _heading(self, level: int, words: str, line: int) -> None:
@@ -189,12 +190,15 @@ def _column(lines: list[str], line: int, text: str) -> int:
     return max(lines[line - 1].find(text), 0) + 1 if line <= len(lines) else 1
 
 
-def _words(children: Sequence[Token]) -> Iterator[str]:
+def _words(children: Sequence[Token], *, images: bool) -> Iterator[str]:
+    """With `images`, each says what it shows; GitHub's anchor of a heading has nothing of it."""
     for child in children:
         if child.type in ("text", "code_inline"):
             yield child.content
         elif child.type in ("softbreak", "hardbreak"):
             yield " "
+        elif child.type == "image" and images:
+            yield child.content or "(an image)"
 
 
 def _targets(children: Sequence[Token]) -> Iterator[str]:

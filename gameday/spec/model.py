@@ -484,6 +484,7 @@ class Project(msgspec.Struct, frozen=True):
     history: str
     runbooks: tuple[Runbook, ...] = ()
     stop_switch_file: Path | None = None  # where gameday.yaml says that it is
+    rules: tuple[Path, ...] = ()  # files and directories with alerting rules
 
     @property
     def root(self) -> Path:

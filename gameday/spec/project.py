@@ -1,6 +1,7 @@
 """Reads gameday.yaml and the runbooks beside it: the project with its environments and services."""
 
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -8,18 +9,18 @@ import msgspec
 from gameday.common.project import PROJECT_FILE, find_root
 from gameday.common.redact import Redactor
 from gameday.spec.environment import LAB, read_environment
-from gameday.spec.experiment import check_runbook
 from gameday.spec.location import Location, Mistake, SpecError
 from gameday.spec.model import Environment, Project, Runbook, Service
 from gameday.spec.nodes import Mapping, Node
 from gameday.spec.reader import Fields, File, nearest, read_document
-from gameday.spec.runbook import load_runbook
+from gameday.spec.runbook import check_runbook, load_runbook
 from gameday.spec.units import UnitError, excerpt
 from gameday.spec.variables import fill_in
 
 RUNBOOKS = "runbooks"
 _HISTORY = "sqlite:///.gameday/history.db"
 _MOST_RUNBOOKS = 10_000
+_PATTERN = re.compile(r"[*?\[]")
 
 
 def load_project(start: Path) -> Project:
@@ -100,6 +101,7 @@ def _read(fields: Fields, project: Project) -> Project:
         services=_services(fields, project),
         history=fields.scalar("history", _history, f"a URL such as {_HISTORY}") or _HISTORY,
         stop_switch_file=_stop_switch(fields, project.root),
+        rules=_rules(fields, project.root),
     )
     fields.close()
     return read
@@ -108,6 +110,23 @@ def _read(fields: Fields, project: Project) -> Project:
 def _stop_switch(fields: Fields, root: Path) -> Path | None:
     text = fields.text("stop-switch", "the path of a file")
     return root / Path(text).expanduser() if text else None
+
+
+def _rules(fields: Fields, root: Path) -> tuple[Path, ...]:
+    """What `rules` names, each once: files, directories, and whatever patterns match now."""
+    found: dict[Path, None] = {}
+    for text, node in fields.texts("rules", "a list of files, directories or patterns"):
+        try:
+            named = sorted(root.glob(text)) if _PATTERN.search(text) else [root / text]
+            paths = [path for path in named if path.exists()]
+        except (OSError, ValueError, NotImplementedError):  # no file can have the name; a pattern that is absolute
+            paths = []
+        if not paths:
+            fields.file.mistake(
+                node, f"the rules {excerpt(text)}", "a file, a directory or a pattern that is not empty"
+            )
+        found |= dict.fromkeys(paths)
+    return tuple(found)
 
 
 def _runbooks(file: File, directory: Path) -> tuple[Runbook, ...]:

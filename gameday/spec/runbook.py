@@ -3,13 +3,14 @@
 import re
 from datetime import date
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from gameday.spec.location import SpecError
-from gameday.spec.model import Runbook
-from gameday.spec.nodes import Mapping
-from gameday.spec.reader import Fields, File, parse_document, read_text
+from gameday.spec.model import Project, Runbook
+from gameday.spec.nodes import Mapping, Node
+from gameday.spec.reader import Fields, File, nearest, parse_document, read_text
 from gameday.spec.units import UnitError, excerpt
 
 SECTIONS = ("Symptoms", "Impact", "Diagnosis", "Mitigation", "Rollback", "Escalation")
@@ -64,6 +65,45 @@ class FrontMatter(msgspec.Struct, frozen=True):
     fields: Fields
     lines: int
     ignored: tuple[str, ...]
+
+
+def is_url(name: str) -> bool:
+    """Whether a runbook is named by its address on another server."""
+    return re.match(r"https?://", name, re.IGNORECASE) is not None
+
+
+def _check_url(url: str) -> None:
+    """Raises UnitError for an address that leads nowhere, or has a password in it, which reports would show."""
+    expected = "an address such as https://wiki.example.com/payments-down, without a user or password"
+    shown = excerpt(re.sub(r"//[^/]*@", "//…@", url))
+    try:
+        parts = urlsplit(url)
+        is_good = bool(parts.hostname) and parts.username is None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise UnitError(f"the runbook {shown}", expected)
+
+
+def check_runbook(file: File, project: Project | None, node: Node, name: str) -> None:
+    """Note a runbook that the project does not have. Without a gameday.yaml nobody knows which there are.
+
+    What lies at an http(s) URL is looked at in preflight.
+    """
+    if is_url(name):
+        try:
+            _check_url(name)
+        except UnitError as error:
+            file.mistake(node, error.found, error.expected)
+    elif project is not None and project.path.is_file() and project.runbook(name) is None:
+        names = [runbook.name for runbook in project.runbooks]
+        file.mistake(node, f"the runbook {excerpt(name)}", f"a file runbooks/{name[:60]}.md", nearest(name, names))
+
+
+def source_of(url: str) -> str:
+    """Where the Markdown is that an address means: the page on which GitHub shows a file stands for the file."""
+    match = re.fullmatch(r"https?://(?:www\.)?github\.com/([^/]+/[^/]+)/(?:blob|raw)/([^?#]+)(?:[?#].*)?", url)
+    return f"https://raw.githubusercontent.com/{match[1]}/{match[2]}" if match else url
 
 
 def load_runbook(path: Path) -> Runbook:

@@ -60,7 +60,10 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class RunbookPage(msgspec.Struct, frozen=True):
-    """A whole runbook. `places`: where in the front matter each key, or each text of a list, stands."""
+    """A whole runbook. `places`: where in the front matter each key, or each text of a list, stands.
+
+    `url`: where it was fetched from; then `path` is that of a copy, and what it links to is not beside it.
+    """
 
     path: Path
     runbook: Runbook
@@ -69,6 +72,7 @@ class RunbookPage(msgspec.Struct, frozen=True):
     mistakes: tuple[Mistake, ...]  # of the front matter
     places: dict[tuple[str, str], Location]
     ignored: tuple[str, ...]
+    url: str = ""
 
     def place(self, key: str, text: str = "") -> Location:
         """Where a key of the front matter, or a text of its list, stands; else the page's beginning."""

@@ -146,7 +146,7 @@ def test_a_session(shop: Path) -> None:
 
 
 def test_mistakes_are_shown_where_they_are(shop: Path) -> None:
-    edit(shop / "gameday.yaml", "platform: envoy", "platfrom: envoy, token: abc")
+    edit(shop / "gameday.yaml", "platform: envoy", "platfrom: envoy, tokens: abc")
     edit(shop / "experiments/a.yaml", "hold: 5s", "hold: 5")
     result = CliRunner().invoke(command)
     assert result.output.splitlines()[-4:] == [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,13 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gameday.cli import source
 from gameday.cli.run_check import run_check
 from gameday.cli.runbook import command
 from gameday.engine.runs import WRITER_LOCK, MessageKind, Run, new_run
 from gameday.journal.events import StepOutcome
-from gameday.spec.runbook import SECTIONS
+from gameday.spec.runbook import SECTIONS, source_of
 from tests.coverage.test_lint import GOOD
+from tests.monitoring_stack import start_stack
 
 RUNBOOK = """\
 ---
@@ -104,6 +105,49 @@ def test_wrong_input(shop: Path) -> None:
     assert invoke("follow", "payments-down#nowhere").exit_code == 2
 
 
+def test_which_one_is_followed(shop: Path) -> None:
+    assert "One of payments-down, a path or a URL" in invoke("follow").stderr
+    assert "did you mean `PaymentsDown`?" in invoke("follow", "PaymentsDwn").stderr
+
+
+def test_the_rules_of_the_project_are_those_it_names(shop: Path) -> None:
+    rules = 'groups: [{rules: [{alert: X, expr: up, annotations: {runbook_url: "https://r/payments-down"}}]}]'
+    (shop / "ours.yaml").write_text(rules)
+    (shop / "others.yaml").write_text(rules.replace("alert: X", "alert: Y"))
+    (shop / "gameday.yaml").write_text("rules: [ours.yaml]\n")
+    said = invoke("lint", "--offline").stderr
+    assert ("no alert `X`" in said, "no alert `Y`" in said) == (True, False)
+    assert "1 alerting rule known" in said
+
+
+@pytest.mark.lab
+def test_compared_with_the_rules_that_a_server_has_loaded(shop: Path) -> None:
+    (shop / "stack").mkdir()
+    with start_stack(shop / "stack") as stack:
+        (shop / "gameday.yaml").write_text(
+            "environments:\n"
+            "  real:\n"
+            f'    alerts: {{source: alertmanager, url: "{stack.alertmanager}", rules-url: "{stack.prometheus}"}}\n'
+            "  gone:\n"
+            '    alerts: {source: alertmanager, url: "http://127.0.0.1:1", rules-url: "http://127.0.0.1:1"}\n'
+            "  none: {}\n"
+        )
+        (shop / "runbooks" / "payments-down.md").write_text(RUNBOOK.replace("[PaymentsDown]", "[AtOnec, Slow]"))
+        (shop / "runbooks" / "a.md").write_text(GOOD.replace("[PaymentsDown]", "[Watchdog]"))  # AtOnce leads to it
+        result = invoke("lint", "--offline", "--env", "real", "--json")
+        document = json.loads(result.stdout)
+        told = [item for item in document["remarks"] if item["rule"].startswith("alert")]
+        assert (result.exit_code, document["alerting_rules"]) == (1, 11)
+        assert [(Path(item["file"]).name, item["found"], item["nearest"]) for item in told] == [
+            ("a.md", "no alert `AtOnce`, whose rule leads here (loaded in `real`)", None),
+            ("payments-down.md", "the alert `AtOnec`", "AtOnce"),
+        ]
+    for name, said in [("gone", "Connection refused"), ("none", "has no alerts")]:
+        result = invoke("lint", "--offline", "--env", name)
+        assert (result.exit_code, said in result.stderr) == (3, True)
+    assert invoke("lint", "--env", "real", "--rules", "runbooks").exit_code == 2
+
+
 def test_the_list(shop: Path) -> None:
     assert invoke("list").stdout == "payments-down: Payments is down, team-payments (PaymentsDown)\n"
 
@@ -123,10 +167,49 @@ def test_following_step_by_step(shop: Path) -> None:
         ("missing", "Mitigation", 1, "tell support"),
         ("note", "Mitigation", 1, "it is late"),
         ("skipped", "Mitigation", 1, ""),
-        ("closed", "", 0, "1 of 3 steps ticked"),
+        ("closed", "", 0, "1 of 3 steps ticked, 1 skipped, 1 wrong"),
     ]
     assert {line["author"] for line in kept} == {"@sre"}
     assert {line["owner"] for line in kept} == {"team-payments"}
+
+
+def test_what_was_said_is_answered(shop: Path) -> None:
+    page = shop / "runbooks" / "payments-down.md"
+    page.write_text(RUNBOOK.replace("owner:", 'escalation: "@payments-lead"\nowner:'))
+    result, kept = follow(shop, "s no access\nm\n\nn\n\nk\nw\n\nt\n")
+    assert result.stderr.count("noted; escalation: @payments-lead") == 1
+    assert result.stderr.count("nothing was said, so nothing is noted") == 2
+    assert [line["outcome"] for line in kept] == ["opened", "stuck", "skipped", "wrong", "done", "closed"]
+    assert kept[-1]["note"] == "1 of 3 steps ticked, 1 skipped, 1 wrong"
+    assert "t tick, k skip" in result.stderr, "nobody knows the words at first"
+
+
+@pytest.mark.parametrize("typed", [b"", b"r\ny\n"])
+def test_an_interrupt_is_as_good_as_quit_and_ends_a_check_alone(shop: Path, typed: bytes) -> None:
+    page = shop / "runbooks" / "payments-down.md"
+    page.write_text(RUNBOOK.replace('echo "$GREETING"', 'echo $$ > started; sleep 600; echo "$GREETING"'))
+    program = [sys.executable, "-m", "gameday.cli.main", "runbook", "follow", "payments-down", "--record", "kept.jsonl"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(typed)
+        process.stdin.flush()
+        deadline = time.monotonic() + 30
+        wanted = shop / ("started" if typed else "kept.jsonl")
+        while not (wanted.exists() and wanted.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        if typed:
+            process.stdin.write(b"t\nq\n")
+            process.stdin.flush()
+        said = process.stderr.read().decode()
+        assert process.wait(timeout=20) == 0, said
+    kept = [json.loads(line)["outcome"] for line in (shop / "kept.jsonl").read_text().splitlines()]
+    assert kept == (["opened", "done", "closed"] if typed else ["opened", "closed"])
+    if typed:
+        assert "ended, and all it started" in said
+        assert not Path(f"/proc/{(shop / 'started').read_text().strip()}").exists()
 
 
 def test_a_check_runs_only_on_request_each_time(shop: Path) -> None:
@@ -201,11 +284,9 @@ def test_what_is_left_in_the_background_keeps_nobody_waiting(tmp_path: Path) -> 
 
 
 def test_a_runbook_at_an_address(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (
-        source._raw("https://github.com/o/r/blob/main/runbooks/a.md#x")
-        == "https://raw.githubusercontent.com/o/r/main/runbooks/a.md"
-    )
-    assert source._raw("https://example.org/a.md") == "https://example.org/a.md"
+    raw = "https://raw.githubusercontent.com/o/r/main/runbooks/a.md"
+    assert source_of("https://github.com/o/r/blob/main/runbooks/a.md#x") == raw
+    assert source_of("https://example.org/a.md") == "https://example.org/a.md"
     served = shop / "served"
     served.mkdir()
     (served / "a.md").write_text(GOOD)
@@ -223,6 +304,11 @@ def test_a_runbook_at_an_address(shop: Path, monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setenv("no_proxy", "127.0.0.1")
             result = invoke("lint", f"http://127.0.0.1:{port}/a.md", "--offline", "--json")
             assert [Path(path).name for path in json.loads(result.stdout)["runbooks"]] == ["a.md"]
+            assert json.loads(result.stdout)["remarks"] == [], "its links lead to where it is from"
+            result = invoke("lint", f"http://127.0.0.1:{port}/a.md", "--json")
+            assert [item["found"] for item in json.loads(result.stdout)["remarks"]] == [
+                f"a link to `http://127.0.0.1:{port}/other.md` (HTTP 404)"
+            ]
             result = invoke("lint", f"http://127.0.0.1:{port}/page.html", "--offline")
             assert (result.exit_code, "a page of HTML" in result.stderr) == (2, True)
         finally:

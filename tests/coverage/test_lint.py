@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gameday.coverage.lint import SEVERITIES, Remark, Rule, Severity, Surroundings, lint, read_owners
+from gameday.coverage.lint.links import web_links
 from gameday.coverage.lint.sections import is_runbook
 from gameday.coverage.lint.web import check_web
 from gameday.coverage.rule_files import load_rules
@@ -93,7 +95,7 @@ def test_a_good_one_says_nothing(repository: Path) -> None:
         ),
         (
             "1. Restart it.",
-            "Restart it.",
+            "Restart it. Then wait.",
             "warning: 17:1: found the section `Mitigation` without a step, expected list items, one for each step "
             "[step-missing]",
         ),
@@ -160,6 +162,14 @@ def test_a_good_one_says_nothing(repository: Path) -> None:
 def test_what_is_said(repository: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     assert lint_text(repository, GOOD.replace(old, new, 1)) == [message]
+
+
+def test_a_single_sentence_is_a_step_and_an_image_says_something(repository: Path) -> None:
+    assert lint_text(repository, GOOD.replace("1. Restart it.", "Restart it, e.g. by hand")) == []
+    assert lint_text(repository, GOOD.replace("Nobody can pay.", "![](other.md)")) == []
+    assert lint_text(repository, GOOD.replace("1. Restart it.", "1. ![a map](other.md)")) == []
+    [message] = lint_text(repository, GOOD.replace("1. Restart it.", "TODO"))
+    assert message.endswith("[step-missing]")
 
 
 def test_a_check_that_does_not_parse(repository: Path) -> None:
@@ -279,6 +289,65 @@ def test_which_pages_are_runbooks(repository: Path) -> None:
     assert is_one("---\nalerts: [A]\n---\n")
     assert not is_one("# T\n## Overview\na\n")
     assert not is_one("# T\n## Overview\na\n## Troubleshooting\nb\n", "README.md")
+
+
+def test_what_is_thought_of_is_no_runbook(repository: Path) -> None:
+    def is_one(name: str, text: str) -> bool:
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return is_runbook(read_page(path))
+
+    steps = "## Rollback\n- x\n## Troubleshooting\n- x\n"
+    assert is_one("docs/upgrade.md", steps)
+    assert not is_one("design/ceph/upgrade.md", steps)
+    assert is_one("PaymentsDown.md", "## Meaning\nx\n")
+    assert not is_one("PendingReleaseNotes.md", "# Pending\n## Features\n- x\n")
+    assert not is_one("PaymentsSlow.md", "# PaymentsSlow\nThis alert is deprecated.\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "leads_to"),
+    [
+        ("https://wiki.example.com/a/b.md?x=1#c", "../d.md#e", "https://wiki.example.com/d.md#e"),
+        (
+            "https://github.com/o/r/blob/main/runbooks/a.md",
+            "../img/x.png",
+            "https://github.com/o/r/blob/main/img/x.png",
+        ),
+        ("https://github.com/o/r/blob/main/runbooks/a.md", "/docs/", "https://github.com/o/r/blob/main/docs/"),
+        (
+            "https://raw.githubusercontent.com/o/r/refs/heads/main/runbooks/a.md",
+            "b.md",
+            "https://github.com/o/r/blob/main/runbooks/b.md",
+        ),
+        ("https://wiki.example.com/a.md", "mailto:x@example.com", None),
+        ("https://wiki.example.com/a.md", "#here", None),
+        ("https://wiki.example.com/a.md", "https://[", None),
+        ("https://wiki.example.com/a.md", "{{ ref }}", None),
+        ("", "b.md", None),
+    ],
+)
+def test_where_links_of_a_fetched_page_lead(repository: Path, url: str, target: str, leads_to: str | None) -> None:
+    path = repository / "page.md"
+    path.write_text(f"[x](<{target}>)\n")
+    page = msgspec.structs.replace(read_page(path), url=url)
+    assert [found for _, found in web_links(page)] == ([leads_to] if leads_to else [])
+
+
+def test_links_of_a_fetched_page_are_asked_for(repository: Path, serve: Callable[[dict[str, int]], str]) -> None:
+    base = serve({"/books/there.md": 200, "/gone.md": 404})
+    path = repository / "page.md"
+    path.write_text("# A\n[a](there.md#x) [b](../gone.md) [c](#a) [d](#z)\n")
+    page = msgspec.structs.replace(read_page(path), url=f"{base}/books/page.md")
+    around = Surroundings(repository, TODAY)
+    rules = (Rule.LINK_DEAD, Rule.LINK_UNKNOWN, Rule.ANCHOR_DEAD)
+    found = [item for item in lint([page], around, online=True) if item.rule in rules]
+    assert [(item.rule, item.mistake.found) for item in found] == [
+        (Rule.LINK_DEAD, f"a link to `{base}/gone.md` (HTTP 404)"),
+        (Rule.ANCHOR_DEAD, "a link to the anchor `#z`"),
+    ]
+    assert [item.rule for item in lint([page], around) if item.rule in rules] == [Rule.ANCHOR_DEAD]
 
 
 def test_programs_of_all_code_on_request(repository: Path) -> None:

@@ -1,12 +1,20 @@
-"""Runbooks that an experiment relies on: found, whole, reviewed."""
+"""Runbooks that an experiment relies on: found, whole, reviewed; by name or at a URL."""
 
+import asyncio
 from datetime import date
 from pathlib import Path
 
-from gameday.coverage import describe_runbooks, judge_runbooks, judge_steps
-from gameday.journal.events import FindingKind, RunbookInfo, RunbookStep, RunbookStepInfo, StepOutcome
-from gameday.spec.location import Location
+import pytest
+
+from gameday.coverage import describe_runbooks, examine_runbook_urls, judge_runbooks, judge_steps
+from gameday.engine.preflight import check_runbooks
+from gameday.journal.events import CheckOutcome, FindingKind, RunbookInfo, RunbookStep, RunbookStepInfo, StepOutcome
+from gameday.spec.experiment import load_experiment
+from gameday.spec.location import Location, SpecError
 from gameday.spec.model import ExpectedAlert, Experiment, Hypothesis, Project, Runbook, Service, Timing
+from gameday.spec.project import load_project
+from tests.coverage.test_lint import GOOD
+from tests.loopback import Request, answer, serve
 
 TODAY = date(2026, 6, 30)
 HERE = Location(Path("/shop/experiments/x.yaml"))
@@ -134,3 +142,114 @@ def test_what_followers_found_wanting() -> None:
             "team-a",
         ),
     ]
+
+
+PAGES = {
+    "/good.md": answer(GOOD),
+    "/torn.md": answer("# Torn\r\n## Symptoms\r\nx\r\n"),
+    "/page": answer("\n<!DOCTYPE html><html><h1>x</h1>"),
+    "/image": b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n\xff\xfe",
+    "/secret": answer("log in", 401),
+    "/nowhere": answer("", 404),
+    "/moved": answer("", 302, "Location: https://login.example.com/?token=s3cret\r\n"),
+    "/huge": answer("x" * (1024 * 1024 + 1)),
+    "/garbage": b"\x00\x01 nonsense\r\n\r\n",
+    "/silent": None,
+}
+
+
+def look_at(*paths: str) -> tuple[RunbookInfo, ...]:
+    """What is said of the pages at these paths; each is asked for once."""
+
+    def respond(request: Request) -> bytes | None:
+        return PAGES[request.path]
+
+    async def run() -> tuple[RunbookInfo, ...]:
+        async with serve(respond) as server:
+            names = [server.url + path for path in paths]
+            infos = await examine_runbook_urls(["by-name", *names, *names], TODAY, timeout_s=1.0)
+            assert list(infos) == names
+            assert len(server.requests) == len(names)
+            return tuple(infos.values())
+
+    return asyncio.run(run())
+
+
+def test_a_page_at_a_url_is_examined_like_a_file() -> None:
+    good, torn = look_at("/good.md", "/torn.md")
+    assert (good.found, good.title, good.owner, good.reviewed) == (
+        True,
+        "Payments is down",
+        "team-payments",
+        "2026-06-01",
+    )
+    assert (good.missing_sections, good.stale, good.detail) == ((), False, "")
+    assert (torn.found, torn.missing_sections[0], len(torn.missing_sections)) == (True, "Impact", 5)
+    assert [finding.kind for finding in judge_runbooks([good, torn])] == [FindingKind.RUNBOOK_INCOMPLETE] * 2
+    assert [(check.outcome, check.detail[:17]) for check in check_runbooks((good, torn), 0)] == [
+        (CheckOutcome.OK, "found"),
+        (CheckOutcome.WARNING, "lacks Impact, Dia"),
+    ]
+
+
+def test_of_what_is_no_whole_page_of_markdown_nothing_is_concluded() -> None:
+    infos = look_at("/page", "/image", "/torn.md#symptoms")
+    assert [info.found for info in infos] == [True] * 3
+    assert judge_runbooks(infos) == ()
+    assert [(check.outcome, check.detail) for check in check_runbooks(infos, 0)] == [
+        (CheckOutcome.OK, "found: a page of HTML, whose sections are not looked at"),
+        (CheckOutcome.OK, "found: no text in UTF-8, so its sections are not looked at"),
+        (CheckOutcome.OK, "found: a part of a page, of which sections are not asked"),
+    ]
+
+
+def test_a_url_that_cannot_be_read_is_not_missing() -> None:
+    infos = look_at("/secret", "/nowhere", "/moved", "/huge", "/garbage", "/silent")
+    [refused] = asyncio.run(examine_runbook_urls(["http://127.0.0.1:1/x.md"], TODAY)).values()
+    infos = (*infos, refused)
+    assert [info.found for info in infos] == [None] * 7
+    assert judge_runbooks(infos) == ()
+    checks = check_runbooks(infos, 0)
+    assert {check.outcome for check in checks} == {CheckOutcome.WARNING}
+    said = [check.detail for check in checks]
+    assert all(detail.startswith("cannot be read: ") for detail in said)
+    assert ["HTTP 401" in said[0], "HTTP 404" in said[1], "redirected" in said[2], "larger than" in said[3]] == [
+        True
+    ] * 4
+    assert (said[5], said[6]) == (
+        "cannot be read: no answer within 1 s",
+        "cannot be read: cannot connect to 127.0.0.1:1: Connection refused",
+    )
+    assert "s3cret" not in str(infos)
+
+
+def test_one_that_was_not_asked_for_is_not_missing() -> None:
+    [info] = describe_runbooks(project(), experiment(None, "https://wiki.example.com/a"), TODAY)
+    assert info == RunbookInfo(name="https://wiki.example.com/a", found=None)
+    [check] = check_runbooks([info], 0)
+    assert (check.outcome, check.detail) == (CheckOutcome.WARNING, "has not been looked at")
+
+
+EXPERIMENT = "title: x\nmethod: []\nexpect: {{alerts: [{{name: A, within: 1s, runbook: '{}'}}]}}\n"
+
+
+def test_which_urls_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "gameday.yaml"
+    file.write_text("services: {shop: {runbooks: ['https://wiki.example.com/a?page=1#b']}}\n")
+    project = load_project(tmp_path)
+    assert project.services[0].runbooks == ("https://wiki.example.com/a?page=1#b",)
+    path = tmp_path / "x.yaml"
+    path.write_text(EXPERIMENT.format("HTTPS://wiki.example.com:8443/a"))
+    assert load_experiment(path, project).alerts[0].runbook == "HTTPS://wiki.example.com:8443/a"
+    for wrong, shown in [
+        ("https://me:s3cret@wiki.example.com/a", "`https://…@wiki.example.com/a`"),
+        ("https://wiki:x/a", "`https://wiki:x/a`"),
+        ("https:///a", "`https:///a`"),
+        ("ftp://wiki.example.com/a", "`ftp://wiki.example.com/a`"),
+    ]:
+        path.write_text(EXPERIMENT.format(wrong))
+        with pytest.raises(SpecError) as error:
+            load_experiment(path, project)
+        [mistake] = error.value.mistakes
+        assert mistake.found == f"the runbook {shown}"
+        assert "s3cret" not in str(error.value)

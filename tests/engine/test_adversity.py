@@ -130,6 +130,7 @@ def test_rollbacks_run_when_the_process_that_runs_them_has_died(system: PretendS
 
 def test_an_undo_does_not_wait_for_a_process_that_hangs(system: PretendSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gameday.engine.undo.ATTEMPT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("gameday.engine.method.PLAN_TIMEOUT_S", 1.0)  # of the check that it has lasted, too
 
     def stop() -> None:
         for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -7,7 +7,6 @@ from urllib.parse import unquote, urlsplit
 
 from gameday.coverage.lint.base import Remark, Rule, Severity, Surroundings, at, remark
 from gameday.coverage.rule_files import FileRule
-from gameday.spec.location import Location
 from gameday.spec.reader import nearest
 from gameday.spec.runbook_page import RunbookPage
 from gameday.spec.units import excerpt
@@ -66,13 +65,9 @@ def _claims(page: RunbookPage, others: Sequence[RunbookPage], rules: Sequence[Fi
         elif _plain(name) not in listed and not anchor and name not in told and name not in says:
             told.add(name)
             where = page.place("alerts") if page.runbook.alerts else at(page, 1)
-            found = f"no alert `{name}`, whose rule leads here ({_short(item.location)})"
+            found = f"no alert `{name}`, whose rule leads here ({item.origin})"
             severity = None if page.runbook.alerts else Severity.WARNING  # it lists none at all
             yield remark(Rule.ALERT_UNLISTED, where, found, f"`{name}` among `alerts`", severity=severity)
-
-
-def _short(location: Location) -> str:
-    return f"{location.path.name}:{location.line}"
 
 
 def _plain(name: str) -> str:

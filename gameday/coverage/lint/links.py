@@ -5,18 +5,20 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from gameday.coverage.lint.base import Remark, Rule, Surroundings, at, remark
 from gameday.spec.location import SpecError
 from gameday.spec.markdown import Link, parse_markdown
 from gameday.spec.reader import nearest, read_text
+from gameday.spec.runbook import source_of
 from gameday.spec.runbook_page import RunbookPage
 from gameday.spec.units import excerpt
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\{\{|\{%|<%|\$\{|<[\w -]+>|%s\b|\.\.\.")
 _LINES = re.compile(r"L\d+(C\d+)?(-L?\d+(C\d+)?)?|:~:.*")  # lines of a file, or a text on a page: not an anchor
+_RAW = re.compile(r"https://raw\.githubusercontent\.com/([^/]+/[^/]+)/(?:refs/heads/)?([^/]+)/(.*)")
 _PAGES = (".md", ".markdown", ".mdx")
 _INDEXES = ("README.md", "index.md", "_index.md", "index.html.md")
 # A site generator publishes pages under other addresses than their files have.
@@ -44,6 +46,8 @@ def check_links(page: RunbookPage, surroundings: Surroundings) -> Iterator[Remar
         if not path:
             yield from _anchor(page, link, anchor, page.document.anchors, surroundings.root)
             continue
+        if page.url:
+            continue  # it leads to that server, which is asked as others are
         found = _find(page.path, path, surroundings.root)
         if found is None:
             yield _dead(page, link, path)
@@ -135,18 +139,45 @@ def _file(where: Path, *, loosely: bool) -> Path | None:
 
 
 def web_links(page: RunbookPage) -> Iterator[tuple[Link, str]]:
-    """The links that lead to other servers, and can be asked for: without what is an example or filled in later."""
+    """The links that lead to other servers, and can be asked for: without what is an example or filled in later.
+
+    On a page that was fetched, that is each link; its own server can be reached, whatever it is called.
+    """
+    own = _host(page.url)
     for link in page.document.links:
         target = unquote(link.target)
-        if not is_web(target) or _TEMPLATE.search(target):
+        if _TEMPLATE.search(target):
             continue
-        url = f"https:{link.target}" if link.target.startswith("//") else link.target
-        try:
-            host = (urlsplit(url).hostname or "").lower()
-        except ValueError:
+        if is_web(target):
+            url = f"https:{link.target}" if link.target.startswith("//") else link.target
+        elif page.url and not _SCHEME.match(target) and not target.startswith(("#", "?")):
+            url = _resolve(page.url, link.target)
+        else:
             continue
-        if not _is_private(host):
+        host = _host(url)
+        if host and (host == own or not _is_private(host)):
             yield link, url
+
+
+def _host(url: str) -> str:
+    """In lower case; empty where there is none."""
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _resolve(url: str, target: str) -> str:
+    """Where a relative link of the page at this URL leads. On GitHub it is a page too, also where the page's source was
+    fetched; there `/` is the repository's root."""
+    raw = _RAW.fullmatch(urldefrag(source_of(url))[0])
+    try:
+        if raw is None:
+            return urljoin(url, target)
+        root = f"https://github.com/{raw[1]}/blob/{raw[2]}/"
+        return urljoin(root + ("" if target.startswith("/") else raw[3]), target.lstrip("/"))
+    except ValueError:
+        return ""
 
 
 def _is_private(host: str) -> bool:

@@ -6,7 +6,7 @@ from datetime import date
 
 from gameday.coverage.lint.base import Remark, Rule, at, remark
 from gameday.coverage.runbooks import REVIEWED_WITHIN
-from gameday.spec.markdown import Fence, Heading, Item, Text
+from gameday.spec.markdown import Heading, Item, Text
 from gameday.spec.reader import nearest
 from gameday.spec.runbook import IGNORE, SECTIONS, plain_words
 from gameday.spec.runbook_page import RunbookPage, Section
@@ -14,6 +14,9 @@ from gameday.spec.units import excerpt
 
 _TO_DO = ("Diagnosis", "Mitigation", "Rollback")  # sections that say what to do
 _NO_RUNBOOKS = {"readme", "contributing", "changelog", "_index", "template", "security", "governance", "maintainers"}
+# Directories of what is thought of, and decided.
+_NO_RUNBOOKS_HERE = {"design", "designs", "proposals", "enhancements", "rfc", "rfcs", "adr", "adrs", "decisions"}
+_AS_FAR_UP = 3  # what lies further up says where somebody keeps repositories
 # Names of sections that many other pages have, proposals among them.
 _COMMON_WORDS = {
     "overview", "summary", "introduction", "background", "problem", "description", "definition", "definitions",
@@ -24,6 +27,7 @@ _PLACEHOLDER = re.compile(r"(\[[ x]\]\s*)?(to ?do|tbd|tbc|fixme|xxx|n/?a|none|\.
 _LIKE_A_STEP = re.compile(r"(step\s*\d+\b|\(?\d{1,2}\)?\s+[-–—:]\s|\(\d{1,2}\)\s|[•●▪◦]\s|[–—]\s+\w)", re.IGNORECASE)
 # A heading that is an alert's name and nothing else: on a page with several of them, each is a runbook of its own.
 _ALERT_HEADING = re.compile(r"(?:alert(?: name)?:?\s*)?[\"“'`]?([A-Za-z]\w*)[\"”'`]?", re.IGNORECASE)
+_NEXT_SENTENCE = re.compile(r"[.!?]\s+(?![a-z])\S")
 _LONGEST_NAME = 200
 _CAMEL = re.compile(r"[A-Z][A-Za-z0-9_]*[a-z][A-Z][A-Za-z0-9_]*")
 
@@ -57,8 +61,12 @@ def is_collection(page: RunbookPage) -> bool:
 def is_runbook(page: RunbookPage) -> bool:
     """Whether a page that lies among others means to be a runbook: sections, alerts, or its file's name say so."""
     stem = page.path.stem.removesuffix(".html")
-    if page.runbook.alerts or _CAMEL.fullmatch(stem) or (_LISTS.search(stem) and is_collection(page)):
+    if page.runbook.alerts or (_LISTS.search(stem) and is_collection(page)):
         return True
+    if _CAMEL.fullmatch(stem) and any(section.names for section in page.sections):
+        return True
+    if not _NO_RUNBOOKS_HERE.isdisjoint(part.lower() for part in page.path.parent.parts[-_AS_FAR_UP:]):
+        return False
     names = {
         name for section in page.sections if plain_words(section.title) not in _COMMON_WORDS for name in section.names
     }
@@ -100,7 +108,12 @@ def check_steps(page: RunbookPage) -> Iterator[Remark]:
 
 
 def _is_prose(section: Section) -> bool:
-    return not any(isinstance(part, Item | Heading | Fence) for part in section.parts)
+    """Whether it is paragraphs alone; a single sentence is a step by itself."""
+    paragraphs = [part.words for part in section.parts if isinstance(part, Text)]
+    if len(paragraphs) < len(section.parts):
+        return False
+    only = paragraphs[0].strip()
+    return len(paragraphs) > 1 or bool(_NEXT_SENTENCE.search(only) or _PLACEHOLDER.fullmatch(only))
 
 
 def check_review(page: RunbookPage, today: date) -> Iterator[Remark]:

@@ -1,0 +1,105 @@
+"""Asks somebody at a terminal what they think will happen in an experiment, before they can see it."""
+
+import time
+
+import click
+
+from gameday.engine.info import path_in
+from gameday.engine.predictions import Prediction, keep_prediction, waiting_predictions
+from gameday.engine.preparation import SessionInput
+from gameday.journal.events import AlertPrediction, Outlook, PredictionInfo, Role, SignalPrediction
+from gameday.people import pair as pair_of
+from gameday.spec.model import Experiment
+from gameday.spec.units import UnitError, format_duration, parse_positive_duration
+
+_LONGEST = 1000  # characters of what is said in words
+_OUTLOOKS = {"h": Outlook.HOLDS, "b": Outlook.BREAKS, "u": Outlook.UNSURE}
+_USERS = {"y": True, "n": False}
+
+
+def ask_pairs(session: SessionInput) -> None:
+    """Ask each of every pair that has not said anything yet, one after the other, if they want to. Raises OSError."""
+    project = session.project
+    waiting = {
+        index: {one.author for one in waiting_predictions(project.root, path_in(experiment, project))}
+        for index, experiment in enumerate(session.experiments)
+    }
+    silent = [
+        (experiment, author, role)
+        for index, experiment in enumerate(session.experiments)
+        for author, role in _pair(session, index)
+        if author not in waiting[index]
+    ]
+    if not silent or not click.confirm("Do the pairs want to say now what will happen, each apart?", err=True):
+        return
+    for experiment, author, role in silent:
+        if said := ask_prediction(experiment, author, role):
+            kept = Prediction(path_in(experiment, project), author, time.time(), said, role)
+            keep_prediction(project.root, kept)
+        click.clear()  # the other is not to read it
+
+
+def _pair(session: SessionInput, index: int) -> list[tuple[str, Role]]:
+    pair = pair_of(session.people, index)
+    both = ((pair.builder, Role.BUILDER), (pair.sre, Role.SRE))
+    return [(author, role) for author, role in both if author is not None]
+
+
+def ask_prediction(experiment: Experiment, author: str, role: Role | None) -> PredictionInfo | None:
+    """Ask for each signal, each expected alert, and the users; an empty answer says nothing. None when all are."""
+    as_what = f", as {'an SRE' if role is Role.SRE else f'a {role}'}" if role else ""
+    click.echo(f"\n{author}{as_what}: what will happen in “{experiment.title}”? Enter alone says nothing.", err=True)
+    prediction = PredictionInfo(
+        signals=tuple(filter(None, (_ask_signal(signal, text) for signal, text in _conditions(experiment)))),
+        alerts=tuple(filter(None, (_ask_alert(name) for name in dict.fromkeys(a.name for a in experiment.alerts)))),
+        users_notice=_USERS.get(_ask("  Will users notice? (y)es, (n)o", (*_USERS, ""))),
+        note=_ask("  Anything else, in words")[:_LONGEST],
+    )
+    return prediction if prediction != PredictionInfo() else None
+
+
+def _conditions(experiment: Experiment) -> list[tuple[str, str]]:
+    return list({str(condition.signal): condition.text for condition in experiment.hypothesis.conditions}.items())
+
+
+def _ask_signal(signal: str, text: str) -> SignalPrediction | None:
+    answer = _ask(f"  {signal} {text}: (h)olds, (b)reaks, (u)nsure", (*_OUTLOOKS, ""))
+    if not answer:
+        return None
+    note = _ask("    how, in words")[:_LONGEST]
+    return SignalPrediction(signal=signal, outlook=_OUTLOOKS[answer], note=note)
+
+
+def _ask_alert(name: str) -> AlertPrediction | None:
+    while answer := _ask(f"  {name}: after how long does it fire (30s), or (n)ever"):
+        try:
+            return parse_alert(name, answer)
+        except UnitError as error:
+            click.echo(f"    found {error.found}, expected {error.expected}", err=True)
+    return None
+
+
+def parse_alert(name: str, text: str) -> AlertPrediction:
+    """What is said of an alert: within which time it fires, or `never`. Raises UnitError."""
+    if text.lower() in ("n", "never"):
+        return AlertPrediction(name=name, fires=False)
+    return AlertPrediction(name=name, fires=True, within_s=parse_positive_duration(text))
+
+
+def say_prediction(prediction: PredictionInfo) -> str:
+    """All of it in one sentence, for whoever has said it."""
+    words = [f"{said.signal} {said.outlook}" for said in prediction.signals]
+    for alert in prediction.alerts:
+        within = f" within {format_duration(alert.within_s)}" if alert.within_s is not None else ""
+        words.append(f"{alert.name} {'fires' if alert.fires else 'does not fire'}{within}")
+    if prediction.users_notice is not None:
+        words.append(f"users {'notice' if prediction.users_notice else 'notice nothing'}")
+    return "; ".join([*words, *filter(None, [prediction.note])])
+
+
+def _ask(question: str, answers: tuple[str, ...] = ()) -> str:
+    while True:
+        answer: str = click.prompt(question, default="", show_default=False, err=True).strip()
+        if not answers or answer.lower()[:1] in answers:
+            return answer.lower()[:1] if answers else answer
+        click.echo(f"    found `{answer[:20]}`, expected one of {', '.join(filter(None, answers))}", err=True)

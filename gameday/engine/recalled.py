@@ -1,0 +1,48 @@
+"""What was there before a session and belongs into its journal: open action items, and predictions that were made."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from gameday.engine.context import PreparedExperiment
+from gameday.engine.info import path_in
+from gameday.engine.predictions import waiting_predictions
+from gameday.journal.events import ActionRecalled, PredictionMade
+from gameday.people.action_log import read_actions
+from gameday.spec.model import Project
+
+
+def open_actions(
+    project: Project, experiments: Sequence[PreparedExperiment], now: Callable[[], float]
+) -> Iterator[ActionRecalled]:
+    """What earlier sessions of the experiments' services have left to be done."""
+    services = {item.experiment.service for item in experiments}
+    try:
+        actions = read_actions(project.root).values()
+    except OSError:  # they are for people to read: no reason not to begin
+        return
+    for action in actions:
+        if action.is_open and action.content.service and action.content.service in services:
+            yield ActionRecalled(
+                at=now(),
+                action=action.id,
+                title=action.content.title,
+                service=action.content.service,
+                opened_at=action.opened_at,
+                opened_by=action.opened_by,
+                owner=action.owner,
+                reopened=action.reopened,
+                links=tuple(link.url for link in action.links),
+            )
+
+
+def earlier_predictions(
+    project: Project, item: PreparedExperiment, now: Callable[[], float]
+) -> Iterator[PredictionMade]:
+    """What was said of the experiment before its session."""
+    for waiting in waiting_predictions(project.root, path_in(item.experiment, project)):
+        yield PredictionMade(
+            at=now(),
+            author=waiting.author,
+            experiment=item.index,
+            prediction=waiting.prediction,
+            role=waiting.role,
+        )
