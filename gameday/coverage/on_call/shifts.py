@@ -95,7 +95,7 @@ def _turns(layer: Layer, zone: ZoneInfo, bounds: Interval) -> list[Shift]:
     if layer.every_s is None or layer.start is None:
         return [Shift(layer.people[0], *bounds)]
     every = timedelta(seconds=layer.every_s)
-    # A change of clocks shifts a local time by a day at most: begin that much earlier.
+    # A turn that by its local time has begun may not have, when clocks leave that time out: begin a day earlier.
     number = max(0, (_local(bounds[0], zone) - _DAY - layer.start) // every)
     turns: list[Shift] = []
     begins = _unix(layer.start + number * every, zone)
@@ -109,7 +109,7 @@ def _turns(layer: Layer, zone: ZoneInfo, bounds: Interval) -> list[Shift]:
 
 def _weekly(weekly: Sequence[Hours], zone: ZoneInfo, bounds: Interval) -> Iterable[Interval]:
     """The times within the bounds at which weekly hours hold."""
-    midnight = (_local(bounds[0], zone) - _DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = _local(bounds[0], zone).replace(hour=0, minute=0, second=0, microsecond=0)
     while _unix(midnight, zone) < bounds[1]:
         for hours in weekly:
             if midnight.weekday() in hours.days:
