@@ -24,6 +24,7 @@ from gameday.spec.model import (
     Experiment,
     FaultStep,
     GameDay,
+    OnCallConfig,
     Project,
     SignalsConfig,
 )
@@ -31,12 +32,14 @@ from gameday.spec.nodes import Mapping
 from gameday.spec.project import load_environment, locate, read_project
 from gameday.spec.reader import nearest, read_document, read_text
 from gameday.spec.units import excerpt
+from gameday.spec.variables import VARIABLE
 
 _DEFAULT_ENVIRONMENT = "lab"
 # A plain Chaos Toolkit experiment brings all that it needs to know.
 _NOWHERE = Environment("no environment", EnvironmentKind.DECLARED)
 _LAB_SIGNALS = SignalsConfig("prometheus", "", "envoy")  # as the lab will be declared once it is up
 _SIGNALS, _ALERTS = "gameday.signals", "gameday.alerts"  # groups of entry points
+_DASHBOARDS, _ON_CALL = "gameday.dashboards", "gameday.on-call"
 _SECRET_LINE = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
 # What the Chaos Toolkit finds wrong with each of these activities.
 type ActivityCheck = Callable[[Sequence[JsonObject]], Sequence[tuple[str, ...]]]
@@ -217,8 +220,9 @@ def check_signals(experiment: Experiment, environment: Environment) -> tuple[Mis
 
 
 def check_sources(project: Project, environments: Iterable[Environment]) -> tuple[Mistake, ...]:
-    """The sources and platforms that environments name and that are not installed."""
-    mistakes = []
+    """The sources and platforms that environments name and that are not installed; and what is wrong with their files
+    of who is on call."""
+    mistakes: list[Mistake] = []
     for environment in environments:
         named: list[tuple[str, str, str, Iterable[str]]] = []
         if environment.signals:
@@ -226,12 +230,29 @@ def check_sources(project: Project, environments: Iterable[Environment]) -> tupl
             named.append(("signals", "platform", environment.signals.platform, platform_names()))
         if environment.alerts:
             named.append(("alerts", "source", environment.alerts.source, _installed(_ALERTS)))
+        if environment.dashboards:
+            named.append(("dashboards", "source", environment.dashboards.source, _installed(_DASHBOARDS)))
+        if environment.on_call:
+            named.append(("on-call", "source", environment.on_call.source, _installed(_ON_CALL)))
+            mistakes += _check_on_call_file(environment.on_call)
         for section, key, name, known in named:
             if name not in known:
                 location = locate(project, "environments", environment.name, section, key)
                 expected = f"one of {', '.join(sorted(known))}"
                 mistakes.append(Mistake(location, f"the {key} {excerpt(name)}", expected, nearest(name, known)))
     return tuple(mistakes)
+
+
+def _check_on_call_file(on_call: OnCallConfig) -> tuple[Mistake, ...]:
+    if on_call.source != "file" or on_call.path is None or VARIABLE.search(str(on_call.path)):
+        return ()
+    from gameday.spec.on_call import load_on_call_file
+
+    try:
+        load_on_call_file(on_call.path)
+    except SpecError as error:
+        return error.mistakes
+    return ()
 
 
 def _installed(group: str) -> Iterable[str]:

@@ -328,3 +328,23 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
 def test_packages_of_the_runtime_are_not_installed(tmp_path: Path) -> None:
     said = plain(tmp_path, '"title": "P",', '"title": "P", "runtime": {"python": {"dependencies": ["x"]}},')
     assert "warning: found the packages of `runtime.python`" in said
+
+
+def test_a_file_of_on_call_is_checked_with_all_else(shop: Path) -> None:
+    edit(shop / "gameday.yaml", "environments:", "environments:\n  e: {on-call: {source: file, path: people.yaml}}")
+    (shop / "people.yaml").write_text("schedules: {shop: {layers: [{people: [], every: 1w}]}}\n")
+    result = CliRunner().invoke(command)
+    assert result.exit_code == 2
+    assert "people.yaml:1:" in result.output
+
+
+def test_a_source_that_is_not_installed(shop: Path) -> None:
+    edit(
+        shop / "gameday.yaml",
+        "environments:",
+        "environments:\n  e: {dashboards: {source: graphana, url: 'http://g'}, on-call: {source: pagerdty}}",
+    )
+    output = CliRunner().invoke(command).output
+    assert "found the source `graphana`" in output
+    assert "did you mean `grafana`?" in output
+    assert "did you mean `pagerduty`?" in output
