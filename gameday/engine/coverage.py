@@ -127,7 +127,7 @@ class Coverage:
                 found: tuple[DashboardInfo, ...] = ()
                 if source is not None and (known or (config and config.tags)):
                     found = await source.examine(known, prepared.experiment.service, window)
-                return (*found, *await _pages([one for one in named if one not in known])), ()
+                return (*found, *await _pages([one for one in named if one not in known], window)), ()
         except Exception as error:  # noqa: BLE001 - it is advice: a mistake in it must keep nothing from going on
             detail = f"could not be looked at: {type(error).__name__}: {error}"
             return (), (Check("dashboards", CheckOutcome.WARNING, detail, prepared.index),)
@@ -145,8 +145,9 @@ class Coverage:
             return None, (Check("on-call", CheckOutcome.WARNING, detail, prepared.index),)
 
 
-async def _pages(named: Sequence[Named]) -> tuple[DashboardInfo, ...]:
-    """What no source of ours knows: a page is looked for at its URL; another name says nothing without its source."""
+async def _pages(named: Sequence[Named], window: Window) -> tuple[DashboardInfo, ...]:
+    """What the environment's source does not know: Prometheus's own graphs are asked as their link says; another page
+    is looked for at its URL; another name says nothing without its source."""
     urls = [one for one in named if one.name.startswith(("http://", "https://"))]
     others = [
         DashboardInfo(
@@ -160,6 +161,9 @@ async def _pages(named: Sequence[Named]) -> tuple[DashboardInfo, ...]:
     ]
     if not urls:
         return tuple(others)
+    from gameday.coverage.dashboards.graph import examine_graphs, expressions_of
     from gameday.coverage.dashboards.pages import examine_pages
 
-    return (*others, *await examine_pages(urls))
+    graphs = [one for one in urls if expressions_of(one.name)]
+    pages = [one for one in urls if one not in graphs]
+    return (*others, *await examine_graphs(graphs, window), *await examine_pages(pages))

@@ -23,6 +23,7 @@ from gameday.engine.info import describe_experiment, describe_people, path_in
 from gameday.engine.launch import Helper
 from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
 from gameday.engine.method import Method, MethodFactory
+from gameday.engine.pairings import pair_session
 from gameday.engine.predictions import forget_predictions
 from gameday.engine.preflight import (
     Check,
@@ -70,7 +71,6 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.log import JournalWriter
-from gameday.people import pair
 from gameday.signals import SignalSource, open_source
 
 _INBOX_POLL_S = 0.05
@@ -202,9 +202,8 @@ class _Session:
         session = self._session
         runner = ref_of(os.getpid())
         assert runner is not None
-        infos = tuple(
-            describe_experiment(item, session.project, pair(session.people, item.index)) for item in self._prepared
-        )
+        pairs = pair_session(session.people, len(self._prepared), session.project.root)
+        infos = tuple(describe_experiment(item, session.project, pairs[item.index]) for item in self._prepared)
         self._recorder.record_or_raise(
             SessionStarted(
                 at=self._now(),
