@@ -1,8 +1,8 @@
 """What became of each alert, from what was observed of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from gameday.journal.events import AlertExamination, AlertInfo, AlertObserved, AlertState
+from gameday.journal.events import AlertExamination, AlertInfo, AlertObserved, AlertRuleInfo, AlertState
 from gameday.report.views import Alert, AlertOutcome
 
 
@@ -11,8 +11,11 @@ def summarise_alerts(
     observed: Sequence[AlertObserved],
     injected_at: float | None,
     examined: Sequence[AlertExamination] = (),
+    rules: Mapping[str, AlertRuleInfo] | None = None,
 ) -> tuple[Alert, ...]:
     """One entry a name: those that were expected in their order, then the others in order of appearance.
+
+    `rules`: those of expected alerts, by name; None when no rules could be read.
 
     An alert that nobody expected and that was there before the fault (a watchdog, say) tells nothing of it: no entry.
     """
@@ -24,7 +27,8 @@ def summarise_alerts(
         by_name[event.name].append(event)
     known = {found.name: found for found in examined}
     return tuple(
-        _summarise(name, infos.get(name), events, injected_at, known.get(name)) for name, events in by_name.items()
+        _summarise(name, infos.get(name), events, injected_at, known.get(name), rules)
+        for name, events in by_name.items()
     )
 
 
@@ -34,6 +38,7 @@ def _summarise(
     events: Sequence[AlertObserved],
     injected_at: float | None,
     examined: AlertExamination | None,
+    rules: Mapping[str, AlertRuleInfo] | None,
 ) -> Alert:
     fresh = [event for event in events if not event.existed_before]
     firing_at = _first(fresh, AlertState.FIRING, injected_at)
@@ -53,6 +58,8 @@ def _summarise(
         instances=tuple(dict.fromkeys(_say_labels(event) for event in fresh if event.labels)),
         acknowledged_by=acknowledged[0].by if acknowledged else "",
         examined=examined,
+        has_rule=None if rules is None or expected is None else name in rules,
+        rule=rules.get(name) if rules else None,
     )
 
 

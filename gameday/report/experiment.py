@@ -7,8 +7,6 @@ import msgspec
 from gameday.journal.events import (
     ActivityEnded,
     ActivityStarted,
-    AlertExamination,
-    AlertExamined,
     AlertObserved,
     ExperimentEnded,
     ExperimentInfo,
@@ -25,6 +23,7 @@ from gameday.journal.events import (
     RecoveryMeasured,
     RollbacksArmed,
     RollbacksEnded,
+    RunbookExamined,
     RunbookStep,
     SignalsSampled,
     StageEnded,
@@ -34,6 +33,7 @@ from gameday.journal.events import (
     UndoEnded,
 )
 from gameday.report.alerts import summarise_alerts
+from gameday.report.examined import AnyExamined, Examined, with_runbook
 from gameday.report.format import duration, say_step, unit_of, usual_unit
 from gameday.report.format import value as format_value
 from gameday.report.hypothesis import tabulate
@@ -83,7 +83,7 @@ class ExperimentBuilder(msgspec.Struct):
     _faults: dict[str, _Fault] = {}
     _activities: dict[int, tuple[ActivityStarted, ActivityEnded | None]] = {}
     _observed: list[AlertObserved] = []
-    _examined: list[AlertExamination] = []
+    _examined: Examined = msgspec.field(default_factory=Examined)
     _notes: list[Note] = []
     _followed: list[RunbookStep] = []
     _recovery: Recovery | None = None
@@ -208,9 +208,12 @@ class ExperimentBuilder(msgspec.Struct):
         if event.failed:
             self.say(event.at, "Rollbacks failed", ", ".join(event.failed), "bad")
 
-    def examined(self, event: AlertExamined) -> None:
-        """It was found out what it takes for an alert to fire and to be heard."""
-        self._examined.append(event.alert)
+    def examined(self, event: AnyExamined | RunbookExamined) -> None:
+        """It was found out whether anyone would notice, and could act."""
+        if isinstance(event, RunbookExamined):
+            self.info = with_runbook(self.info, event.runbook)
+        else:
+            self._examined.take(event, self.info)
 
     def alerted(self, event: AlertObserved) -> None:
         """An alert was seen in a new state."""
@@ -279,7 +282,15 @@ class ExperimentBuilder(msgspec.Struct):
             stages=tuple(_freeze_stage(*pair) for pair in self._stages.values()),
             faults=faults,
             activities=tuple(_freeze_activity(*pair) for pair in self._activities.values()),
-            alerts=summarise_alerts(self.info.alerts, self._observed, injected_at, self._examined),
+            alerts=summarise_alerts(
+                self.info.alerts,
+                self._observed,
+                injected_at,
+                self._examined.alerts,
+                self._examined.rules(was_injected=injected_at is not None),
+            ),
+            dashboards=self._examined.dashboards(),
+            on_call=tuple(self._examined.on_call),
             notes=tuple(self._notes),
             followed=tuple(self._followed),
             recovery=self._recovery,

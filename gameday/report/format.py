@@ -4,7 +4,7 @@ import math
 import unicodedata
 from datetime import UTC, datetime
 
-from gameday.journal.events import RunbookStep, StepOutcome
+from gameday.journal.events import PanelInfo, RunbookStep, StepOutcome
 from gameday.spec.model import Unit
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -123,6 +123,22 @@ def clock(at: float) -> str:
 def date(at: float) -> str:
     """The day in UTC: "6 March 2026"."""
     return f"{moment(at).day} {moment(at):%B %Y}"
+
+
+def minute(at: float) -> str:
+    """The day and the time of day in UTC: "6 March 2026, 10:03"."""
+    return f"{date(at)}, {moment(at):%H:%M}"
+
+
+def span(times: tuple[float, float]) -> str:
+    """From when to when, in UTC: "6 March 2026, 10:03 to 11:03", or to another day."""
+    start, end = times
+    return f"{minute(start)} to {f'{moment(end):%H:%M}' if date(start) == date(end) else minute(end)}"
+
+
+def panel(info: PanelInfo) -> str:
+    """A panel of a dashboard, by its title where it has one."""
+    return info.title or f"number {info.id}"
 
 
 def iso(at: float) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from gameday.report import format as fmt
 from gameday.report import words
 from gameday.report.axis import Tick, TimeAxis
 from gameday.report.chart import Band, Chart, Lane, Mark, charts_of, lanes_of, marks_of, stage_bands, time_axis
+from gameday.report.coverage import Table, expectation, tabulate_alerts
 from gameday.report.views import Activity, ExperimentReport, Report, Stage, Status
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -64,6 +66,7 @@ class Part(msgspec.Struct, frozen=True):
     keys: tuple[tuple[str, str], ...]
     stages: Mapping[tuple[int, int], Stage]
     actions: tuple[Activity, ...]
+    coverage: Table
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -161,6 +164,7 @@ def _part(experiment: ExperimentReport) -> Part:
         keys=_keys(charts, lanes, marks),
         stages={(stage.step, stage.stage): stage for stage in experiment.stages},
         actions=tuple(activity for activity in experiment.activities if activity.section != "hypothesis"),
+        coverage=tabulate_alerts(experiment),
     )
 
 
@@ -240,6 +244,14 @@ def _names(items: Sequence[str], limit: int = 6) -> Markup:
     return Markup(", ").join([*shown, *more]) or Markup("—")
 
 
+def _link(text: str, url: str) -> Markup:
+    """The text, leading to the URL if it is one of a page; what is behind it learns nothing of this one."""
+    shown = _text(text, 200)
+    if not re.fullmatch(r"https?://[^\s\"'<>\\`]+", url) or url != fmt.clean(url):
+        return shown
+    return Markup('<a href="{}" rel="noreferrer noopener">{}</a>').format(url, shown)
+
+
 _MEASURES = {"rate": "requests per second", "ratio": "share of failed requests"}
 
 
@@ -304,11 +316,16 @@ def _environment() -> Environment:
         plain=_plain,
         sentence=lambda text: text[:1].upper() + text[1:],
         names=_names,
+        link=_link,
+        panel=fmt.panel,
+        expectation=expectation,
         signal=_signal,
         duration=lambda seconds: "—" if seconds is None else fmt.duration(seconds),
         value=fmt.value,
         clock=fmt.clock,
         date=fmt.date,
+        minute=fmt.minute,
+        span=fmt.span,
         iso=fmt.iso,
         kind=lambda kind: words.KINDS.get(kind, str(kind)),
         alert_outcome=words.alert_outcome,

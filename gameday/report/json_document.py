@@ -3,11 +3,14 @@
 import msgspec
 
 from gameday.common.json import Json, JsonObject
+from gameday.journal.events import OnCallInfo
 from gameday.report import words
+from gameday.report.coverage import dashboards_of, followed_by, runbook_of
 from gameday.report.format import iso
 from gameday.report.views import (
     Alert,
     Cell,
+    Dashboard,
     ExperimentReport,
     Fault,
     Finding,
@@ -110,7 +113,9 @@ def _experiment(experiment: ExperimentReport) -> Json:
             for activity in experiment.activities
         ],
         "rollbacks": {"failed": list(experiment.rollbacks_failed), "open": list(experiment.rollbacks_open)},
-        "alerts": [_alert(alert, began) for alert in experiment.alerts],
+        "alerts": [_alert(alert, experiment) for alert in experiment.alerts],
+        "dashboards": [_dashboard(dashboard) for dashboard in experiment.dashboards],
+        "on_call": [_on_call(on_call) for on_call in experiment.on_call],
         "runbooks": [msgspec.to_builtins(book) for book in info.runbooks],
         "runbook_steps": [
             {"at": iso(event.at), "author": event.author, **msgspec.to_builtins(event.step)}
@@ -199,7 +204,8 @@ def _fault(fault: Fault) -> Json:
     }
 
 
-def _alert(alert: Alert, began: float | None) -> Json:
+def _alert(alert: Alert, experiment: ExperimentReport) -> Json:
+    began = experiment.injected_at
     return {
         "name": alert.name,
         "expected": alert.expected is not None,
@@ -214,6 +220,47 @@ def _alert(alert: Alert, began: float | None) -> Json:
         "acknowledged_by": alert.acknowledged_by or None,
         "resolved_after_s": _after(alert.resolved_at, began),
         "before": None if alert.examined is None else msgspec.to_builtins(alert.examined),
+        "rule": alert.has_rule,
+        "runbook": runbook_of(alert),
+        "runbook_followed_by": list(followed_by(alert, experiment)),
+        "dashboards": [one.info.name for one in dashboards_of(alert, experiment.dashboards)] if alert.expected else [],
+    }
+
+
+def _dashboard(dashboard: Dashboard) -> Json:
+    info = dashboard.info
+    return {
+        "name": info.name,
+        "title": info.title,
+        "url": info.url or None,
+        "named_by": list(info.named_by),
+        "found": info.found,
+        "detail": info.detail,
+        "compared": dashboard.looked_again,
+        "panels": [
+            {
+                "id": panel.id,
+                "title": panel.title,
+                "state": panel.state.value,
+                "series": panel.series,
+                "detail": panel.detail,
+                "moved": panel.moved,
+            }
+            for panel in info.panels
+        ],
+    }
+
+
+def _on_call(found: OnCallInfo) -> Json:
+    return {
+        "service": found.service,
+        "source": found.source,
+        "schedule": found.schedule,
+        "people": None if found.people is None else [list(level) for level in found.people],
+        "until": _moment(found.until),
+        "holes": [{"from": iso(start), "to": iso(end)} for start, end in found.holes],
+        "url": found.url or None,
+        "detail": found.detail,
     }
 
 

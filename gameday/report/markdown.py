@@ -1,10 +1,12 @@
 """The report as GitHub-flavoured Markdown, short enough for a pull request; nothing in it can become markup."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from gameday.journal.events import OnCallInfo, PanelInfo, PanelState
 from gameday.report import format as fmt
 from gameday.report import words
-from gameday.report.views import Cell, ExperimentReport, Report, Row, Status
+from gameday.report.coverage import Said, tabulate_alerts
+from gameday.report.views import Cell, Dashboard, ExperimentReport, Report, Row, Status
 
 _ICONS = {
     Status.HELD: "✅",
@@ -84,14 +86,7 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
             cells = " | ".join(_cell(cell, row) for cell in (row.before, row.during, row.after))
             yield f"| {escape(row.subject)} {escape(row.condition)} | {cells} |"
         yield ""
-    if experiment.alerts:
-        yield "| Alert | Outcome | Firing | Notified | Acknowledged |"
-        yield "|---|---|---|---|---|"
-        for alert in experiment.alerts[:_MOST]:
-            moments = (alert.firing_at, alert.notified_at, alert.acknowledged_at)
-            after = " | ".join(_after(at, experiment.injected_at) for at in moments)
-            yield f"| {escape(alert.name)} | {alert.outcome.value} | {after} |"
-        yield ""
+    yield from _coverage(experiment)
     for event in experiment.followed[:_MOST]:
         yield f"- {fmt.clock(event.at)} ".replace(":", "&#58;") + f"{escape(fmt.say_step(event))}"
     for fault in experiment.faults:
@@ -100,8 +95,59 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
         yield f"- {escape(fault.fault)} on {targets} ({fault.reach}), {undone}"
 
 
-def _after(at: float | None, began: float | None) -> str:
-    return "—" if at is None or began is None else fmt.duration(at - began)
+def _coverage(experiment: ExperimentReport) -> Iterator[str]:
+    """Would anyone notice, and could they act?"""
+    table = tabulate_alerts(experiment)
+    if table.rows:
+        yield f"| Alert | Outcome | {' | '.join(table.columns)} |"
+        yield "|---" * (len(table.columns) + 2) + "|"
+        for row in table.rows[:_MOST]:
+            cells = " | ".join(map(_said, row.cells))
+            yield f"| {escape(row.alert.name)} | {row.alert.outcome.value} | {cells} |"
+        yield ""
+    for found in experiment.on_call[:_MOST]:
+        yield f"- {escape(_on_call(found), 1000)}"
+    if experiment.on_call:
+        yield ""
+    if experiment.dashboards:
+        yield "| Dashboard | With data | Empty | Failing | Moved | Not asked |"
+        yield "|---|---|---|---|---|---|"
+        for board in experiment.dashboards[:_MOST]:
+            yield f"| {escape(board.label)} | {' | '.join(_board(board))} |"
+        yield ""
+
+
+def _said(cell: Said) -> str:
+    word = f"**{escape(cell.word)}**" if cell.tone in ("bad", "warn") else escape(cell.word)
+    return ", ".join(filter(None, (word, *map(escape, cell.remarks)))) or "—"
+
+
+def _on_call(found: OnCallInfo) -> str:
+    whose = f"On call for {found.service}" if found.service else "On call"
+    if found.people is None:
+        return f"{whose}: not known ({found.detail or 'no reason'})"
+    levels = ", then ".join(fmt.listing(list(level)) or "nobody" for level in found.people) or "nobody"
+    until = f", until {fmt.minute(found.until)} UTC" if found.until is not None else ""
+    holes = f"; nobody from {fmt.listing([fmt.span(hole) for hole in found.holes])} UTC" if found.holes else ""
+    return f"{whose}: {levels}{until}{holes}"
+
+
+def _board(board: Dashboard) -> Iterator[str]:
+    """The cells of its row."""
+    info = board.info
+    if not info.found or not info.panels:
+        word = "not looked at" if info.found is None else "found" if info.found else "**not there**"
+        yield from (f"{word}{f', {escape(info.detail)}' if info.detail else ''}", "—", "—", "—", "—")
+        return
+    yield f"{len(board.in_state(PanelState.DATA))} of {len(board.asked)}"
+    yield _panels(board.in_state(PanelState.EMPTY))
+    yield _panels(board.in_state(PanelState.ERROR))
+    yield _panels(board.moved) if board.compared else "not compared"
+    yield _panels(board.in_state(PanelState.UNKNOWN))
+
+
+def _panels(panels: Sequence[PanelInfo]) -> str:
+    return escape(fmt.listing([fmt.panel(panel) for panel in panels], 8)) or "none"
 
 
 def _cell(cell: Cell, row: Row) -> str:

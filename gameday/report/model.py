@@ -13,9 +13,11 @@ from gameday.journal.events import (
     ActivityStarted,
     AlertExamined,
     AlertObserved,
+    AlertRulesRead,
     AnyEvent,
     BaselineRecorded,
     CheckOutcome,
+    DashboardExamined,
     ExperimentEnded,
     ExperimentInfo,
     ExperimentStarted,
@@ -27,11 +29,13 @@ from gameday.journal.events import (
     GuardTripped,
     HypothesisJudged,
     NoteAdded,
+    OnCallExamined,
     PhaseEntered,
     PreflightChecked,
     RecoveryMeasured,
     RollbacksArmed,
     RollbacksEnded,
+    RunbookExamined,
     RunbookStep,
     SessionEnded,
     SessionStarted,
@@ -116,7 +120,7 @@ class _Session(msgspec.Struct):
                 self.of(event.experiment).activity(event)
             case RollbacksArmed() | RollbacksEnded():
                 self.of(event.experiment).rollbacks(event)
-            case AlertExamined():
+            case AlertRulesRead() | AlertExamined() | RunbookExamined() | DashboardExamined() | OnCallExamined():
                 self.of(event.experiment).examined(event)
             case AlertObserved():
                 self.of(event.experiment).alerted(event)

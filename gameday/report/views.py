@@ -12,13 +12,18 @@ from gameday.faults.base import Reach
 from gameday.journal.events import (
     AlertExamination,
     AlertInfo,
+    AlertRuleInfo,
     By,
     CheckOutcome,
     ConditionInfo,
+    DashboardInfo,
     ExperimentInfo,
     FindingKind,
     GuardTripped,
+    OnCallInfo,
     Outcome,
+    PanelInfo,
+    PanelState,
     PeopleInfo,
     RunbookStep,
     Verdict,
@@ -182,6 +187,7 @@ class Alert(msgspec.Struct, frozen=True):
     `examined`: what was found out of it before; None for one that nobody expected, or that has no rule.
 
     `resolved_at` is when the last of its instances was seen to be gone at every source; None when it was not.
+    `has_rule` is None when no rules could be read; `rule`, the first of its name, is kept of expected alerts alone.
     """
 
     name: str
@@ -197,6 +203,39 @@ class Alert(msgspec.Struct, frozen=True):
     instances: tuple[str, ...]  # label sets, as text
     acknowledged_by: str = ""
     examined: AlertExamination | None = None
+    has_rule: bool | None = None
+    rule: AlertRuleInfo | None = None
+
+
+class Dashboard(msgspec.Struct, frozen=True):
+    """A dashboard as it was last looked at. `looked_again`: over the time of the faults, when all was undone."""
+
+    info: DashboardInfo
+    looked_again: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its title, else the name that it was given."""
+        return self.info.title or self.info.name
+
+    @property
+    def asked(self) -> tuple[PanelInfo, ...]:
+        """The panels that could be asked what they show."""
+        return tuple(panel for panel in self.info.panels if panel.state is not PanelState.UNKNOWN)
+
+    @property
+    def compared(self) -> tuple[PanelInfo, ...]:
+        """The panels of which it is known whether they moved."""
+        return tuple(panel for panel in self.info.panels if panel.moved is not None)
+
+    @property
+    def moved(self) -> tuple[PanelInfo, ...]:
+        """The panels that changed while a fault was in place."""
+        return tuple(panel for panel in self.info.panels if panel.moved)
+
+    def in_state(self, state: PanelState) -> tuple[PanelInfo, ...]:
+        """The panels that show this."""
+        return tuple(panel for panel in self.info.panels if panel.state == state)  # a template says it as text
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -286,6 +325,8 @@ class ExperimentReport(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...]
     activities: tuple[Activity, ...]
     alerts: tuple[Alert, ...]
+    dashboards: tuple[Dashboard, ...]
+    on_call: tuple[OnCallInfo, ...]
     notes: tuple[Note, ...]
     followed: tuple[RunbookStep, ...]
     recovery: Recovery | None

@@ -21,6 +21,7 @@ KINDS = {
     FindingKind.NOT_RECOVERED: "Not recovered",
     FindingKind.RECOVERED_LATE: "Recovered late",
     FindingKind.ACTIVITY_FAILED: "Activity failed",
+    FindingKind.FAULT_VANISHED: "Fault vanished",
     FindingKind.ALERT_MISSED: "Alert missed",
     FindingKind.ALERT_LATE: "Alert late",
     FindingKind.ALERT_UNEXPECTED: "Alert not expected",
@@ -38,6 +39,10 @@ KINDS = {
     FindingKind.RUNBOOK_INCOMPLETE: "Runbook incomplete",
     FindingKind.RUNBOOK_WRONG: "Runbook wrong",
     FindingKind.RUNBOOK_STUCK: "Stuck at a runbook",
+    FindingKind.DASHBOARD_MISSING: "Dashboard missing",
+    FindingKind.DASHBOARD_EMPTY: "Dashboard without data",
+    FindingKind.DASHBOARD_UNMOVED: "Dashboard did not move",
+    FindingKind.ON_CALL_HOLE: "Nobody on call",
     FindingKind.NOT_STARTED: "Not started",
 }
 

@@ -12,6 +12,8 @@ from gameday.common.processes import ProcessRef
 from gameday.journal.events import (
     FORMAT,
     AbortRequested,
+    AlertExamination,
+    AlertExamined,
     AlertInfo,
     AlertObserved,
     AlertRuleInfo,
@@ -22,6 +24,8 @@ from gameday.journal.events import (
     By,
     CheckOutcome,
     ConditionInfo,
+    DashboardExamined,
+    DashboardInfo,
     ExperimentEnded,
     ExperimentInfo,
     ExperimentStarted,
@@ -34,13 +38,18 @@ from gameday.journal.events import (
     HypothesisJudged,
     Judgement,
     NoteAdded,
+    OnCallExamined,
+    OnCallInfo,
     Outcome,
+    PanelInfo,
+    PanelState,
     PeopleInfo,
     Phase,
     PhaseEntered,
     PreflightChecked,
     Reading,
     ReadingState,
+    ReceiverInfo,
     RecoveryMeasured,
     RunbookInfo,
     RunbookStep,
@@ -326,6 +335,8 @@ def broken(journal: Journal, index: int) -> None:
     journal.alert(index, "PaymentsErrorsHigh", AlertState.NOTIFIED, "receiver")
     journal.end_stage(index, 1, {LATENCY: 0.482, TRAFFIC: 0.27, ERRORS: 0.063, CPU: 0.72})
     journal.undo(index, 2)
+    for dashboard in (moved(CHECKOUT, "3"), PAYMENTS):
+        journal.add(DashboardExamined, experiment=index, dashboard=dashboard, after=True)
     journal.recover(index, 6.5)
     journal.alert(index, "PaymentsErrorsHigh", AlertState.RESOLVED)
     for kind, title, detail in (
@@ -384,6 +395,71 @@ BROKEN_RUNBOOKS = (
 )
 
 
+CHECKOUT = DashboardInfo(
+    name="checkout-overview",
+    named_by=("service checkout",),
+    found=True,
+    title="Checkout overview",
+    url="https://grafana.example.com/d/checkout-overview?from=1&to=2",
+    panels=(
+        PanelInfo(id="2", title="Requests", state=PanelState.DATA, series=3),
+        PanelInfo(id="3", title="Errors by route", state=PanelState.DATA, series=5),
+        PanelInfo(id="4", title="Queue depth", state=PanelState.EMPTY, detail="no data since 15m"),
+        PanelInfo(id="5", title="", state=PanelState.ERROR, detail="the metric payment_latency is not known"),
+        PanelInfo(id="6", title="Notes", state=PanelState.UNKNOWN),
+    ),
+)
+PAYMENTS = DashboardInfo(
+    name="payments",
+    named_by=("alert PaymentsErrorsHigh", "runbook payments-errors"),
+    found=False,
+    detail="there is no dashboard of this uid",
+)
+WIKI = DashboardInfo(
+    name="https://wiki.example.com/payments",
+    named_by=("the experiment",),
+    found=None,
+    url="https://wiki.example.com/payments",
+    detail="no answer within 10 s",
+)
+ON_CALL = OnCallInfo(
+    service="checkout",
+    source="pagerduty",
+    schedule="Checkout primary",
+    people=(("Ada Lovelace",), ("Grace Hopper", "Lin Zhou")),
+    until=T0 + 6 * 3600,
+    holes=((T0 + 86400, T0 + 90000), (T0 + 200_000, T0 + 300_000)),
+    url="https://example.pagerduty.com/schedules/P1",
+)
+
+
+def moved(dashboard: DashboardInfo, *ids: str) -> DashboardInfo:
+    """As it was looked at again: these panels moved, and the others with data did not."""
+    panels = [
+        msgspec.structs.replace(panel, moved=panel.id in ids if panel.state is PanelState.DATA else None)
+        for panel in dashboard.panels
+    ]
+    return msgspec.structs.replace(dashboard, panels=tuple(panels))
+
+
+def examine(journal: Journal, index: int) -> None:
+    """What is found out of the alerts of BROKEN_ALERTS, of dashboards and of who is on call."""
+    rule = AlertRuleInfo(name="PaymentsErrorsHigh", expression="errors > 0.05", for_s=5.0)
+    journal.add(AlertRulesRead, rules=(rule,), experiment=index)
+    found = AlertExamination(
+        name="PaymentsErrorsHigh",
+        at_best_s=6.0,
+        at_most_s=12.0,
+        because="scrape 5s + evaluation 1s + for 5s",
+        receivers=(ReceiverInfo(name="sre-pager", integrations=("pagerduty", "slack")),),
+        doubts=("its route depends on `zone`, which its rule does not set",),
+    )
+    journal.add(AlertExamined, experiment=index, alert=found)
+    for dashboard in (CHECKOUT, PAYMENTS, WIKI):
+        journal.add(DashboardExamined, experiment=index, dashboard=dashboard)
+    journal.add(OnCallExamined, experiment=index, on_call=ON_CALL)
+
+
 def rich(directory: Path) -> Journal:
     """A whole game day: one experiment held, one broken, one aborted. Closed."""
     journal = Journal(directory)
@@ -403,6 +479,7 @@ def rich(directory: Path) -> Journal:
     )
     rule = AlertRuleInfo(name="PaymentsReplicaDown", expression="up == 0", for_s=2.0)
     journal.add(AlertRulesRead, rules=(rule,), experiment=0)
+    examine(journal, 1)
     held(journal, 0)
     broken(journal, 1)
     journal.add(SinkFailed, sink="slack", detail="no answer within 5 s")
@@ -486,6 +563,33 @@ def hostile(directory: Path, text: str) -> Journal:
     fields = dict.fromkeys(("gameday", "session", "title", "path", "environment", "host", "by", "kind"), text)
     journal.start([info], people=people, **fields)
     journal.add(PreflightChecked, check=text, outcome=CheckOutcome.WARNING, detail=text, experiment=0)
+    rule = AlertRuleInfo(name=text, expression=text, for_s=1.0, runbook_url=text, dashboard=text)
+    journal.add(AlertRulesRead, rules=(rule,), experiment=0)
+    found = AlertExamination(
+        name=text,
+        at_best_s=1.0,
+        at_most_s=2.0,
+        because=text,
+        receivers=(ReceiverInfo(name=text, integrations=(text,)),),
+        doubts=(text,),
+        missing_series=(text,),
+    )
+    journal.add(AlertExamined, experiment=0, alert=found)
+    panels = [PanelInfo(id=text, title=text, state=state, detail=text, moved=True) for state in PanelState]
+    board = DashboardInfo(
+        name=text, named_by=(text,), found=True, title=text, url=text, detail=text, panels=tuple(panels)
+    )
+    lost = DashboardInfo(name=text[:-1], named_by=(), found=None, url=f"https://{text}", detail=text)
+    for dashboard in (board, lost):
+        journal.add(DashboardExamined, experiment=0, dashboard=dashboard)
+    people = ((text,), (text, text))
+    journal.add(
+        OnCallExamined,
+        experiment=0,
+        on_call=OnCallInfo(
+            service=text, source=text, schedule=text, people=people, url=text, detail=text, until=1e30, holes=((0, 1),)
+        ),
+    )
     journal.add(ExperimentStarted, experiment=0)
     for tick in range(12):
         bad = Reading(text, ReadingState.UNREACHABLE, None, text)
