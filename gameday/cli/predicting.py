@@ -59,7 +59,11 @@ def ask_prediction(experiment: Experiment, author: str, role: Role | None) -> Pr
 
 
 def _conditions(experiment: Experiment) -> list[tuple[str, str]]:
-    return list({str(condition.signal): condition.text for condition in experiment.hypothesis.conditions}.items())
+    texts = {
+        str(condition.signal): f"changes by {condition.text}" if condition.relative else condition.text
+        for condition in experiment.hypothesis.conditions
+    }
+    return list(texts.items())
 
 
 def _ask_signal(signal: str, text: str) -> SignalPrediction | None:

@@ -82,6 +82,13 @@ def run(system: PretendSystem, *texts: str, sinks: tuple[Sink, ...] = (), policy
     return asyncio.run(run_session(system.session(*texts, policy=policy), sinks))
 
 
+def waiting_for(path: Path) -> str:
+    """One stage, and an action that ends when there is this file: as much time as it takes, and no more."""
+    wait = f'{{type: process, path: sh, arguments: [-c, "until [ -e {path} ]; do sleep 0.02; done"], timeout: 60}}'
+    text = EXPERIMENT.replace("[1, 50%]", "1")
+    return text.replace("abort-when:", f"  - {{type: action, name: wait, provider: {wait}}}\nabort-when:")
+
+
 def findings(result: SessionResult) -> list[FindingKind]:
     return [event.kind for event in events_of(result.run.directory, FindingRaised) if event.weakness]
 
@@ -247,12 +254,14 @@ def test_the_ceiling_counts_what_is_broken_already_at_the_moment_of_injection(sy
 def test_one_run_at_a_time_on_a_service_and_its_dependencies(system: PretendSystem) -> None:
     (system.root / "given-0.yaml").write_text(EXPERIMENT.replace("service: shop\n", "service: stock\n", 1))
     others: list[subprocess.CompletedProcess[str]] = []
+    over = system.root / "over"
 
     def run_another() -> None:
         command = [sys.executable, str(Path(__file__).parent / "runner.py"), str(system.root)]
         others.append(subprocess.run(command, capture_output=True, text=True, timeout=60, check=False))
+        over.touch()
 
-    result = run(system, EXPERIMENT.replace("hold: 300ms", "hold: 3s"), sinks=(When(injected, run_another),))
+    result = run(system, waiting_for(over), sinks=(When(injected, run_another),))
     assert result.verdict is Verdict.HELD
     assert others[0].returncode == 3, others[0]
     other = next(found for found in all_runs(system.root) if found.name != result.run.name)
@@ -295,7 +304,9 @@ def test_what_is_said_of_a_runbook_is_recorded_and_a_complaint_is_a_weakness(sys
             found.send(Message(MessageKind.RUNBOOK, "@s", "", step(outcome)))
         found.send(Message(MessageKind.RUNBOOK, "@s", "of an older gameday"))
 
-    result = run(system, EXPERIMENT.replace("hold: 300ms", "hold: 3s"), sinks=(When(injected, speak),))
+    heard = system.root / "heard"
+    stuck = When(lambda event: isinstance(event, RunbookStep) and event.step.outcome is StepOutcome.STUCK, heard.touch)
+    result = run(system, waiting_for(heard), sinks=(When(injected, speak), stuck))
     events = events_of(result.run.directory, RunbookStep)
     assert [(event.author, event.step.outcome, event.experiment) for event in events] == [
         ("@s", StepOutcome.DONE, 0),

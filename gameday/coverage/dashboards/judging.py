@@ -55,7 +55,7 @@ def judge_dashboards(
     compared = [panel for dashboard in after for panel in dashboard.panels if panel.moved is not None]
     if compared and not any(panel.moved for panel in compared):
         names = ", ".join(dashboard.title or dashboard.name for dashboard in after if dashboard.panels)
-        said = f"{len(compared)} panels were compared with the time before; looked at: {names}"
+        said = f"compared with the time before: {len(compared)} of the panels of {names}"
         title = "No panel of any dashboard showed what was broken" if was_broken else "No panel of any dashboard moved"
         findings.append(Finding(FindingKind.DASHBOARD_UNMOVED, title, said, was_broken, owner))
     return tuple(findings)
