@@ -1,6 +1,8 @@
 # One command for each habit. `make demo` and `make test` need nothing but git, make and any Python.
 .PHONY: demo test test-cluster check bench setup lock clean
 export GAMEDAY_TOOLS := $(CURDIR)/.tools
+# What Python compiles is kept: a run starts several interpreters, and the tests thousands.
+unexport PYTHONDONTWRITEBYTECODE
 
 setup:
 	@scripts/setup
@@ -9,10 +11,11 @@ setup:
 demo: setup
 	@.venv/bin/gameday run experiments/gamedays/lab.yaml || [ $$? -eq 1 ]
 
-# Every test, the quick ones first, three at a time, for they mostly wait; `.venv/bin/pytest` alone runs only those.
+# Every test, the quick ones first, more at a time than there are processors, for they mostly wait; `.venv/bin/pytest`
+# alone runs only those. One lab serves all tests of a file.
 test: setup
-	@GAMEDAY_TEST_STAND_IN=1 .venv/bin/pytest -n 3
-	@.venv/bin/pytest -m lab -n 2 --dist loadfile
+	@GAMEDAY_TEST_STAND_IN=1 .venv/bin/pytest -n 4 --dist worksteal
+	@.venv/bin/pytest -m lab -n 3 --dist loadfile --no-loadscope-reorder
 
 # What touches a cluster, on a real API server: see tests/kubernetes/README.md for the three ways to have one.
 test-cluster: setup

@@ -86,10 +86,14 @@ def _find(run: str | None, environment: str | None) -> tuple[str, "Environment"]
 
 
 def _confirm(run: str, environment: str) -> None:
-    if not sys.stdin.isatty():
+    if not _is_attended():
         fail("removing notes wants a confirmation; say --yes when nobody can be asked")
     if not click.confirm(f"Remove the notes of {run} from the dashboards of `{environment}`?", err=True):
         fail("not confirmed; nothing was removed")
+
+
+def _is_attended() -> bool:
+    return sys.stdin.isatty()
 
 
 def _ask[T](environment: "Environment", question: "Callable[[Annotator], Awaitable[T]]") -> T:

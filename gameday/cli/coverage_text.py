@@ -22,7 +22,7 @@ from gameday.report.past import History
 from gameday.spec.units import format_duration
 
 SCHEMA = 1  # docs/coverage.md describes it
-_WIDEST = 100
+_WIDEST = 100  # columns
 _NARROWEST = 8  # of a column
 _CUT_SHORT = (Verdict.ABORTED, Verdict.UNDO_FAILED)
 _RULE = {True: "exists", False: "missing", None: "unknown"}
@@ -45,19 +45,19 @@ def as_lines(matrix: Iterable[ServiceCoverage]) -> Iterator[str]:
         yield (entry.name or "Of no service") + (f", owned by {entry.owner}" if entry.owner else "")
         if entry.is_empty:
             yield "  nothing is known of it: no experiment, alert, runbook or dashboard"
-        yield from _table(("ALERT", "RULE", "RUNBOOK", "DASHBOARD", "EXERCISED"), map(_alert, entry.alerts))
-        yield from _table(("RUNBOOK", "STATE", "FOLLOWED", "EXERCISED"), map(_runbook, entry.runbooks))
-        yield from _table(("DASHBOARD", "LOOKED AT", "MOVED"), map(_dashboard, entry.dashboards))
-        yield from _table(("EXPERIMENT", "LAST RUN"), map(_experiment, entry.experiments))
+        yield from table(("ALERT", "RULE", "RUNBOOK", "DASHBOARD", "EXERCISED"), map(_alert, entry.alerts))
+        yield from table(("RUNBOOK", "STATE", "FOLLOWED", "EXERCISED"), map(_runbook, entry.runbooks))
+        yield from table(("DASHBOARD", "LOOKED AT", "MOVED"), map(_dashboard, entry.dashboards))
+        yield from table(("EXPERIMENT", "LAST RUN"), map(_experiment, entry.experiments))
 
 
-def _table(columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def table(columns: Sequence[str], rows: Iterable[tuple[str, ...]], widest: int = _WIDEST) -> Iterator[str]:
     """An empty line, and the rows under their columns; where they are too wide, what is widest loses its middle."""
     rows = [*rows]
     if not rows:
         return
     widths = [max(len(row[index]) for row in (tuple(columns), *rows)) for index in range(len(columns))]
-    while sum(widths) + 2 * len(widths) > _WIDEST and max(widths) > _NARROWEST:
+    while sum(widths) + 2 * len(widths) > widest and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
     yield ""
     for row in (tuple(columns), *rows):

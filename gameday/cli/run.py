@@ -19,6 +19,7 @@ from gameday.common.json import JsonObject
 
 if TYPE_CHECKING:
     from gameday.engine.launch import Helper
+    from gameday.engine.recorder import Sink
     from gameday.report.writer import ReportWriter
 
 _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its time to import
@@ -84,7 +85,7 @@ def command(
     except OSError as error:
         fail(f"not started, nothing was injected: {error}", 3)
     terminal = Terminal(live=sys.stderr.isatty())
-    sinks = [terminal, *annotation_sinks(session.environment)]
+    sinks: list[Sink] = [terminal, *annotation_sinks(session.environment)]
     try:
         result = asyncio.run(run_session(session, sinks, tell=terminal.tell, helpers=helpers))
     except SpecError as error:

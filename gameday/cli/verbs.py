@@ -25,6 +25,7 @@ VERBS = {
     "ack": "Acknowledge an alert of a run: somebody is on it.",
     "runbook": "Lint runbooks; follow one, step by step.",
     "coverage": "What is there and was exercised; ping: does an alert arrive?",
+    "history": "All sessions; trends: what got better, what got worse.",
     "annotations": "The notes of a run on dashboards: list, remove.",
     "report": "Render a run's report again.",
     "export": "Write an experiment as a plain Chaos Toolkit one.",

@@ -1,26 +1,6 @@
-"""Who takes part: roles and pairs."""
+"""Who takes part, in which role and with whom, what they said would happen, and what they are told before."""
 
-import msgspec
+from gameday.people.pairing import Pair, PastSession, pair, propose_pairs
+from gameday.people.roles import on_call_services, resolve_on_call
 
-from gameday.spec.model import People
-
-
-class Pair(msgspec.Struct, frozen=True):
-    """One builder and one SRE, for one experiment; None where nobody was named."""
-
-    builder: str | None = None
-    sre: str | None = None
-
-
-def pair(people: People, experiment: int) -> Pair:
-    """Who takes the session's experiment with this index. Everybody gets a turn, and partners change.
-
-    The SREs are shifted by one each time that the builders have all had their turn: with as many of the one as of the
-    other, the same two would otherwise always meet.
-    """
-    builders, sres = people.builders, people.sres
-    shift = experiment // len(builders) if builders else 0
-    return Pair(
-        builders[experiment % len(builders)] if builders else None,
-        sres[(experiment + shift) % len(sres)] if sres else None,
-    )
+__all__ = ["Pair", "PastSession", "on_call_services", "pair", "propose_pairs", "resolve_on_call"]

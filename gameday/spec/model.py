@@ -291,14 +291,25 @@ class Experiment(msgspec.Struct, frozen=True):
         return activity.pause_before_s, activity.pause_after_s
 
 
+ON_CALL = "on-call:"  # before the name of a service: whoever is on call for it when a session starts
+
+
+class GivenPair(msgspec.Struct, frozen=True):
+    """Who is named for one experiment; None: somebody is to be proposed."""
+
+    builder: str | None = None
+    sre: str | None = None
+
+
 class People(msgspec.Struct, frozen=True):
-    """Handles, by role."""
+    """Handles, by role. `pairs`: who is named for each experiment, in their order; empty where nobody is for any."""
 
     facilitator: str | None = None
     builders: tuple[str, ...] = ()
     sres: tuple[str, ...] = ()
     scribe: str | None = None
     observers: tuple[str, ...] = ()
+    pairs: tuple[GivenPair, ...] = ()
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -485,6 +496,7 @@ class Project(msgspec.Struct, frozen=True):
     runbooks: tuple[Runbook, ...] = ()
     stop_switch_file: Path | None = None  # where gameday.yaml says that it is
     rules: tuple[Path, ...] = ()  # files and directories with alerting rules
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of people: names, without `@`, and members
 
     @property
     def root(self) -> Path:
@@ -507,3 +519,7 @@ class Project(msgspec.Struct, frozen=True):
     def runbook(self, name: str) -> Runbook | None:
         """The runbook of that name, or None."""
         return next((runbook for runbook in self.runbooks if runbook.name == name), None)
+
+    def group(self, handle: str) -> tuple[str, ...] | None:
+        """The members of the group that a handle, with or without `@`, names, or None."""
+        return next((members for name, members in self.groups if name == handle.removeprefix("@")), None)

@@ -102,6 +102,7 @@ def _read(fields: Fields, project: Project) -> Project:
         history=fields.scalar("history", _history, f"a URL such as {_HISTORY}") or _HISTORY,
         stop_switch_file=_stop_switch(fields, project.root),
         rules=_rules(fields, project.root),
+        groups=_groups(fields),
     )
     fields.close()
     return read
@@ -110,6 +111,26 @@ def _read(fields: Fields, project: Project) -> Project:
 def _stop_switch(fields: Fields, root: Path) -> Path | None:
     text = fields.text("stop-switch", "the path of a file")
     return root / Path(text).expanduser() if text else None
+
+
+def _groups(fields: Fields) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Groups of people, each member once. The `@` that chats put before a group's name is no part of it."""
+    groups = fields.mapping("groups", 'groups of people by name, such as {checkout-dev: ["@ada", "@lin"]}')
+    if groups is None:
+        return ()
+    read: dict[str, tuple[str, ...]] = {}
+    names = {key.removeprefix("@") for key in groups.node.entries}
+    for key in groups.node.entries:
+        name, members = key.removeprefix("@"), groups.texts(key, "a list of handles")
+        if name in read:
+            groups.file.mistake(groups.key(key), f"the group {excerpt(name)} a second time", "each group once")
+        for text, node in members:
+            if text.strip().removeprefix("@") in names:
+                groups.file.mistake(node, f"the group {excerpt(text)} in a group", "people")
+        read[name] = tuple(dict.fromkeys(filter(None, (text.strip() for text, _ in members))))
+        if not read[name] and not isinstance(groups.get(key), Mapping):  # which has been noted
+            groups.file.mistake(groups.key(key), f"the group {excerpt(name)} without members", "a list of handles")
+    return tuple(read.items())
 
 
 def _rules(fields: Fields, root: Path) -> tuple[Path, ...]:

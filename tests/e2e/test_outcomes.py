@@ -104,7 +104,7 @@ def test_every_fault_has_its_effect_and_none_afterwards(desk: Desk, shop: Shop) 
 
     prefixes = {key.rpartition(".percent")[0] for key in shop.overrides() if key.endswith(".percent")}
     [slow] = [prefix.removesuffix(".delay") for prefix in prefixes if prefix.endswith(".delay")]
-    assert shop.call(slow)[1] >= 0.17
+    assert shop.call(slow)[1] >= 0.165  # Envoy counts in whole milliseconds, and may be early by one
 
     [swallowed] = [prefix.removesuffix(".blackhole") for prefix in prefixes if prefix.endswith(".blackhole")]
     status, took_s = shop.call(swallowed)

@@ -26,6 +26,8 @@ from gameday.lab.topology import HOST, plan_layout, url
 
 pytestmark = pytest.mark.lab
 
+EARLY_S = 0.005  # Envoy counts in whole milliseconds, and may be early by one
+
 
 class _Upstream(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -122,7 +124,10 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 @pytest.fixture(autouse=True)
 def _as_found(mesh: Mesh) -> Iterator[None]:
     yield
-    assert mesh.overrides() == {}, "a fault was left behind"
+    left = mesh.overrides()
+    for key in left:  # else every test after a failed one would fail, too
+        request("POST", f"{mesh.admin}/runtime_modify?{key}=", 2)
+    assert left == {}, "a fault was left behind"
 
 
 def test_delay_is_really_waited_on_one_caller_alone(mesh: Mesh) -> None:
@@ -133,7 +138,7 @@ def test_delay_is_really_waited_on_one_caller_alone(mesh: Mesh) -> None:
     )
     fault.inject(plan)
     assert len(fault.verify(plan)) == 2
-    assert mesh.call(hit)[1] >= 0.4
+    assert mesh.call(hit)[1] >= 0.4 - EARLY_S
     assert mesh.call(other)[1] < 0.3
     assert mesh.call(hit, "inventory")[1] < 0.3
     fault.undo(plan)

@@ -218,12 +218,15 @@ class Cluster:
                 return False
             status = item.get("status") or {}
             counted, ready = status.get("readyReplicas", 0), status.get("replicas", 0)
+            # A change that was seen in the middle of a look is observed before it is rolled out.
+            rolled_out = status.get("updatedReplicas", 0)
             wanted = item["spec"].get("replicas", 0) if replicas is None else replicas
             if kind == "DaemonSet":
                 wanted = status.get("desiredNumberScheduled", -1)
                 counted = ready = status.get("numberReady", 0)
+                rolled_out = status.get("updatedNumberScheduled", 0)
             pods = self.pods(namespace, f"app={name}")
-            is_whole = counted == ready == wanted == len(pods) and all(is_ready(pod) for pod in pods)
+            is_whole = counted == ready == rolled_out == wanted == len(pods) and all(is_ready(pod) for pod in pods)
             if not is_whole or status.get("observedGeneration", 0) < item["metadata"]["generation"]:
                 return False
             return self._is_noticed(namespace, name, wanted)
@@ -284,6 +287,19 @@ class Cluster:
         kubelet = self.need_fake_nodes()
         kubelet.done.add(prefix)
         kubelet.nudge()
+
+    @contextlib.contextmanager
+    def older(self, seconds: float) -> Iterator[None]:
+        """What starts in the block has run for so long when it ends: pretended pods say so, real ones take the time."""
+        if self.kubelet is None:
+            yield
+            time.sleep(seconds)
+            return
+        self.kubelet.age_s = seconds
+        try:
+            yield
+        finally:
+            self.kubelet.age_s = 0.0
 
     def set_stop_delay(self, seconds: float) -> None:
         """How long a pod takes to end, for the rest of the test."""

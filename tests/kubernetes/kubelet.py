@@ -55,6 +55,7 @@ class Kubelet:
         self._looked = 0.0
         self._kick, self._stopped = threading.Event(), False
         self.stop_delay_s = 0.05  # between a pod's deletion and its end
+        self.age_s = 0.0  # how long ago pods say that they have started
         self.held: set[str] = set()
         self.crashing: set[str] = set()
         self.unready: set[str] = set()
@@ -88,7 +89,7 @@ class Kubelet:
         """Forget what tests have asked for."""
         for asked in (self.held, self.crashing, self.unready, self.done, self.absent):
             asked.clear()
-        self.stop_delay_s, self._ephemeral.tell_delay_s = 0.05, 0.0
+        self.stop_delay_s, self.age_s, self._ephemeral.tell_delay_s = 0.05, 0.0, 0.0
         self.nudge()
 
     def _run(self) -> None:
@@ -200,7 +201,7 @@ class Kubelet:
         waiting = {(item.get("state", {}).get("waiting") or {}).get("reason", "") for item in statuses}
         if before.get("phase") == phase and is_ready(pod) is ready and waiting == {reason} and not ended:
             return
-        at, found = timestamp(), []
+        at, found = timestamp(time.time() - self.age_s), []
         for item in containers:
             name = item["name"]
             known = [status for status in (*statuses, *self._restarted.get(uid, ())) if status["name"] == name]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from backing import FIXTURE
 from cluster import Cluster
-from projects import Project, Running
+from projects import Project, Running, hastily
 from proxy import Proxy
 
 from gameday.journal.events import FaultInjected, PreflightChecked, UndoEnded, UndoStarted
@@ -32,7 +32,9 @@ class BadDay:
         self.cluster, self.namespace, self.proxy = cluster, namespace, proxy
         self.kubeconfig = root / "kubeconfig"
         self.kubeconfig.write_text(proxy.kubeconfig.read_text())
-        self.project = Project(root / "project", cluster, namespace, kubeconfig=self.kubeconfig, ceiling="100%")
+        self.project = Project(
+            root / "project", cluster, namespace, kubeconfig=self.kubeconfig, ceiling="100%", hasty=True
+        )
 
     def experiment(self, hold: str = "300ms", arguments: dict[str, str] | None = None) -> str:
         """One stage of service/break-selector."""
@@ -113,14 +115,14 @@ def spare_dry_runs(day: BadDay) -> None:
 
 
 def test_a_plan_on_a_slow_server_takes_its_time(day: BadDay) -> None:
-    day.proxy.delay(1.5, times=None)
+    day.proxy.delay(hastily(1.5), times=None)
     code, said, error = day.project.call("plan", day.experiment(), "--env", "test")
     assert code == 0, said + error
 
 
 def test_a_run_on_a_server_that_becomes_slow(day: BadDay) -> None:
     with day.injected() as run:
-        day.proxy.delay(1.0, times=None)
+        day.proxy.delay(hastily(1.0), times=None)
         check_well(day, run.end())
 
 

@@ -32,6 +32,13 @@ def marks(cluster: Cluster, namespace: str) -> list[str]:
     return sorted(annotations + [key for key in metadata.get("labels") or {} if key == RUN_LABEL])
 
 
+def break_it(cluster: Cluster, namespace: str, trial: Trial) -> Any:
+    """Until its controller has noticed: else that might be said when it is undone already."""
+    plan = trial.inject(1.0, service="payments")
+    cluster.wait(lambda: endpoints(cluster, namespace) == 0, "its endpoints are gone")
+    return plan
+
+
 @pytest.fixture
 def trial(cluster: Cluster, namespace: str) -> Trial:
     cluster.deploy(namespace, "payments", 3)
@@ -87,14 +94,14 @@ def test_what_cannot_be_broken_is_refused(cluster: Cluster, namespace: str, tria
 
 
 def test_a_service_that_another_run_broke_is_left_alone(cluster: Cluster, namespace: str, trial: Trial) -> None:
-    plan = trial.inject(1.0, service="payments")
+    plan = break_it(cluster, namespace, trial)
     with pytest.raises(FaultError, match=f"bears a fault of run {RUN}"):
         trial.plan(1.0, service="payments", run="another")
     assert trial.undo(plan) == ()
 
 
 def test_somebody_elses_label_of_that_name_is_not_overwritten(cluster: Cluster, namespace: str, trial: Trial) -> None:
-    plan = trial.inject(1.0, service="payments")
+    plan = break_it(cluster, namespace, trial)
     cluster.patch("services", namespace, "payments", {"spec": {"selector": {BROKEN: "on-purpose"}}})
     with pytest.raises(ConflictError, match="on-purpose"):
         trial.fault.undo(plan)
@@ -102,7 +109,7 @@ def test_somebody_elses_label_of_that_name_is_not_overwritten(cluster: Cluster, 
 
 
 def test_fewer_endpoints_are_right_when_there_are_fewer_pods(cluster: Cluster, namespace: str, trial: Trial) -> None:
-    plan = trial.inject(1.0, service="payments")
+    plan = break_it(cluster, namespace, trial)
     cluster.patch("deployments", namespace, "payments", {"spec": {"replicas": 1}})
     cluster.wait(lambda: len(cluster.pods(namespace)) == 1, "one pod")
     assert trial.undo(plan) == ()
@@ -113,7 +120,7 @@ def test_endpoints_that_do_not_come_back_are_left(
     cluster: Cluster, namespace: str, trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gameday.faults.cluster.changing._ATTEMPT_S", 0.5)
-    plan = trial.inject(1.0, service="payments")
+    plan = break_it(cluster, namespace, trial)
     with cluster.unready("payments"):
         cluster.wait(lambda: not any(map(is_ready, cluster.pods(namespace))), "pods that are not ready")
         (left, *_) = trial.undo(plan)
@@ -122,7 +129,7 @@ def test_endpoints_that_do_not_come_back_are_left(
 
 
 def test_it_is_undone_from_its_mark_alone(cluster: Cluster, namespace: str, trial: Trial) -> None:
-    trial.inject(1.0, service="payments")
+    break_it(cluster, namespace, trial)
     ((found,), _) = find_marks(trial.system)
     assert (found.what, found.fault, found.problem) == (
         f"service/payments in {namespace}",
@@ -146,5 +153,5 @@ def test_it_needs_what_it_says_and_no_more(cluster: Cluster, namespace: str, tri
         "may not list pods",
     }
     cluster.allow(namespace, user, "get,list,patch services", "list endpointslices", "list pods")
-    plan = trial.inject(1.0, service="payments")
+    plan = break_it(cluster, namespace, trial)
     assert trial.undo(plan) == ()

@@ -1,7 +1,6 @@
 """config/patch and the pods of an API server: who reads what is changed, who notices, and who is rolled in the end."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -30,15 +29,11 @@ def secret_env(name: str, key: str) -> dict[str, Any]:
     return {"name": f"{name}_{key}", "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
 
 
-def settle() -> None:
-    """Until what was started is surely older than a plan."""
-    time.sleep(2.1)
-
-
 def reading(cluster: Cluster, namespace: str, **rest: Any) -> Trial:
+    """Of pods that are surely older than any plan."""
     cluster.create(config_map(namespace, data={"LEVEL": "info"}))
-    deploy(cluster, namespace, container={"env": [{"name": "LEVEL", **READS}]}, **rest)
-    settle()
+    with cluster.older(2.1):
+        deploy(cluster, namespace, container={"env": [{"name": "LEVEL", **READS}]}, **rest)
     return Trial(cluster, namespace, "config/patch")
 
 
@@ -181,6 +176,8 @@ def test_whatever_it_dies_between_is_undone_from_the_marks_alone(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch, undo: bool, writes: int
 ) -> None:
     """Injection: the value, the roll. Undo: the value, the roll, the mark."""
+    # A pod that comes of the roll while it is undone is rolled by the next attempt.
+    monkeypatch.setattr("gameday.faults.cluster.changing._ATTEMPT_S", 0.5)
     trial = reading(cluster, namespace, replicas=1)
     plan = trial.plan(1.0, value="debug", restart=True, **LEVEL)
     if undo:

@@ -7,6 +7,7 @@ from cluster import Cluster
 from faulting import Trial, details
 from inside import lone_pod, pod_of, rights_named, rights_used, run, statuses
 from noding import allow_needed
+from world import is_ready
 
 from gameday.faults.base import FaultError, Reach
 from gameday.journal.events import CheckOutcome
@@ -94,6 +95,7 @@ def test_a_connection_that_ends_with_the_container_is_no_error(
     lone_pod(cluster, namespace, "main")
     trial.inject(1, **LONE)
     assert restarts(cluster, namespace) == {"lone/main": 1}
+    cluster.wait(lambda: is_ready(pod_of(cluster, namespace, "lone")), "it serves again, and can be hit")
     with pytest.raises(FaultError, match=r"did not end within 0.3 s: the connection was cut off"):
         trial.inject(1, **LONE, stage=1, command="true", within=0.3)
 

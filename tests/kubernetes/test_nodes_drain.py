@@ -1,5 +1,7 @@
 """nodes/drain on an API server: whom it evicts and whom never, who may refuse, and when it is over."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +160,21 @@ def test_when_the_deadline_passes_it_is_an_error_and_undone(cluster: Cluster, na
     assert (cordoned(cluster), set(cluster.pod_names(namespace))) == ([], before)
 
 
+@contextlib.contextmanager
+def impatient() -> Iterator[None]:
+    """An undo in vain takes half a second."""
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr("gameday.faults.cluster.changing._ATTEMPT_S", 0.5)
+        yield
+
+
 def test_it_is_not_over_while_a_pod_finds_no_place(cluster: Cluster, namespace: str, trial: Trial) -> None:
     cluster.deploy(namespace, "payments", 3)
     with cluster.hold("payments"):
         plan = trial.inject(1, node="node-1")
         cluster.wait(lambda: ready_replicas(cluster, namespace) == 2, "its controller has noticed")
-        with pytest.raises(FaultError, match=rf"{namespace}: deployment/payments has 2 of 3 pods ready"):
+        failing = pytest.raises(FaultError, match=rf"{namespace}: deployment/payments has 2 of 3 pods ready")
+        with impatient(), failing:
             trial.fault.undo(plan)
         assert cordoned(cluster) == [], "it is uncordoned at once"
         cluster.wait(lambda: any("Pending" in text for text in trial.fault.verify(plan)), "it is said to be Pending")
@@ -181,7 +192,8 @@ def test_a_job_is_waited_for_until_its_pod_has_a_place(cluster: Cluster, namespa
     with cluster.hold("report"):
         plan = trial.inject(1, node=host)
         cluster.wait(lambda: any(not item["spec"].get("nodeName") for item in cluster.pods(namespace)), "a new pod")
-        with pytest.raises(FaultError, match=rf"{namespace}: report-\S+ of job/report is Pending"):
+        failing = pytest.raises(FaultError, match=rf"{namespace}: report-\S+ of job/report is Pending")
+        with impatient(), failing:
             trial.fault.undo(plan)
     assert trial.undo(plan) == ()
 

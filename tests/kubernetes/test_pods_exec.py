@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from cluster import Cluster
 from faulting import RUN, Trial, details, run_by_hand
-from inside import lines, lone_pod, marked, renew, rights_named, rights_used, run
+from inside import lines, lone_pod, marked, pod_of, renew, rights_named, rights_used, run, statuses
 from noding import allow_needed
 from projects import Project
 
@@ -206,13 +206,19 @@ def test_pods_that_are_gone_need_no_undo(cluster: Cluster, namespace: str, trial
     assert trial.undo(plan) == ()
 
 
+def main(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
+    """What a pod says of its container."""
+    return statuses(pod_of(cluster, namespace, name))["main"]
+
+
 def test_a_container_that_was_started_again_since(
     cluster: Cluster, namespace: str, trial: Trial, payments: list[str]
 ) -> None:
     plan = trial.inject(1, **OWNED | {"undo": "touch undone"})
     (name,) = trial.fault.targets(plan)
     run(cluster, namespace, name, "(sleep 0.1; kill 1) >/dev/null 2>&1 &")
-    cluster.wait(lambda: lines(cluster, namespace, "broken") == {}, "it is another container")
+    cluster.wait(lambda: main(cluster, namespace, name)["restartCount"] == 1, "it is another container")
+    assert lines(cluster, namespace, "broken") == {}
     assert trial.undo(plan) == ()
     assert lines(cluster, namespace, "undone") == {name: 0}
 
@@ -223,7 +229,8 @@ def test_a_container_that_does_not_run_at_the_undo(
     plan = trial.inject(1, **OWNED)
     (name,) = trial.fault.targets(plan)
     with cluster.crash(name):
-        cluster.wait(lambda: trial.undo(plan) != (), "it has crashed", 5)
+        # Not before: an undo that is through is done for good.
+        cluster.wait(lambda: "waiting" in main(cluster, namespace, name)["state"], "it has crashed")
         assert 'container not found ("main")' in trial.undo(plan)[0]
     cluster.wait(lambda: trial.undo(plan) == (), "it is undone once the container runs")
 

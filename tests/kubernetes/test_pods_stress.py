@@ -136,7 +136,7 @@ def test_it_ends_by_itself(cluster: Cluster, namespace: str, trial: Trial) -> No
         return {pid: int(words.split()[1]) for pid, words in found.processes.items() if words.startswith("sleep ")}
 
     cluster.wait(lambda: len(sleeping()) == 2, "it waits for its time")
-    assert all(200 < seconds <= 300 for seconds in sleeping().values())
+    assert all(200 < seconds <= 301 for seconds in sleeping().values())  # of clocks that count whole seconds
     os.kill(max(sleeping()), signal.SIGTERM)  # now it is over
     os.kill(min(sleeping()), signal.SIGTERM)
     assert (found.wait_ended(), found.processes) == (0, {})

@@ -59,11 +59,7 @@ class Catalogue:
         own = _own_measures(config)
         wanted = f"{signal.kind}.{signal.measure}"
         measure = _find(own, wanted) or _find(self._measures, wanted)
-        values = {
-            "service": _escape(signal.service),
-            "window": _duration(config.window_s or self._window_s),
-            "quantile": _quantile(signal),
-        }
+        values = _values(signal, config.source, config.window_s or self._window_s)
         if measure is None or ("$quantile" in measure.expression and values["quantile"] is None):
             raise SignalError(_unknown(self.name, signal, wanted, (*own, *self._measures)))
 
@@ -95,6 +91,17 @@ def load_platform(name: str) -> Platform:
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise SignalError(f"the catalogue of the platform `{name}` ({name}.yaml) is not valid: {error}") from error
     return Catalogue(name, content.window_s, content.measures)
+
+
+def _values(signal: SignalId, source: str, window_s: float) -> dict[str, str | None]:
+    """What the placeholders stand for, in the language that the source is asked in: Datadog's, else PromQL."""
+    if source == "datadog":
+        from gameday.common.datadog import tag_value
+
+        # `p99:metric{service:x}.rollup(20)`: a percentile is an aggregator, a window whole seconds.
+        quantile = signal.measure if _QUANTILE.fullmatch(signal.measure) else None
+        return {"service": tag_value(signal.service), "window": f"{max(1, round(window_s))}", "quantile": quantile}
+    return {"service": _escape(signal.service), "window": _duration(window_s), "quantile": _quantile(signal)}
 
 
 def _find(measures: dict[str, _Measure], wanted: str) -> _Measure | None:

@@ -1,0 +1,211 @@
+"""`gameday history`: all sessions, the newest first, and what they show together."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gameday.cli.output import fail, say
+from gameday.cli.session import project_root
+
+if TYPE_CHECKING:
+    from gameday.report.past import Sessions
+    from gameday.report.trends import Regression, Selection
+
+_BY = ("service", "fault", "experiment")
+
+
+def _choose_verdict(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    from gameday.report.trends import VERDICTS
+
+    if text is not None and text not in VERDICTS:
+        raise click.BadParameter(f"found `{text}`, expected one of {', '.join(VERDICTS)}")
+    return text
+
+
+def _selecting[F: Callable[..., None]](function: F) -> F:
+    """Which sessions are asked for, and how it is said: the options of both views."""
+    for option in reversed(
+        (
+            click.option("--service", help="Experiments of this service alone."),
+            click.option("--fault", help="Experiments with this fault alone."),
+            click.option("--experiment", metavar="PATH", help="This experiment alone."),
+            click.option("--env", "environment", help="Sessions in this environment alone."),
+            click.option("--since", help="Sessions of the last so many days, say: 30d."),
+            click.option("--fail-on", type=click.Choice(("regression",)), help="Exit 1 when something used to hold."),
+            click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.group("history", invoke_without_command=True)
+@_selecting
+@click.option("--verdict", callback=_choose_verdict, help="Sessions that ended so alone.")
+@click.option("--limit", type=click.IntRange(min=1), default=30, show_default=True, help="So many sessions at most.")
+@click.option("--html", "as_html", is_flag=True, help="Write reports/index.html, a page of all sessions.")
+@click.option(
+    "--reports", type=click.Path(path_type=Path, file_okay=False), help="Where reports lie; default: reports/."
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    service: str | None,
+    fault: str | None,
+    experiment: str | None,
+    environment: str | None,
+    since: str | None,
+    fail_on: str | None,
+    as_json: bool,
+    verdict: str | None,
+    limit: int,
+    as_html: bool,
+    reports: Path | None,
+) -> None:
+    """Show all sessions, the newest first: how each ended, what was broken and found, how fast it was noticed.
+
+    `trends` shows what they say together: gameday history trends --help. Whatever used to hold and does not any more is
+    said in both. Exit 0, unless --fail-on asks for it.
+    """
+    given = [name for name in context.params if context.get_parameter_source(name) is not _DEFAULT]
+    if context.invoked_subcommand is not None:
+        if given:
+            fail("options go after the name of the view: gameday history trends --help")
+        return
+    if as_html:
+        if set(given) - {"as_html", "reports"}:
+            fail("--html writes a page of all sessions, with filters of its own; only --reports goes with it")
+        _write_page(reports)
+        return
+    if reports is not None:
+        fail("--reports says where --html writes; give both")
+    from gameday.cli.history_text import as_document, session_lines
+
+    found, selection = _read(), _select(service, fault, experiment, environment, since, verdict)
+    chosen = [session for session in reversed(found.sessions) if selection.wants(session)]
+    lost = _regressions(found, selection)
+    if as_json:
+        _print(as_document(found, lost, sessions=chosen[:limit], left_out=max(0, len(chosen) - limit)))
+    else:
+        for line in session_lines(chosen[:limit]):
+            click.echo(line)
+        if len(chosen) > limit:
+            say(f"\n{len(chosen) - limit} older; --limit shows more.")
+        elif not chosen:
+            say("no session is like that" if found.sessions else "there are no sessions yet")
+    _end(found, lost, fail_on)
+
+
+@command.command("trends")
+@_selecting
+@click.option("--by", multiple=True, type=click.Choice(_BY), help="Put together by this; default: service and fault.")
+def trends(
+    service: str | None,
+    fault: str | None,
+    experiment: str | None,
+    environment: str | None,
+    since: str | None,
+    fail_on: str | None,
+    as_json: bool,
+    by: tuple[str, ...],
+) -> None:
+    """Show, for each service and each fault, how often it held, how fast it was detected and recovered, and which
+    findings were opened and closed.
+
+    Runs that were aborted, interrupted or not started count neither way.
+    """
+    from gameday.cli.history_text import as_document, trend_lines
+    from gameday.report.trend_words import COUNTING
+    from gameday.report.trends import By
+
+    found, selection = _read(), _select(service, fault, experiment, environment, since, None)
+    lost = _regressions(found, selection)
+    trials = selection.trials(found.sessions)
+    kinds = [By(name) for name in dict.fromkeys(by or ("service", "fault"))]
+    if as_json:
+        _print(as_document(found, lost, trials=trials, by=kinds))
+    else:
+        for line in trend_lines(trials, kinds):
+            click.echo(line)
+        say(f"\n{COUNTING}" if trials else "no run is like that" if found.sessions else "there are no sessions yet")
+    _end(found, lost, fail_on)
+
+
+_DEFAULT = click.core.ParameterSource.DEFAULT
+
+
+def _read() -> "Sessions":
+    from gameday.report.past import read_sessions
+
+    return read_sessions(project_root())
+
+
+def _select(
+    service: str | None,
+    fault: str | None,
+    experiment: str | None,
+    environment: str | None,
+    since: str | None,
+    verdict: str | None,
+) -> "Selection":
+    import time
+
+    from gameday.report.trends import Selection
+    from gameday.spec.units import UnitError, parse_positive_duration
+
+    try:
+        begin = time.time() - parse_positive_duration(since) if since else None
+    except UnitError as error:
+        fail(f"--since: found {error.found}, expected {error.expected}")
+    return Selection(service, fault, _path_of(experiment), environment, verdict, begin)
+
+
+def _path_of(experiment: str | None) -> str | None:
+    """As journals have it, which is relative to the project: also where it is given from a directory below."""
+    if experiment is None:
+        return None
+    root, path = project_root().resolve(), Path(experiment).resolve()
+    is_file = path.is_relative_to(root) and path.exists()
+    return path.relative_to(root).as_posix() if is_file else experiment.removeprefix("./")
+
+
+def _regressions(found: "Sessions", selection: "Selection") -> "tuple[Regression, ...]":
+    """Those that are asked for. What was better may lie further back, and may have ended in any way."""
+    import msgspec
+
+    from gameday.report.trends import regressions
+
+    before = msgspec.structs.replace(selection, since=None, verdict=None)
+    begin = selection.since or 0.0
+    return tuple(one for one in regressions(before.trials(found.sessions)) if one.last.session.started >= begin)
+
+
+def _print(document: object) -> None:
+    import json
+
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _end(found: "Sessions", lost: "tuple[Regression, ...]", fail_on: str | None) -> None:
+    """Say, last and loudly, what used to hold, and end the program with its status."""
+    from gameday.cli.history_text import regression_lines
+
+    if found.unread:
+        say(f"The journals of {len(found.unread)} cannot be read: {', '.join(found.unread[:5])}.")
+    for line in regression_lines(lost):
+        say(click.style(line, fg="red", bold=True) if line.startswith("REGRESSION") else line)
+    sys.exit(1 if lost and fail_on else 0)
+
+
+def _write_page(reports: Path | None) -> None:
+    from gameday.report.index import write_index
+
+    root = project_root()
+    try:
+        click.echo(write_index(root, reports or root / "reports"))
+    except OSError as error:
+        fail(f"the page cannot be written: {error.filename}: {error.strerror}")
