@@ -68,6 +68,7 @@ def open_session(
     Raises DrivenError and EndedError.
     """
     global _driver  # noqa: PLW0603 - `chaos run` executes one experiment in one process
+    from gameday.notify.annotations import annotation_sinks
     from gameday.notify.terminal import Terminal
 
     project, where = find_environment(environment)
@@ -77,7 +78,8 @@ def open_session(
     loaded = json.loads(json.dumps(configuration, default=str))  # its probes may have given anything
     # The Toolkit has filled in what it gives us, secrets too: the document is not one to be kept.
     experiment = msgspec.structs.replace(experiment, path=project.root / source, configuration=loaded, document={})
-    _driver = Driver(_input(experiment, project, where, configuration, secrets), [Terminal(live=False)], interrupt_run)
+    session = _input(experiment, project, where, configuration, secrets)
+    _driver = Driver(session, [Terminal(live=False), *annotation_sinks(where)], interrupt_run)
     atexit.register(_leave)
     _driver.open()
 

@@ -64,15 +64,15 @@ def _width() -> int:
 
 
 def _plain(text: str) -> str:
-    """For terminals, where what is searched for has ordinary spaces."""
-    return text.replace("\N{NO-BREAK SPACE}", " ")
+    """As terminals have durations elsewhere: 12.9s."""
+    return text.replace("\N{NO-BREAK SPACE}", "")
 
 
 def trend_lines(trials: Sequence[Trial], kinds: Iterable[By]) -> Iterator[str]:
     """A table for each kind, what stands out in it, and the findings by month."""
     for by in kinds:
         found = trends(trials, by)
-        columns = (by.upper(), "RUNS", "HELD", "DETECTED", "LAST", "RECOVERED", "LAST", "FINDINGS")
+        columns = (by.upper(), "RUNS", "HELD", "DETECTED", "NEVER", "LAST", "RECOVERED", "LAST", "FINDINGS")
         yield from table(columns, map(_trend, found), _width())
         for one in found:
             for claim in words.claims(one, _name(one)):
@@ -86,14 +86,16 @@ def _name(trend: Trend) -> str:
 
 
 def _trend(trend: Trend) -> tuple[str, ...]:
+    detect, recover = trend.detect, trend.recover
     cells = (
         str(len(trend.trials)),
-        words.share(trend),
-        words.median(trend.detect),
-        words.last(trend.detect),
-        words.median(trend.recover),
-        words.last(trend.recover),
-        words.findings(trend),
+        words.with_remark(words.share(trend), words.percent(trend)),
+        words.median(detect),
+        str(detect.never or words.NONE),
+        words.with_remark(words.taken(detect.last), words.change(detect)),
+        words.median(recover),
+        words.with_remark(words.taken(recover.last), words.change(recover)),
+        words.with_remark(words.still_open(trend), words.flow(trend)),
     )
     return (_name(trend), *map(_plain, cells))
 
@@ -106,11 +108,12 @@ def _months(found: Iterable[Balance]) -> Iterator[tuple[str, ...]]:
 
 
 def regression_lines(lost: Iterable[Regression]) -> Iterator[str]:
-    """Two lines each: what, and which runs show it."""
+    """What, since when, and which runs show it."""
     for one in lost:
-        yield f"REGRESSION: {_plain(words.regression(one))}"
-        path = clean(one.last.experiment.path, 200)
-        yield f"  {path}: last well in {one.good.session.run}, first not in {one.first.session.run}"
+        yield f"REGRESSION: {_plain(words.regression(one))}: {_plain(words.since(one))}"
+        yield f"  {clean(one.last.experiment.path, 200)}"
+        yield f"  last well in {one.good.session.run}"
+        yield f"  first not in {one.first.session.run}"
         if one.has_changed:
             yield f"  {words.CHANGED}"
 

@@ -5,10 +5,10 @@ import time
 import click
 
 from gameday.engine.info import path_in
+from gameday.engine.pairings import pair_session
 from gameday.engine.predictions import Prediction, keep_prediction, waiting_predictions
 from gameday.engine.preparation import SessionInput
 from gameday.journal.events import AlertPrediction, Outlook, PredictionInfo, Role, SignalPrediction
-from gameday.people import pair as pair_of
 from gameday.spec.model import Experiment
 from gameday.spec.units import UnitError, format_duration, parse_positive_duration
 
@@ -24,11 +24,12 @@ def ask_pairs(session: SessionInput) -> None:
         index: {one.author for one in waiting_predictions(project.root, path_in(experiment, project))}
         for index, experiment in enumerate(session.experiments)
     }
+    pairs = pair_session(session.people, len(session.experiments), project.root)
     silent = [
         (experiment, author, role)
         for index, experiment in enumerate(session.experiments)
-        for author, role in _pair(session, index)
-        if author not in waiting[index]
+        for author, role in ((pairs[index].builder, Role.BUILDER), (pairs[index].sre, Role.SRE))
+        if author is not None and author not in waiting[index]
     ]
     if not silent or not click.confirm("Do the pairs want to say now what will happen, each apart?", err=True):
         return
@@ -37,12 +38,6 @@ def ask_pairs(session: SessionInput) -> None:
             kept = Prediction(path_in(experiment, project), author, time.time(), said, role)
             keep_prediction(project.root, kept)
         click.clear()  # the other is not to read it
-
-
-def _pair(session: SessionInput, index: int) -> list[tuple[str, Role]]:
-    pair = pair_of(session.people, index)
-    both = ((pair.builder, Role.BUILDER), (pair.sre, Role.SRE))
-    return [(author, role) for author, role in both if author is not None]
 
 
 def ask_prediction(experiment: Experiment, author: str, role: Role | None) -> PredictionInfo | None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,7 @@ def command(
         spec = read_session(local_file(path), environment, partial(_validate, zygote) if zygote else None)
         spec = apply_options(spec, options)
         from gameday.engine.launch import launch_guardian
+        from gameday.engine.roles import resolve_people
         from gameday.engine.session import Helpers, run_session
         from gameday.faults.base import FaultError
         from gameday.journal.log import JournalError
@@ -71,6 +73,7 @@ def command(
             # Now, when they need import little more, and nothing is held that they must not share.
             helpers, writer = Helpers(zygote, launch_guardian(early=True)), ReportWriter.start()
         session = make_input(spec, start_lab=True)
+        session = msgspec.structs.replace(session, people=asyncio.run(resolve_people(session, time.time())))
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)
         is_attended = not unattended and sys.stdin.isatty() and sys.stderr.isatty()
@@ -158,8 +161,6 @@ def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: 
 
 def _remember(directory: Path) -> None:
     """What was found is to be done; what is not found any more has been."""
-    import time
-
     from gameday.cli.actions import say_changes
     from gameday.journal.log import JournalError
     from gameday.people.action_log import remember_session

@@ -48,6 +48,7 @@ from gameday.engine.preparation import (
 )
 from gameday.engine.recalled import earlier_predictions, open_actions
 from gameday.engine.recorder import Recorder, Sink
+from gameday.engine.roles import check_people
 from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers, WorkersError
@@ -262,6 +263,7 @@ class _Session:
         self._may_run = stopped is None
         note(check_stop_switch(stopped))
         note(check_hours(self._session.environment.policy.hours, datetime.now(UTC)))
+        note(*check_people(self._session.people))
         if not failures:
             note(await self._start_helpers())
         if not failures and not self._abort.request:

@@ -46,11 +46,6 @@ def propose_pairs(people: People, experiments: int, past: Iterable[PastSession] 
     return tuple(table.take(index, named) for index, named in enumerate(given))
 
 
-def pair(people: People, experiment: int) -> Pair:
-    """The pair of the experiment with this index, as if there had been no session before."""
-    return propose_pairs(people, experiment + 1)[experiment]
-
-
 class _Table:
     """Who has met whom how often, up to now and with what this session is known to bring."""
 

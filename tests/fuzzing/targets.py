@@ -46,7 +46,7 @@ from gameday.journal.events import By, RollbacksArmed
 from gameday.journal.log import JournalError, JournalWriter, Unread, read_journal
 from gameday.journal.state import replay
 from gameday.notify.terminal import Terminal
-from gameday.people import pair
+from gameday.people import propose_pairs
 from gameday.report.model import load_report
 from gameday.report.render import VIEWS, Format, render
 from gameday.report.toolkit_journal import toolkit_journals
@@ -152,8 +152,9 @@ def _describe(root: Path, path: Path) -> None:
     except (SpecError, FaultError, SignalError):
         return
     people = describe_people(session.people)
+    pairs = propose_pairs(session.people, len(session.experiments), ())
     for item in prepared:
-        info = describe_experiment(item, project, pair(session.people, item.index))
+        info = describe_experiment(item, project, pairs[item.index])
         for value in (info, people):
             again = msgspec.json.decode(msgspec.json.encode(value), type=type(value))
             if again != value:

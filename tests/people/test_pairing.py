@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gameday.people import Pair, PastSession, pair, propose_pairs
+from gameday.people import Pair, PastSession, propose_pairs
 from gameday.spec.model import GivenPair, People
 
 DAY = 86400.0
@@ -215,8 +215,3 @@ def test_a_session_of_others_is_not_theirs_to_have_led() -> None:
     others = PastSession(MARCH_6 + DAY, (Pair("@x", "@y"),))
     [found] = propose_pairs(people, 1, [ours, others])
     assert not {"@builder-0", "@sre-0"} & {found.builder, found.sre}
-
-
-def test_of_one_experiment() -> None:
-    people = team(2, 2)
-    assert [pair(people, index) for index in range(3)] == list(propose_pairs(people, 3))
