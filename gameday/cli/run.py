@@ -20,6 +20,7 @@ from gameday.common.json import JsonObject
 
 if TYPE_CHECKING:
     from gameday.engine.launch import Helper
+    from gameday.engine.preparation import SessionInput
     from gameday.engine.recorder import Sink
     from gameday.report.writer import ReportWriter
 
@@ -55,7 +56,6 @@ def command(
         spec = read_session(local_file(path), environment, partial(_validate, zygote) if zygote else None)
         spec = apply_options(spec, options)
         from gameday.engine.launch import launch_guardian
-        from gameday.engine.roles import resolve_people
         from gameday.engine.session import Helpers, run_session
         from gameday.faults.base import FaultError
         from gameday.journal.log import JournalError
@@ -73,16 +73,9 @@ def command(
             # Now, when they need import little more, and nothing is held that they must not share.
             helpers, writer = Helpers(zygote, launch_guardian(early=True)), ReportWriter.start()
         session = make_input(spec, start_lab=True)
-        session = msgspec.structs.replace(session, people=asyncio.run(resolve_people(session, time.time())))
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)
-        is_attended = not unattended and sys.stdin.isatty() and sys.stderr.isatty()
-        if is_attended and not yes:
-            from gameday.cli.predicting import ask_pairs
-
-            ask_pairs(session)
-        if session.environment.policy.confirm and not yes:
-            _confirm(session.title, session.environment.name, is_attended=is_attended)
+        session = _settle(session, yes=yes, unattended=unattended)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
     except OSError as error:
@@ -104,6 +97,21 @@ def command(
         say("The lab stays up; `gameday lab down` ends it.")
     _finish(result.run.directory, writer, reports or spec.project.root / "reports", as_json=as_json)
     sys.exit(result.verdict.exit_code)
+
+
+def _settle(session: "SessionInput", *, yes: bool, unattended: bool) -> "SessionInput":
+    """Who takes part; then, where there is anybody to ask, what they think will happen, and whether to begin."""
+    from gameday.engine.roles import resolve_people
+
+    session = msgspec.structs.replace(session, people=asyncio.run(resolve_people(session, time.time())))
+    is_attended = not unattended and sys.stdin.isatty() and sys.stderr.isatty()
+    if is_attended and not yes:
+        from gameday.cli.predicting import ask_pairs
+
+        ask_pairs(session)
+    if session.environment.policy.confirm and not yes:
+        _confirm(session.title, session.environment.name, is_attended=is_attended)
+    return session
 
 
 def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[tuple[str, ...]]:
@@ -131,6 +139,7 @@ def _confirm(title: str, environment: str, *, is_attended: bool) -> None:
 
 def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: bool) -> None:
     """Write the reports and say, last, what a person must know: what is left, and where the report is."""
+    from gameday.cli.history import refresh_page
     from gameday.cli.left import say_what_is_left
     from gameday.journal.log import JournalError
 
@@ -156,6 +165,7 @@ def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: 
         if path.suffix == ".html":
             say(f"report: {path}")
     _remember(directory)
+    refresh_page(directory.parents[2], reports)
     say_what_is_left(directory)
 
 

@@ -84,7 +84,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 class _Client(HttpClient):
-    """Keeps what the headers of answers say, which an Answer does not have."""
+    """Keeps what the headers of answers say, which an Answer does not have: its session is traced."""
 
     def __init__(self, timeout_s: float, headers: Mapping[str, str]) -> None:
         super().__init__(timeout_s, headers)

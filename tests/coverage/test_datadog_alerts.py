@@ -332,6 +332,13 @@ def test_how_long_a_cause_must_last(query: str, kind: str, for_s: float, interva
     assert (found.for_s, found.interval_s) == (for_s, interval_s)
 
 
+def test_one_with_a_schedule_of_its_own() -> None:
+    schedule = {"recurrences": [{"rrule": "FREQ=DAILY;INTERVAL=1", "timezone": "Europe/Berlin"}]}
+    options = [{"scheduling_options": {"custom_schedule": schedule}}, {"scheduling_options": None}]
+    with DatadogServer(monitors=[monitor(options=one) for one in options]) as server:
+        assert [found.interval_s for found in rules(server)] == [None, 60.0]
+
+
 def test_the_priority_is_the_severity_where_no_tag_is() -> None:
     with DatadogServer(monitors=[monitor(priority=2, tags=[]), monitor(priority=2)]) as server:
         assert [found.severity for found in rules(server)] == ["P2", "page"]

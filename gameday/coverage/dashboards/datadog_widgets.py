@@ -43,7 +43,7 @@ class _Definition(msgspec.Struct, frozen=True):
     title: str | None = None
     requests: Json = None  # a list, or an object (a host map's `fill` and `size`, a scatter plot's `x` and `y`)
     widgets: tuple[msgspec.Raw, ...] | None = None  # of a group
-    source_widget_definition: msgspec.Raw | None = None  # of a split graph
+    source_widget_definition: "_Definition | None" = None  # of a split graph
 
 
 class _Widget(msgspec.Struct, frozen=True):
@@ -118,16 +118,15 @@ def _panels(widgets: Sequence[msgspec.Raw], values: Values, within: str, depth: 
         number = f"{within}{position}"
         try:
             widget = decode(raw, _Widget)
-            definition = widget.definition
-            if definition.widgets is not None and depth < _DEEPEST:
-                yield from _panels(definition.widgets, values, f"{number}.", depth + 1)
-                continue
-            if definition.source_widget_definition is not None:
-                inner = decode(definition.source_widget_definition, _Definition)
-                definition = msgspec.structs.replace(inner, title=definition.title or inner.title)
         except msgspec.DecodeError as error:
             yield Panel(number, "", unasked=f"it is not as expected: {error}")
             continue
+        definition = widget.definition
+        if definition.widgets is not None and depth < _DEEPEST:
+            yield from _panels(definition.widgets, values, f"{number}.", depth + 1)
+            continue
+        if inner := definition.source_widget_definition:
+            definition = msgspec.structs.replace(inner, title=definition.title or inner.title)
         yield _panel(number if widget.id is None else str(widget.id), definition, values)
 
 

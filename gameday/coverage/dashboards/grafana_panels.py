@@ -36,7 +36,7 @@ _WITHOUT_DATA = frozenset(
 _POINTS = 500  # of a series, where a panel does not say
 _COMPARED_POINTS = 100  # at least, to see whether it moved: some panels ask for a single one
 _SCRAPED = "15s"  # what Grafana takes a Prometheus to be scraped at that does not say
-_BUSY = ()  # what a data source answers that cannot be reached, or not now
+_BUSY = (429, 502, 503, 504)  # what a data source answers that cannot be reached, or not now
 _NEEDS = "datasources:query"
 _EXPRESSIONS = {"type": EXPRESSION, "uid": EXPRESSION, "name": "Expression"}
 

@@ -37,7 +37,7 @@ SOURCE = "datadog"
 
 _LOOK_EVERY_S = 10.0
 _NOTICES_EVERY_S = 60.0  # downtimes and notification rules, which change when people change them
-_MONITORS, _PAGE = 1000, 100  # of a page: the most that is documented; downtimes, for which no most is
+_MONITORS, _DOWNTIMES = 1000, 100  # of a page; the most that is documented, and for downtimes none is
 _MOST_PAGES = 20
 _SHOWN_S = 3600.0  # over which a monitor's metrics are looked for
 _NO_END = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
@@ -103,8 +103,17 @@ class _Downtime(msgspec.Struct, frozen=True):
         return bool(tags) and (tags == ("*",) or set(tags) <= set(monitor.tags or ()))
 
 
+class _Page(msgspec.Struct, frozen=True):
+    total_filtered_count: int = 0
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    page: _Page = _Page()
+
+
 class _Downtimes(msgspec.Struct, frozen=True):
     data: tuple[_Downtime, ...] = ()
+    meta: _Meta = _Meta()
 
 
 class _Rules(msgspec.Struct, frozen=True):
@@ -153,7 +162,8 @@ class Datadog:
     async def survey(self, rules: Sequence[AlertRuleInfo]) -> Survey:
         """Whom the monitors of these names tell, their downtimes, and whether there are any of their metrics."""
         try:
-            (seen, monitors), notices = await self._api.within_deadline(_both(self._look(), self._notices()))
+            seen, monitors = await self._api.within_deadline(self._look())
+            notices = await self._api.within_deadline(self._notices())
         except DatadogError as error:
             return Survey(AlertsSeen((), ((SOURCE, str(error)),)), unanswered=((SOURCE, str(error)),))
         names = {rule.name for rule in rules}
@@ -216,23 +226,23 @@ class Datadog:
                 unanswered[name] = str(error)
                 return None
 
-        downtimes, rules = await _both(
+        downtimes, rules = await asyncio.gather(
             part("Datadog's downtimes", self._downtimes()), part("Datadog's notification rules", self._rules())
         )
-        notices = _Notices(downtimes, rules, tuple(unanswered.items()))
+        notices = _Notices(downtimes, rules, tuple(sorted(unanswered.items())))
         self._known = time.monotonic() + (_LOOK_EVERY_S if unanswered else _NOTICES_EVERY_S), notices
         return notices
 
     async def _downtimes(self) -> tuple[_Downtime, ...]:
         """Those that are on or will be."""
         found: list[_Downtime] = []
-        for page in range(_MOST_PAGES):
-            paging = (("page[offset]", str(page * _PAGE)), ("page[limit]", str(_PAGE)))
+        for _ in range(_MOST_PAGES):
+            paging = (("page[offset]", str(len(found))), ("page[limit]", str(_DOWNTIMES)))
             answer = await self._api.get(_Downtimes, "/api/v2/downtime", paging, needs="monitors_downtime")
-            found += (one for one in answer.data if one.attributes.status in ("active", "scheduled"))
-            if len(answer.data) < _PAGE:
-                return tuple(found)
-        raise DatadogError(f"there are more than {_MOST_PAGES * _PAGE} downtimes")
+            found += answer.data
+            if not answer.data or len(found) >= answer.meta.page.total_filtered_count:
+                return tuple(one for one in found if one.attributes.status in ("active", "scheduled"))
+        raise DatadogError(f"there are more than {len(found)} downtimes")
 
     async def _rules(self) -> tuple[NotificationRule, ...]:
         query: Query = (("per_page", str(_MONITORS)),)
@@ -250,10 +260,6 @@ class Datadog:
         except DatadogError:
             return None
         return Expression(missing=() if any(one.points for one in series) else (metric,))
-
-
-async def _both[A, B](one: Coroutine[None, None, A], other: Coroutine[None, None, B]) -> tuple[A, B]:
-    return await asyncio.gather(one, other)
 
 
 def _seen(one: Raised, state: AlertState, since: float | None) -> SeenAlert:

@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from gameday.common.datadog import split_tags
+from gameday.common.json import Json
 from gameday.journal.events import AlertRuleInfo, AlertState
 
 ALERT, WARN, NO_DATA = "Alert", "Warn", "No Data"
@@ -69,12 +70,16 @@ class _State(msgspec.Struct, frozen=True):
     groups: dict[str, Group] | None = None  # by their tags, with commas between them
 
 
+class _Scheduling(msgspec.Struct, frozen=True):
+    custom_schedule: Json = None  # when it is evaluated, in place of each so many minutes
+
+
 class _Options(msgspec.Struct, frozen=True):
     silenced: dict[str, float | None] | None = None  # groups, and until when (Unix time; None: for ever)
     notify_no_data: bool | None = None
     on_missing_data: str | None = None
     evaluation_delay: float | None = None  # seconds
-    scheduling_options: msgspec.Raw | None = None
+    scheduling_options: _Scheduling | None = None
 
 
 class _Asset(msgspec.Struct, frozen=True):
@@ -200,9 +205,8 @@ def _lasts_s(monitor: Monitor) -> float:
 
 def _interval_s(monitor: Monitor) -> float | None:
     """How often it is evaluated (https://docs.datadoghq.com/monitors/configuration/#evaluation-frequency)."""
-    scheduled = monitor.options.scheduling_options if monitor.options else None
-    own = scheduled is not None and bytes(scheduled) not in (b"null", b"{}")
-    if monitor.type not in _METRIC_TYPES or own or _PREDICTING.search(monitor.query):
+    scheduling = (monitor.options.scheduling_options if monitor.options else None) or _Scheduling()
+    if monitor.type not in _METRIC_TYPES or scheduling.custom_schedule or _PREDICTING.search(monitor.query):
         return None
     window_s = _window_s(monitor)
     return 60.0 if window_s < _DAY_S else 600.0 if window_s < 2 * _DAY_S else 1800.0
