@@ -10,9 +10,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from types import SimpleNamespace
 
-import aiohttp
 import msgspec
 from yarl import URL
 
@@ -83,40 +81,6 @@ class _Said(msgspec.Struct, frozen=True):
     errors: Json = None  # a text, or a list of texts or of objects with a `detail` or a `title`
 
 
-class _Client(HttpClient):
-    """Keeps what the headers of answers say, which an Answer does not have: its session is traced."""
-
-    def __init__(self, timeout_s: float, headers: Mapping[str, str]) -> None:
-        super().__init__(timeout_s, headers)
-        self.limits: dict[str, _Limit] = {}
-        self.ahead_s = 0.0  # by which Datadog's clock is ahead of ours
-
-    async def _request(self, method: str, url: URL, body: bytes | None, max_bytes: int) -> Answer:
-        if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_end.append(self._note)
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                headers={"User-Agent": "gameday", "Accept": "application/json", **self._headers},
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[trace],
-            )
-        return await super()._request(method, url, body, max_bytes)
-
-    async def _note(
-        self, _session: aiohttp.ClientSession, _context: SimpleNamespace, ended: aiohttp.TraceRequestEndParams
-    ) -> None:
-        headers = ended.response.headers
-        limit, period = headers.get("X-RateLimit-Limit", ""), headers.get("X-RateLimit-Period", "")
-        reset = _number(headers.get("X-RateLimit-Reset")) or _number(period) or _WAIT_S
-        self.limits[_bucket(ended.url.path)] = _Limit(limit, period, max(reset, 1.0))
-        try:
-            ahead_s = parsedate_to_datetime(headers.get("Date", "")).timestamp() - time.time()
-        except ValueError:
-            return
-        self.ahead_s = ahead_s if abs(ahead_s) > _SKEW_S else 0.0
-
-
 class Api:
     """One Datadog site, with the keys that let us in. Once it has refused to be asked so often, it is not asked again
     before the time that it names."""
@@ -134,13 +98,15 @@ class Api:
         self._timeout_s = timeout_s
         self._root = str(self.url.with_user(None).with_query(None).with_fragment(None)).rstrip("/")
         self._keys = [key for key in (api_key, application_key) if key]
-        self._client = _Client(timeout_s, {"DD-API-KEY": api_key or "", "DD-APPLICATION-KEY": application_key or ""})
+        self._limits: dict[str, _Limit] = {}
+        self._ahead_s = 0.0  # by which Datadog's clock is ahead of ours
+        self._client = HttpClient(timeout_s, {"DD-API-KEY": api_key or "", "DD-APPLICATION-KEY": application_key or ""})
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._held: dict[str, _Hold] = {}
 
     def now(self) -> float:
         """Unix time by Datadog's clock, as far as its answers have told it."""
-        return time.time() + self._client.ahead_s
+        return time.time() + self._ahead_s
 
     @property
     def site(self) -> str:
@@ -197,13 +163,24 @@ class Api:
                 answer = await self._client.send(method, url, encoded, max_bytes=_MAX_BYTES)
             except HttpError as error:
                 raise DatadogError(f"Datadog cannot be asked: {self.shorten(str(error))}") from error
+        self._note(bucket, answer.headers)
         if answer.status == 429:
             self._held[bucket] = held = self._hold(bucket)
             raise DatadogError(held.why, 429)
         return answer
 
+    def _note(self, bucket: str, headers: Mapping[str, str]) -> None:
+        limit, period = headers.get("X-RateLimit-Limit", ""), headers.get("X-RateLimit-Period", "")
+        reset = _number(headers.get("X-RateLimit-Reset")) or _number(period) or _WAIT_S
+        self._limits[bucket] = _Limit(limit, period, max(reset, 1.0))
+        try:
+            ahead_s = parsedate_to_datetime(headers.get("Date", "")).timestamp() - time.time()
+        except ValueError:
+            return
+        self._ahead_s = ahead_s if abs(ahead_s) > _SKEW_S else 0.0
+
     def _hold(self, bucket: str) -> _Hold:
-        limit = self._client.limits.get(bucket, _Limit())
+        limit = self._limits.get(bucket, _Limit())
         of = f" of {limit.limit} requests in {limit.period} s" if limit.limit and limit.period else ""
         again = datetime.fromtimestamp(self.now() + limit.reset_s, UTC)
         used_up = f"HTTP 429: Datadog's rate limit{of} for {bucket} is used up"

@@ -16,10 +16,11 @@ class HttpError(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a server said, of whatever status."""
+    """What a server said, of whatever status. Names of `headers` are found in capitals and in small letters."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
 
     def excerpt(self) -> str:
         """The beginning of the body on one line, for a message."""
@@ -86,7 +87,7 @@ class HttpClient:
                 if response.status in (301, 302, 303, 307, 308):
                     to = response.headers.get("Location", "nowhere").partition("?")[0]
                     raise HttpError(f"HTTP {response.status}, redirected to {to}: expected the API itself")
-                return Answer(response.status, bytes(received))
+                return Answer(response.status, bytes(received), response.headers)
         except TimeoutError as error:
             raise HttpError(f"no answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientConnectorError as error:
