@@ -12,9 +12,10 @@ demo: setup
 	@.venv/bin/gameday run experiments/gamedays/lab.yaml || [ $$? -eq 1 ]
 
 # Every test, the quick ones first, more at a time than there are processors, for they mostly wait; `.venv/bin/pytest`
-# alone runs only those. One lab serves all tests of a file.
+# alone runs only those. Each worker takes them in their order: those that fork or measure memory must come before the
+# threads of tests/kubernetes, so no `--dist worksteal`. One lab serves all tests of a file.
 test: setup
-	@GAMEDAY_TEST_STAND_IN=1 .venv/bin/pytest -n 4 --dist worksteal
+	@GAMEDAY_TEST_STAND_IN=1 .venv/bin/pytest -n 4
 	@.venv/bin/pytest -m lab -n 3 --dist loadfile --no-loadscope-reorder
 
 # What touches a cluster, on a real API server: see tests/kubernetes/README.md for the three ways to have one.

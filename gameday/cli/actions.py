@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gameday.cli.actions_push import command as push
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root, user
 
@@ -40,7 +41,7 @@ def list_(
     """Show actions, the oldest first."""
     shown = [
         action
-        for action in _read().values()
+        for action in read_log().values()
         if (everything or action.is_open)
         and (service is None or action.content.service == service)
         and (owner is None or action.owner == owner)
@@ -83,7 +84,7 @@ def close(action: str, why: tuple[str, ...], author: str | None) -> None:
     from gameday.people.actions import ActionEvent, Change
 
     def change(actions: "dict[str, Action]") -> "list[ActionEvent]":
-        found = _find(actions, action)
+        found = find_action(actions, action)
         if not found.is_open:
             fail(f"{found.id} is closed already: {found.closed_because}", 3)
         return [ActionEvent(time.time(), found.id, Change.CLOSED, author or user(), " ".join(why))]
@@ -100,7 +101,7 @@ def assign(action: str, owner: str, author: str | None) -> None:
     from gameday.people.actions import ActionEvent, Change
 
     def change(actions: "dict[str, Action]") -> "list[ActionEvent]":
-        found = _find(actions, action)
+        found = find_action(actions, action)
         return [ActionEvent(time.time(), found.id, Change.ASSIGNED, author or user(), owner=owner)]
 
     say(f"{_change(change)[0].id} is {owner}'s")
@@ -124,6 +125,9 @@ def update(run: str | None) -> None:
     say_changes(changes)
 
 
+command.add_command(push)
+
+
 def say_changes(events: "Sequence[ActionEvent]") -> None:
     """In one line, what has become of actions; nothing where nothing has."""
     counts = Counter(str(event.change) for event in events)
@@ -132,7 +136,8 @@ def say_changes(events: "Sequence[ActionEvent]") -> None:
         say(f"action items: {said} (`gameday actions`)")
 
 
-def _read() -> "dict[str, Action]":
+def read_log() -> "dict[str, Action]":
+    """All actions of the project, the oldest first. Ends the program when they cannot be read."""
     from gameday.people.action_log import read_actions
 
     try:
@@ -150,7 +155,8 @@ def _change(change: "Callable[[dict[str, Action]], list[ActionEvent]]") -> "tupl
         fail(f"the actions cannot be written: {error}", 3)
 
 
-def _find(actions: "dict[str, Action]", name: str) -> "Action":
+def find_action(actions: "dict[str, Action]", name: str) -> "Action":
+    """The one whose name begins so. Ends the program when there is none, or more than one."""
     found = [action for action in actions.values() if action.id.startswith(name)]
     if len(found) != 1:
         known = ", ".join(action.id for action in (found or [one for one in actions.values() if one.is_open])[:10])

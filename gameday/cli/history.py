@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gameday.report.past import Sessions
     from gameday.report.trends import Regression, Selection
 
+_PAGE = "index.html"  # as gameday.report.index names it, which few runs need to import
 _BY = ("service", "fault", "experiment")
 
 
@@ -199,6 +200,20 @@ def _end(found: "Sessions", lost: "tuple[Regression, ...]", fail_on: str | None)
     for line in regression_lines(lost):
         say(click.style(line, fg="red", bold=True) if line.startswith("REGRESSION") else line)
     sys.exit(1 if lost and fail_on else 0)
+
+
+def refresh_page(root: Path, reports: Path) -> None:
+    """Have the page written anew where there is one, by a process that nobody waits for. Raises nothing: whatever
+    becomes of it, `gameday history --html` does it again."""
+    import subprocess
+    from contextlib import suppress
+
+    # -P: what lies in the project is no module.
+    program = (sys.executable, "-P", "-m", "gameday.cli.main", "history", "--html", "--reports", str(reports.resolve()))
+    with suppress(OSError):
+        if (reports / _PAGE).exists():
+            nothing = subprocess.DEVNULL
+            subprocess.Popen(program, cwd=root, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
 
 
 def _write_page(reports: Path | None) -> None:

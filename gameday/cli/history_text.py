@@ -23,6 +23,7 @@ from gameday.report.trends import (
     detected,
     noticed,
     recovered,
+    together,
     trends,
     verdict_of,
 )
@@ -109,8 +110,10 @@ def _months(found: Iterable[Balance]) -> Iterator[tuple[str, ...]]:
 
 def regression_lines(lost: Iterable[Regression]) -> Iterator[str]:
     """What, since when, and which runs show it."""
-    for one in lost:
-        yield f"REGRESSION: {_plain(words.regression(one))}: {_plain(words.since(one))}"
+    for group in together(lost):
+        for one in group:
+            yield f"REGRESSION: {_plain(words.regression(one))}: {_plain(words.since(one))}"
+        one = group[0]
         yield f"  {clean(one.last.experiment.path, 200)}"
         yield f"  last well in {one.good.session.run}"
         yield f"  first not in {one.first.session.run}"

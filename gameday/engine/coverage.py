@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _DEADLINE_S = 60.0  # sources keep their own, shorter timeouts; this is for one that does not
 _SHOWN_S = 15 * 60.0  # what a dashboard shows before the session: the last quarter of an hour
-_COMPARED_S = 5 * 60.0  # at least, of the time before an injection
+_COMPARED_S = 15 * 60.0  # of the time before an injection, as far as it was quiet
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -45,6 +45,7 @@ class Coverage:
         self._dashboards: DashboardSource | None = None
         self.on_call: OnCallSource | None = None
         self.before: dict[int, Before] = {}  # by experiment
+        self._quiet_since = 0.0  # when the last fault was undone and had been recovered from
 
     async def open(self) -> tuple[Check, ...]:
         """Open all sources and read the alerting rules. A source that is not configured as it must be is a failure."""
@@ -89,13 +90,14 @@ class Coverage:
         return before
 
     async def look_again(
-        self, prepared: PreparedExperiment, injected_at: float, undone_at: float
+        self, prepared: PreparedExperiment, injected_at: float, undone_at: float, now: float
     ) -> tuple[DashboardInfo, ...]:
-        """The experiment's dashboards over the time of its faults, which is compared with the time before."""
-        shown_s = max(_COMPARED_S, prepared.experiment.timing.baseline_s)
-        dashboards, _ = await self._look(
-            prepared, Window(injected_at - shown_s, undone_at, injected=injected_at, undone=undone_at)
-        )
+        """The experiment's dashboards over the time of its faults, which is compared with the time before: at least its
+        baseline, and otherwise no longer than since the experiment before it. Unix times."""
+        quiet_since = max(injected_at - _COMPARED_S, self._quiet_since)
+        start = min(quiet_since, injected_at - prepared.experiment.timing.baseline_s)
+        self._quiet_since = now
+        dashboards, _ = await self._look(prepared, Window(start, undone_at, injected=injected_at, undone=undone_at))
         return dashboards
 
     def acknowledgements(self, prepared: PreparedExperiment) -> "AcknowledgementWatch | None":

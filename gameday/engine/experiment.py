@@ -250,7 +250,8 @@ class ExperimentRunner:
         before = context.tools.coverage.before.get(context.index)
         if injected_at is None or before is None or not before.dashboards:
             return
-        looking = asyncio.create_task(context.tools.coverage.look_again(context.prepared, injected_at, undone_at))
+        look = context.tools.coverage.look_again(context.prepared, injected_at, undone_at, context.now())
+        looking = asyncio.create_task(look)
         while not looking.done() and not context.tools.abort.is_hasty:
             await asyncio.wait({looking}, timeout=_HASTE_POLL_S)
         if not looking.done():

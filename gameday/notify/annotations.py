@@ -37,7 +37,7 @@ _MOST_NAMED = 5  # targets, in one text
 # Dashboards may show a text as HTML: no tag is to begin in it (https://html.spec.whatwg.org/#tag-open-state).
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 # As a source says that it is not let in: the next note would not be either.
-_REFUSAL = re.compile(r"\bHTTP 40[13]\b")
+_REFUSALS = (401, 403)
 
 
 class Notes:
@@ -175,7 +175,7 @@ def _reason(error: Exception, timeout_s: float) -> str:
 
 
 def _is_refusal(error: Exception) -> bool:
-    return isinstance(error, DashboardError) and _REFUSAL.search(str(error)) is not None
+    return isinstance(error, DashboardError) and error.status in _REFUSALS
 
 
 def annotation_sinks(environment: Environment) -> tuple[AnnotationSink, ...]:

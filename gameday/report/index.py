@@ -30,6 +30,7 @@ from gameday.report.trends import (
     noticed,
     recovered,
     regressions,
+    together,
     trend,
     trends,
     verdict_of,
@@ -58,7 +59,8 @@ class Row(msgspec.Struct, frozen=True):
     faults: Markup
     services: str
     fault_numbers: str
-    found: str
+    weaknesses: str
+    remarks: str
     detected: str
     noticed: str
     recovered: str
@@ -78,7 +80,7 @@ class Page(msgspec.Struct, frozen=True):
     headline: str
     tone: str
     icon: str
-    lost: tuple[tuple[str, Regression], ...]
+    lost: tuple[tuple[Regression, ...], ...]
     lost_left_out: int
     numbers: tuple[tuple[str, str, str], ...]  # name, figure, remark
     charts: tuple[TrendChart, ...]
@@ -110,12 +112,6 @@ def write_index(root: Path, reports: Path) -> Path:
     return page
 
 
-def refresh_index(root: Path, reports: Path) -> None:
-    """Write it anew where there is one already. Raises OSError."""
-    if (reports / NAME).exists():
-        write_index(root, reports)
-
-
 def render_index(sessions: Sessions, there: Collection[str] = ()) -> str:
     """The page. `there`: the names of the files that lie beside it. The same sessions always give the same text."""
 
@@ -143,7 +139,7 @@ def _page(sessions: Sessions, most: int) -> Page:
     by = {kind: trends(trials, kind) for kind in (By.SERVICE, By.FAULT, By.EXPERIMENT)}
     services = tuple(one.key for one in by[By.SERVICE] if one.key)[:_TRENDS]
     faults = tuple(one.key for one in by[By.FAULT])[:_TRENDS]
-    charts = tuple(map(trend_chart, by[By.SERVICE][:_CHARTS]))
+    charts = tuple(trend_chart(one) for one in by[By.SERVICE][:_CHARTS] if len(one.trials) > 1)
     drawn = {cell.status for chart in charts for cell in chart.cells}
     verdicts = dict.fromkeys(map(verdict_of, shown))
     style = "".join((_TEMPLATES / name).read_text("utf-8") for name in ("style.css", "index.css"))
@@ -152,7 +148,7 @@ def _page(sessions: Sessions, most: int) -> Page:
         headline=headline,
         tone=tone,
         icon=icon,
-        lost=tuple((words.regression(one), one) for one in lost[:_REGRESSIONS]),
+        lost=tuple(together(lost[:_REGRESSIONS])),
         lost_left_out=max(0, len(lost) - _REGRESSIONS),
         numbers=_numbers(len(sessions.sessions), trend("", trials)),
         charts=charts,
@@ -187,12 +183,16 @@ def _headline(lost: int, most_compared: int) -> tuple[str, str, str]:
 def _numbers(sessions: int, whole: Trend) -> tuple[tuple[str, str, str], ...]:
     return (
         ("Sessions", str(sessions), f"{plural(len(whole.trials), 'run')} of experiments"),
-        ("Held", words.share(whole), f"{whole.uncounted} not counted" if whole.uncounted else "all runs count"),
+        ("Held", words.percent(whole) or words.NONE, _counted(whole)),
         ("Time to detect", words.taken(whole.detect.median), _of(whole.detect.runs, whole.detect.never)),
         ("Noticed by people", words.taken(whole.notice.median), _of(whole.notice.runs, whole.notice.never)),
         ("Time to recover", words.taken(whole.recover.median), _of(whole.recover.runs, whole.recover.never)),
         ("Findings", str(whole.findings[-1].open if whole.findings else 0), "open"),
     )
+
+
+def _counted(whole: Trend) -> str:
+    return f"{whole.held} of {whole.judged}" + (f", {whole.uncounted} not counted" if whole.uncounted else "")
 
 
 def _of(runs: int, never: int) -> str:
@@ -213,8 +213,6 @@ def _row(session: SessionPast, services: Sequence[str], faults: Sequence[str]) -
     states = [(session.status_of(item), item.title) for item in session.experiments]
     weaknesses = sum(len(item.weaknesses) for item in session.experiments)
     others = sum(item.others for item in session.experiments)
-    found = plural(weaknesses, "weakness", "weaknesses") if weaknesses else ""
-    remark = f"{others} more" if others and weaknesses else plural(others, "remark") if others else ""
     return Row(
         session,
         verdict,
@@ -224,7 +222,8 @@ def _row(session: SessionPast, services: Sequence[str], faults: Sequence[str]) -
         _names([clean(name, 60) for name in broken], 3),
         _numbers_of((item.service for item in session.experiments), services),
         _numbers_of(broken, faults),
-        ", ".join(filter(None, (found, remark))) or words.NONE,
+        str(weaknesses or words.NONE),
+        plural(others, "remark") if others else "",
         *(words.taken_in(session, measure) for measure in (detected, noticed, recovered)),
     )
 

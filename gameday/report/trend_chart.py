@@ -5,13 +5,13 @@ page stretches; they join runs of the same experiment in the same environment, a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from gameday.report.axis import Tick, ValueAxis, percent, value_axis
 from gameday.report.chart import SIDE
-from gameday.report.format import clean, moment
+from gameday.report.format import clean, duration, moment
 from gameday.report.past_run import SessionPast
 from gameday.report.trend_words import taken
 from gameday.report.trends import Measure, Trend, Trial, detected, noticed, recovered
@@ -23,7 +23,9 @@ PANEL = 70  # pixels
 _GAP = 40
 _STRIP = 18
 _DATES_HEIGHT = 24
-_DATES = 6
+_DATES = 5
+_WIDEST_BAR = 0.03
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200)  # seconds
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -130,19 +132,32 @@ def _durations(name: str, trials: Sequence[Trial], measure: Measure) -> Panel:
         for index, trial in enumerate(trials)
         if trial.is_judged and (seconds := measure(trial.experiment)) is not None
     ]
-    axis = value_axis([seconds for _, _, seconds in found if math.isfinite(seconds)], Unit.SECONDS)
+    axis = _axis(max((seconds for _, _, seconds in found if math.isfinite(seconds)), default=0.0))
     dots = tuple(
         Dot(_left(index, trials), axis.at(seconds), math.isinf(seconds), f"{_label(trial)}: {taken(seconds)}")
         for index, trial, seconds in found
     )
-    return Panel(name, 0, axis.ticks(), _line(found, len(trials), axis), dots)
+    steps = round(axis.high / axis.step)
+    ticks = tuple(Tick(axis.at(count * axis.step), duration(count * axis.step)) for count in range(steps + 1))
+    return Panel(name, 0, ticks, _line(found, len(trials), axis), dots)
+
+
+def _axis(longest: float) -> ValueAxis:
+    """Of durations, from zero, with at most three round steps."""
+    step = next((step for step in _STEPS if longest <= 3 * step), longest / 3)
+    return ValueAxis(0.0, max(1, math.ceil(longest / step - 1e-9)) * step, step, Unit.SECONDS)
 
 
 def _counts(name: str, trials: Sequence[Trial], counts: Sequence[int]) -> Panel:
     axis = value_axis([float(count) for count in counts], Unit.NUMBER)
-    width = 0.6 / len(trials)
+    width = min(0.6 / len(trials), _WIDEST_BAR)
     bars = tuple(
-        Bar(percent((index + 0.2) * width / 0.6), percent(width), axis.at(count), f"{_label(trials[index])}: {count}")
+        Bar(
+            percent((index + 0.5) / len(trials) - width / 2),
+            percent(width),
+            axis.at(count),
+            f"{_label(trials[index])}: {count}",
+        )
         for index, count in enumerate(counts)
         if count
     )
@@ -161,15 +176,17 @@ def _line(found: Sequence[tuple[int, Trial, float]], columns: int, axis: ValueAx
     return "".join(point for points in lines.values() for point in points)
 
 
-def _dates(trials: Sequence[Trial]) -> list[Tick]:
-    """A few columns' days; of the first and the last in any case."""
+def _dates(trials: Sequence[Trial]) -> Iterator[Tick]:
+    """The days of a few columns, the first and the last among them; every other one goes where room is short."""
     last = len(trials) - 1
-    count = min(_DATES, len(trials))
-    columns = dict.fromkeys(round(last * number / max(1, count - 1)) for number in range(count))
-    return [
-        Tick(_left(index, trials), f"{moment(trials[index].session.started):%Y-%m-%d}", minor=number % 2 != 0)
-        for number, index in enumerate(columns)
-    ]
+    count = next(count for count in (_DATES, 3, 2, 1) if count <= len(trials))
+    said = ""
+    for number in range(count):
+        index = round(last * number / max(1, count - 1))
+        day = f"{moment(trials[index].session.started):%Y-%m-%d}"
+        if day != said:
+            yield Tick(_left(index, trials), day, minor=number % 2 != 0 and count > 2)
+        said = day
 
 
 def _row(trial: Trial, open_after: int) -> Row:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 from gameday.coverage.matrix import Result
-from gameday.report.format import clean, date, duration, plural
+from gameday.report.format import clean, date, duration
 from gameday.report.past_run import SessionPast
 from gameday.report.trends import LEAST, Loss, Measure, Regression, Standing, Times, Trend, Trial
 
@@ -29,37 +29,44 @@ def taken_in(session: SessionPast, measure: Measure) -> str:
 
 
 def median(times: Times) -> str:
-    """ "12.9 s of 10, 1 never"."""
-    if not times.runs:
-        return NONE
-    never = f", {times.never} {NEVER}" if times.never and times.never < times.runs else ""
-    return f"{taken(times.median)} of {times.runs}{never}"
+    """ "12.9 s of 10"."""
+    return f"{taken(times.median)} of {times.runs}" if times.runs else NONE
 
 
-def last(times: Times) -> str:
-    """ "14 s (+1.1 s)": the last, and how much it differs from the median of those before it; of fewer than LEAST runs
-    in all no change is said."""
+def change(times: Times) -> str:
+    """ "+1.1 s": how much the last differs from the median of those before it; of fewer than LEAST runs in all nothing
+    is said."""
     before = times.before
     if before is None or before.change is None or before.standing is None:
-        return taken(times.last)
+        return ""
     sign = "+" if before.change > 0 else "±" if not before.change else ""
-    return f"{taken(times.last)} ({sign}{duration(before.change)})"
+    return f"{sign}{duration(before.change)}"
 
 
 def share(trend: Trend) -> str:
-    """ "8 of 10 (80 %)"; of none that count, nothing."""
-    if not trend.judged:
-        return NONE
-    percent = f" ({trend.held / trend.judged * 100:.0f}\N{NO-BREAK SPACE}%)" if trend.judged >= LEAST else ""
-    return f"{trend.held} of {trend.judged}{percent}"
+    """ "8 of 10"; of none that count, nothing."""
+    return f"{trend.held} of {trend.judged}" if trend.judged else NONE
 
 
-def findings(trend: Trend) -> str:
-    """ "2 open (+5 −3)": open now, and so many opened and closed in all."""
-    if not any(item.opened for item in trend.findings):
-        return "none"
+def percent(trend: Trend) -> str:
+    """ "80 %"; of fewer than LEAST runs nothing is said."""
+    return f"{trend.held / trend.judged * 100:.0f}\N{NO-BREAK SPACE}%" if trend.judged >= LEAST else ""
+
+
+def still_open(trend: Trend) -> str:
+    """ "2 open"."""
+    return f"{trend.findings[-1].open} open" if any(item.opened for item in trend.findings) else "none"
+
+
+def flow(trend: Trend) -> str:
+    """ "+5 −3": so many findings opened and closed in all."""
     opened, closed = (sum(getattr(item, name) for item in trend.findings) for name in ("opened", "closed"))
-    return f"{trend.findings[-1].open} open (+{opened} \N{MINUS SIGN}{closed})"
+    return f"+{opened} \N{MINUS SIGN}{closed}" if opened else ""
+
+
+def with_remark(text: str, remark: str) -> str:
+    """ "8 of 10 (80 %)"."""
+    return f"{text} ({remark})" if remark else text
 
 
 def claims(trend: Trend, name: str) -> Iterable[str]:
@@ -74,33 +81,33 @@ def claims(trend: Trend, name: str) -> Iterable[str]:
 
 
 def regression(found: Regression) -> str:
-    """In one sentence, without its runs."""
-    experiment = found.last.experiment
-    where = f"“{clean(experiment.title, 120)}” on {clean(found.last.session.environment, 60)}"
-    well, since = date(found.good.session.started), date(found.first.session.started)
+    """What does not hold any more, in one clause without dates."""
+    where = f"“{clean(found.last.experiment.title, 120)}” on {clean(found.last.session.environment, 60)}"
     match found.loss:
         case Loss.VERDICT:
-            text = f"{where} held on {well}, and has not since {since}"
+            return f"{where} held, and does not any more"
         case Loss.ALERT:
-            name = clean(found.alert, 120)
-            text = (
-                f"{name} fired in time for {where} on {well}, and has {_alert(found.last, found.alert)} since {since}"
-            )
+            return f"{clean(found.alert, 120)} fired in time for {where}, and now {_alert(found.last, found.alert)}"
         case Loss.RECOVERY:
-            text = f"{where} came back in time on {well}, and {_recovery(found.last)} since {since}"
-    return text + (f" ({plural(found.runs, 'run')})" if found.runs > 1 else "")
+            return f"{where} came back in time, and now {_recovery(found.last)}"
+
+
+def since(found: Regression) -> str:
+    """Between which days it was lost."""
+    many = f", {found.runs} runs" if found.runs > 1 else ""
+    return f"last well on {date(found.good.session.started)}, not since {date(found.first.session.started)}{many}"
 
 
 def _alert(trial: Trial, name: str) -> str:
     results = {alert.name: alert.result for alert in trial.experiment.alerts}
-    return "been late" if results.get(name) is Result.LATE else "been missed"
+    return "is late" if results.get(name) is Result.LATE else "is missed"
 
 
 def _recovery(trial: Trial) -> str:
     recovery = trial.experiment.recovery
     if recovery is not None and recovery.recovered and recovery.seconds is not None:
-        return f"has been late (last {duration(recovery.seconds)})"
-    return "has not come back"
+        return f"comes back late ({duration(recovery.seconds)})"
+    return "does not come back"
 
 
 CHANGED = "the experiment is written otherwise since: it may ask for more than it did"

@@ -9,15 +9,17 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import groupby
 
 import msgspec
 
 from gameday.coverage.matrix import Result
+from gameday.journal.events import Verdict
 from gameday.report.past_run import ExperimentPast, SessionPast
 from gameday.report.views import Status
 
 LEAST = 3  # runs: of fewer no change is claimed
-_JUDGED = (Status.HELD, Status.WEAKNESS)
+_JUDGED = (Verdict.HELD, Verdict.WEAKNESS)
 _FIRED = (Result.IN_TIME, Result.LATE)
 
 RUNNING = "running"
@@ -45,7 +47,7 @@ class Trial(msgspec.Struct, frozen=True):
     @property
     def is_judged(self) -> bool:
         """Whether it counts."""
-        return self.status in _JUDGED
+        return self.experiment.verdict in _JUDGED
 
     @property
     def subject(self) -> tuple[str, str]:
@@ -98,10 +100,11 @@ type Measure = Callable[[ExperimentPast], float | None]
 
 
 def detected(item: ExperimentPast) -> float | None:
-    """From the injection until the first expected alert fired; None when none was put to the test."""
-    tested = [alert for alert in item.alerts if alert.result is not Result.BEFORE]
-    fired = [alert.after_s for alert in tested if alert.result in _FIRED and alert.after_s is not None]
-    return min(fired) if fired else math.inf if tested else None
+    """From the injection until the first expected alert fired; None when none was put to the test: what might have
+    fired, had the run not been aborted, never had the time to."""
+    fired = [alert.after_s for alert in item.alerts if alert.result in _FIRED and alert.after_s is not None]
+    was_tested = item.verdict in _JUDGED and any(alert.result is Result.MISSED for alert in item.alerts)
+    return min(fired) if fired else math.inf if was_tested else None
 
 
 def noticed(item: ExperimentPast) -> float | None:
@@ -322,6 +325,12 @@ def regressions(trials: Iterable[Trial]) -> tuple[Regression, ...]:
     found = [regression for group in subjects.values() for regression in _regressions(group)]
     order = list(Loss)
     return tuple(sorted(found, key=lambda one: (-one.first.session.started, one.first.subject, order.index(one.loss))))
+
+
+def together(found: Iterable[Regression]) -> Iterator[tuple[Regression, ...]]:
+    """Those that follow one another and were lost by the same experiment between the same runs."""
+    for _, group in groupby(found, lambda one: (one.last.subject, one.good.session.run, one.first.session.run)):
+        yield tuple(group)
 
 
 def _regressions(trials: Sequence[Trial]) -> Iterator[Regression]:

@@ -485,6 +485,25 @@ class Service(msgspec.Struct, frozen=True):
     on_call: str | None = None
 
 
+class TrackerConfig(msgspec.Struct, frozen=True):
+    """Where action items are carried to. `repository` is GitHub's, `project` and `issue_type` are Jira's; `assignees`:
+    owners of actions, and the accounts that they are in the tracker."""
+
+    tracker: str
+    url: str | None = None  # None: the tracker's usual one
+    repository: str | None = None
+    project: str | None = None
+    issue_type: str = "Task"
+    labels: tuple[str, ...] = ()
+    assignees: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = 10.0
+    credentials: Credentials = Credentials()
+    secrets: tuple[str, ...] = ()  # values among all these that must never be shown
+
+    def __repr__(self) -> str:  # without the secrets
+        return f"TrackerConfig({self.tracker!r})"
+
+
 class Project(msgspec.Struct, frozen=True):
     """gameday.yaml, with the runbooks found under `runbooks/` beside it."""
 
@@ -497,6 +516,7 @@ class Project(msgspec.Struct, frozen=True):
     stop_switch_file: Path | None = None  # where gameday.yaml says that it is
     rules: tuple[Path, ...] = ()  # files and directories with alerting rules
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of people: names, without `@`, and members
+    actions: TrackerConfig | None = None  # as it is written: `load_tracker` fills in its `${VARIABLES}`
 
     @property
     def root(self) -> Path:

@@ -10,10 +10,11 @@ from gameday.common.project import PROJECT_FILE, find_root
 from gameday.common.redact import Redactor
 from gameday.spec.environment import LAB, read_environment
 from gameday.spec.location import Location, Mistake, SpecError
-from gameday.spec.model import Environment, Project, Runbook, Service
+from gameday.spec.model import Environment, Project, Runbook, Service, TrackerConfig
 from gameday.spec.nodes import Mapping, Node
 from gameday.spec.reader import Fields, File, nearest, read_document
 from gameday.spec.runbook import check_runbook, load_runbook
+from gameday.spec.tracker import WHAT, read_tracker
 from gameday.spec.units import UnitError, excerpt
 from gameday.spec.variables import fill_in
 
@@ -72,10 +73,29 @@ def load_environment(project: Project, name: str) -> Environment:
     file.check()
     fields = environments.as_mapping(node, "an environment")
     read = read_environment(fields, name, project.root, secrets) if fields else environment
-    if mistakes := file.mistakes():
-        redact = Redactor(secrets)  # what was found may be what was filled in
-        raise SpecError(tuple(msgspec.structs.replace(mistake, found=redact(mistake.found)) for mistake in mistakes))
+    _check(file, secrets)
     return read
+
+
+def load_tracker(project: Project) -> TrackerConfig | None:
+    """Where action items are carried to, the `${VARIABLES}` filled in from the process's own; None: nowhere. Raises
+    SpecError."""
+    if project.actions is None:
+        return None
+    file = File(project.path)
+    fields = Fields(file, read_document(project.path), "gameday.yaml").mapping("actions", WHAT)
+    secrets = fill_in(file, fields.node) if fields else ()
+    file.check()
+    read = read_tracker(fields, secrets) if fields else None
+    _check(file, secrets)
+    return read
+
+
+def _check(file: File, secrets: tuple[str, ...]) -> None:
+    """Raise SpecError when there is any mistake. What was found may be what was filled in."""
+    if mistakes := file.mistakes():
+        redact = Redactor(secrets)
+        raise SpecError(tuple(msgspec.structs.replace(mistake, found=redact(mistake.found)) for mistake in mistakes))
 
 
 def locate(project: Project, *keys: str) -> Location:
@@ -103,6 +123,7 @@ def _read(fields: Fields, project: Project) -> Project:
         stop_switch_file=_stop_switch(fields, project.root),
         rules=_rules(fields, project.root),
         groups=_groups(fields),
+        actions=_actions(fields),
     )
     fields.close()
     return read
@@ -111,6 +132,11 @@ def _read(fields: Fields, project: Project) -> Project:
 def _stop_switch(fields: Fields, root: Path) -> Path | None:
     text = fields.text("stop-switch", "the path of a file")
     return root / Path(text).expanduser() if text else None
+
+
+def _actions(fields: Fields) -> TrackerConfig | None:
+    tracker = fields.mapping("actions", WHAT)
+    return read_tracker(tracker) if tracker else None
 
 
 def _groups(fields: Fields) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -98,9 +98,8 @@ def test_a_tag_that_no_dashboard_has(server: GrafanaServer) -> None:
 def test_tags_of_more_dashboards_than_a_page_has(server: GrafanaServer) -> None:
     server.dashboards = {f"d{number}": dashboard(f"D{number}", "many") | {"panels": []} for number in range(1004)}
     infos = examine(server, "tag:many")
-    assert len(infos) == 1004
-    assert [info.found for info in infos].count(True) == 50
-    assert infos[-1].detail == "was not looked at: more than 50 dashboards are named"
+    assert [info.found for info in infos] == [True] * 50 + [None]
+    assert (infos[-1].name, infos[-1].detail) == ("954 more", "only 50 dashboards are looked at")
 
 
 @pytest.mark.parametrize(
@@ -200,6 +199,15 @@ def test_what_a_server_repeats_of_our_token_is_not_shown(server: GrafanaServer) 
     detail = info.panels[0].detail
     assert detail.startswith("query A: … is no metric")
     assert len(detail) == 300
+
+
+def test_another_server_that_knows_no_dashboards_says_nothing_of_them(server: GrafanaServer) -> None:
+    server.root = "/grafana"
+    (info,) = examine(server, "shop")
+    assert (info.found, info.detail) == (
+        None,
+        f"{server.url} is no Grafana: HTTP 404 (<html>another server's page</html>)",
+    )
 
 
 def test_nobody_there() -> None:

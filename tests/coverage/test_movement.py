@@ -62,6 +62,13 @@ def test_many_series_take_more_to_move() -> None:
     assert moved(*series, line(*noise(7), *(value + 15 for value in noise(8)))) is True
 
 
+def test_what_moves_one_does_not_move_it_among_many() -> None:
+    before = [99.0, 101.0] * 10
+    blip = line(*before, *before[:10], 106.0, 106.0, *before[:8])
+    assert moved(blip) is True
+    assert moved(blip, *[line(*before, *before)] * 99) is False
+
+
 def counter(*rates: float) -> Series:
     total, values = 1000.0, []
     for rate in rates:
@@ -139,6 +146,13 @@ def test_where_series_come_and_go_that_says_nothing() -> None:
 def test_sparse_series_are_not_taken_for_gone() -> None:
     sparse = make_series([(0.0, 1.0), (150.0, 1.0), (299.0, 1.0), (450.0, 1.0)])
     assert moved(sparse) is None
+
+
+@pytest.mark.parametrize(("again", "expected"), [(375.0, False), (405.0, True)])
+def test_a_series_with_gaps_is_gone_after_a_longer_one(again: float, expected: bool) -> None:
+    before = [15.0 * n for n in range(20) if n not in (10, 11)]  # 45 s without a point
+    after = [300.0, *(again + 15 * n for n in range(10))]
+    assert moved(make_series((at, 1.0) for at in [*before, *after])) is expected
 
 
 values = st.one_of(st.none(), st.floats(width=32), st.floats(-1e300, 1e300))

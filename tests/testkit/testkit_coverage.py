@@ -46,7 +46,9 @@ class OnCall:
 
     async def look_up(self, service: str | None, schedule: str | None, now: float) -> OnCallInfo:
         said = json.loads(read(self._url, "on-call.json"))["on_call"]
-        return msgspec.convert({"service": service, "schedule": schedule or "", "source": "testkit", **said}, OnCallInfo)
+        return msgspec.convert(
+            {"service": service, "schedule": schedule or "", "source": "testkit", **said}, OnCallInfo
+        )
 
     async def acknowledgements(self, since: float) -> tuple[Acknowledgement, ...]:
         said = json.loads(read(self._url, "on-call.json"))["acknowledged"]

@@ -64,7 +64,7 @@ class Notes:
         if how == "hang":
             await asyncio.Event().wait()
         if how != "taken":
-            raise DashboardError(how)
+            raise DashboardError(how, int(how[5:8]) if how.startswith("HTTP ") else None)
 
 
 def notes_in(directory: Path) -> list[Annotation]:

@@ -10,7 +10,12 @@ from gameday.journal.events import DashboardInfo
 
 
 class DashboardError(Exception):
-    """The source cannot be used as configured, or refuses what was asked; the message says why."""
+    """The source cannot be used as configured, or refuses what was asked; the message says why. `status`: of the
+    answer to HTTP, where there was one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Named(msgspec.Struct, frozen=True):

@@ -57,7 +57,7 @@ async def post(api: Api, note: Annotation) -> None:
     try:
         await api.post(_Posted, _PATH, event)
     except DatadogError as error:
-        raise DashboardError(f"Datadog does not take the event: {error}") from error
+        raise DashboardError(f"Datadog does not take the event: {error}", error.status) from error
 
 
 async def read(api: Api, run: str) -> tuple[Annotation, ...]:
@@ -73,7 +73,7 @@ async def read(api: Api, run: str) -> tuple[Annotation, ...]:
             if len(answer.events) < _PAGE:
                 break
     except DatadogError as error:
-        raise DashboardError(f"the events cannot be read from Datadog: {error}") from error
+        raise DashboardError(f"the events cannot be read from Datadog: {error}", error.status) from error
     notes = (_note(run, event) for event in found if tag in (event.tags or ()))
     return tuple(note for note in notes if note is not None)
 

@@ -15,7 +15,7 @@ from gameday.common.json import Json
 from gameday.coverage.dashboards import grafana_annotations
 from gameday.coverage.dashboards.base import Annotation, Named, Window
 from gameday.coverage.dashboards.grafana_api import Api, GrafanaError
-from gameday.coverage.dashboards.grafana_model import Dashboard, read_dashboard
+from gameday.coverage.dashboards.grafana_model import Dashboard, Panel, read_dashboard
 from gameday.coverage.dashboards.grafana_options import Filler
 from gameday.coverage.dashboards.grafana_panels import Asker
 from gameday.coverage.dashboards.grafana_sources import Sources, read_sources
@@ -25,6 +25,7 @@ from gameday.spec.model import DashboardsConfig
 
 _TAG = "tag:"
 _PAGE = 1000  # dashboards of one answer
+_MOST_PAGES = 5
 _MOST = 50  # dashboards that are looked at
 _DEADLINE = 4  # times the timeout of one request
 _LEAST_MS = 1000  # of the time that is asked for
@@ -80,11 +81,11 @@ class Grafana:
         if wanted and (read := await _before(until, read_sources(self._api))):
             sources = read
         looked = [self._look(one, sources, service, window, until) for one in wanted[:_MOST]]
-        left = [
-            _info(one, None, detail=f"was not looked at: more than {_MOST} dashboards are named")
-            for one in wanted[_MOST:]
-        ]
-        return (*await asyncio.gather(*looked), *left, *infos)
+        if left := wanted[_MOST:]:
+            by = tuple(dict.fromkeys(name for one in left for name in one.by))
+            detail = f"only {_MOST} dashboards are looked at"
+            infos.append(DashboardInfo(name=f"{len(left)} more", named_by=by, found=None, detail=detail))
+        return (*await asyncio.gather(*looked), *infos)
 
     async def annotate(self, annotation: Annotation) -> None:
         """Raises DashboardError when it is not taken."""
@@ -147,7 +148,7 @@ class Grafana:
 
     async def _tagged(self, tag: str) -> list[str]:
         uids: dict[str, None] = {}
-        for page in range(1, 1 + 5):
+        for page in range(1, 1 + _MOST_PAGES):
             query = [("type", "dash-db"), ("tag", tag), ("limit", str(_PAGE)), ("page", str(page))]
             hits = await self._api.get(tuple[_Hit, ...], "api", "search", needs=_NEEDS, query=query)
             uids |= dict.fromkeys(hit.uid for hit in hits if hit.uid)
@@ -170,18 +171,13 @@ class Grafana:
         start_ms, end_ms = round(window.start * 1000), round(window.end * 1000)
         asked = Range(min(start_ms, end_ms - _LEAST_MS), end_ms)
         filler = Filler(self._api, sources, asked, service)
-        variables = await _before(until, filler.fill(dashboard, wanted.given))
-        asker = Asker(self._api, sources, variables or {}, asked, window)
-        panels: list[PanelInfo] = []
-        if variables is not None:
-            panels = await self._ask(asker, dashboard, until)
+        variables = await _before(until, filler.fill(dashboard, wanted.given)) or {}
         return _info(
             wanted,
             True,
             title=self._api.shorten(dashboard.title),
             url=self._api.address(path or f"/d/{wanted.uid}"),
-            detail="" if variables is not None else f"its variables were not asked within {self._deadline_s:g} s",
-            panels=tuple(panels),
+            panels=tuple(await self._ask(Asker(self._api, sources, variables, asked, window), dashboard, until)),
         )
 
     async def _fetch(self, uid: str) -> tuple[Dashboard, str]:
@@ -198,20 +194,12 @@ class Grafana:
 
     async def _ask(self, asker: Asker, dashboard: Dashboard, until: float) -> list[PanelInfo]:
         """All panels, a few at a time, in their order."""
-        tasks = [asyncio.create_task(asker.ask(panel)) for panel in dashboard.panels]
-        if not tasks:
-            return []
-        try:
-            await asyncio.wait(tasks, timeout=max(0.0, until - asyncio.get_running_loop().time()))
-        finally:
-            for task in tasks:
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         late = f"was not asked within {self._deadline_s:g} s"
-        return [
-            asker.info(panel, PanelState.UNKNOWN, late) if task.cancelled() else task.result()
-            for panel, task in zip(dashboard.panels, tasks, strict=True)
-        ]
+
+        async def one(panel: Panel) -> PanelInfo:
+            return await _before(until, asker.ask(panel)) or asker.info(panel, PanelState.UNKNOWN, late)
+
+        return await asyncio.gather(*map(one, dashboard.panels))
 
     def _below(self, address: str) -> str | None:
         """The path of a URL below Grafana's own, None for any other."""

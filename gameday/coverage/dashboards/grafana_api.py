@@ -24,11 +24,7 @@ type Query = Sequence[tuple[str, str]]
 
 
 class GrafanaError(DashboardError):
-    """Grafana did not do what it was asked; the message says why. `status` is None without an answer of HTTP."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
+    """Grafana did not do what it was asked; the message says why."""
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -88,21 +84,24 @@ class Api:
             raise GrafanaError(f"Grafana's answer is not as expected: {self.shorten(str(error))}") from error
 
     def refusal(self, answer: Answer, needs: str) -> GrafanaError:
-        """What an answer that is not 200 means."""
+        """What an answer that is not 200 means. Its status counts only where it is Grafana that speaks: a 404 of
+        another server says nothing of dashboards."""
         try:
             said = decode(answer.body, _Said).message
         except msgspec.DecodeError:
-            said = answer.excerpt()
-        said = f" ({self.shorten(said)})" if said else ""
+            said = ""
+        text = f" ({self.shorten(said or answer.excerpt())})" if answer.body else ""
+        if not said and answer.status == 404:
+            return GrafanaError(f"{self._root} is no Grafana: HTTP 404{text}")
         match answer.status:
             case 401:
-                text = f"Grafana does not take the credentials: HTTP 401{said}"
+                text = f"Grafana does not take the credentials: HTTP 401{text}"
             case 403:
-                text = f"Grafana does not let these credentials do it: HTTP 403{said}; they need `{needs}`"
+                text = f"Grafana does not let these credentials do it: HTTP 403{text}; they need `{needs}`"
             case 429:
-                text = f"Grafana has been asked more often than it allows: HTTP 429{said}"
+                text = f"Grafana has been asked more often than it allows: HTTP 429{text}"
             case status:
-                text = f"Grafana answers HTTP {status}{said}"
+                text = f"Grafana answers HTTP {status}{text}"
         return GrafanaError(text, answer.status)
 
     def shorten(self, text: str) -> str:

@@ -191,7 +191,7 @@ class Asker(msgspec.Struct, frozen=True):
             return _Said(PanelState.UNKNOWN, "Grafana's answer is not as expected")
         refusal = self.api.refusal(answer, _NEEDS)
         # A data source that is not there is the dashboard's mistake; one without a backend is asked by browsers alone.
-        is_ours = answer.status == 400 or (answer.status == 404 and "plugin" not in str(refusal).lower())
+        is_ours = refusal.status == 400 or (refusal.status == 404 and "plugin" not in str(refusal).lower())
         return _Said(PanelState.ERROR if is_ours else PanelState.UNKNOWN, str(refusal))
 
     def _judge(self, ref_id: str, result: Result) -> _Said:

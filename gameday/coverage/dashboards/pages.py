@@ -50,7 +50,7 @@ async def _look(session: aiohttp.ClientSession, address: str, timeout_s: float) 
                     to = url.join(URL(response.headers.get("Location", "")))
                 if _LOGIN.search(f"{to.host}{to.path}"):
                     return True, "asks for a login"
-                if False:
+                if to.host != url.host:
                     return True, f"leads to {to.host}, which was not followed"
                 if to == url:
                     return None, f"HTTP {response.status}, redirected to itself"

@@ -21,3 +21,5 @@ if (filters) {
   filters.hidden = false;
   apply();
 }
+// Where a chart is wider than the page, the newest runs are what is looked for.
+for (const chart of document.querySelectorAll(".trend .plot .scroll")) chart.scrollLeft = chart.scrollWidth;
