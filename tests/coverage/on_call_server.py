@@ -95,6 +95,7 @@ class OnCallServer:
         server, respond = self, self.respond
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # head and body are sent apart: 40 ms for each answer
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:

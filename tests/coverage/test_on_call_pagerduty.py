@@ -212,7 +212,7 @@ def test_pages_without_end_are_given_up(server: PagerDutyServer) -> None:
 
 
 def test_a_server_that_is_slow_every_time_is_not_waited_for(server: PagerDutyServer) -> None:
-    server.troubles = {"/oncalls": 0.4}
+    server.troubles = {"/oncalls": 0.3}
     shifts = [("Ada", NOW + n * HOUR_S, NOW + (n + 1) * HOUR_S) for n in range(14 * 24 * 3)]
     server.schedules["PSCHED1"] = ("Checkout primary", shifts)
     assert look_up(server, "Checkout", within_s=60 * DAY_S).detail == "PagerDuty took longer than 2 s"
