@@ -1,8 +1,8 @@
 """How fast `gameday history` reads a project's past, in how much memory, and how large its page is.
 
-A thousand sessions in two years, each a real journal of about a thousand samples, written anew in a temporary directory.
-Each figure is of a process of its own. Goals: from what is kept of journals that have not changed in less than a second,
-a page of at most 1 MB. Run: `python benchmarks/history.py [--sessions N] [--keep DIRECTORY]`.
+A thousand sessions in two years, each a real journal of about a thousand samples, written anew in a temporary
+directory. Each figure is of a process of its own. Goals: less than a second from what is kept of journals that have not
+changed, and a page of at most 1 MB. Run: `python benchmarks/history.py [--sessions N] [--keep DIRECTORY]`.
 """
 
 import argparse
@@ -71,6 +71,18 @@ from pathlib import Path
 began = time.perf_counter()
 from gameday.report.index import write_index
 write_index(Path(sys.argv[1]), Path(sys.argv[1], "reports"))
+print(time.perf_counter() - began)
+"""
+
+
+AFTER_A_RUN = """
+import sys, time
+from pathlib import Path
+import subprocess
+from gameday.cli.history import refresh_page
+
+began = time.perf_counter()
+refresh_page(Path(sys.argv[1]), Path(sys.argv[1], "reports"))
 print(time.perf_counter() - began)
 """
 
@@ -159,6 +171,7 @@ def main() -> int:
         size = sum(path.stat().st_size for path in root.glob(".gameday/runs/*/journal.jsonl"))
         idle = run(READ)
         first, second, page = run(READ, str(root)), run(READ, str(root)), run(PAGE, str(root))
+        after = run(AFTER_A_RUN, str(root))
         page_bytes = (root / "reports" / "index.html").stat().st_size
         kept_bytes = (root / ".gameday" / "history-cache.json").stat().st_size
     what = f"the history of {count:,} sessions ({size / 1e6:,.0f} MB)"
@@ -168,6 +181,7 @@ def main() -> int:
             f"< {GOAL_S:g} s", second[0] < GOAL_S),
         Row("what is kept of it", "history.py", f"{kept_bytes / 1e6:.2f} MB", "", ""),
         Row("the page, written", "history.py", f"{page[0]:.2f} s", "", ""),
+        Row("the same after a run, which does not wait for it", "history.py", f"{after[0] * 1e3:.1f} ms", "", ""),
         Row("the page, its size", "history.py", f"{page_bytes / 1e3:.0f} kB", "", "", f"≤ {GOAL_BYTES / 1e6:g} MB",
             page_bytes <= GOAL_BYTES),
     ]  # fmt: skip

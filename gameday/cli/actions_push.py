@@ -48,10 +48,10 @@ def command(actions: tuple[str, ...], dry_run: bool, follow: bool) -> None:
     lock = FileLock(_place() / "push.lock")
     try:
         if not dry_run:
-            lock.acquire(user(), name="another push", timeout_s=_WAIT_S)
+            lock.acquire(user(), timeout_s=_WAIT_S)
         _push(config, actions, dry_run=dry_run, follow=follow)
     except LockHeldError as error:
-        fail(f"{error}, and did not end within {_WAIT_S:.0f} s", 3)
+        fail(f"another push, by {error.holder or 'somebody'}, has not ended within {_WAIT_S:.0f} s", 3)
     except TrackerError as error:
         fail(str(error), 3)
     except OSError as error:
@@ -115,7 +115,7 @@ def _item(action: "Action", config: "TrackerConfig", tracker: "Tracker", redact:
     from gameday.delivery.push import Item
 
     keys = [link.key for link in action.links if link.tracker == config.tracker and tracker.has(link.key)]
-    # What is said of it afterwards (who has it, where it went) is no reason to open an issue that somebody has closed.
+    # Whom one that never came back was given to later is no reason to reopen an issue that somebody has closed.
     since = action.changed_at if action.reopened or not action.is_open else action.opened_at
     why = "it was found again" if action.is_open else redact(action.closed_because)
     return Item(_issue(action, config, redact), keys[-1] if keys else None, action.is_open, since, why)
@@ -131,7 +131,7 @@ def _issue(action: "Action", config: "TrackerConfig", redact: "Redactor") -> "Is
         "Experiment": content.experiment,
         "Finding": content.kind,
         "Found by the session" if content.experiment else "Added by": action.opened_by,
-        "First": f"{opened:%Y-%m-%d %H:%M} UTC",
+        "Opened": f"{opened:%Y-%m-%d %H:%M} UTC",
         "Came back": f"{action.reopened} ×" if action.reopened else None,
         "Suggested owner": action.owner,
     }

@@ -194,9 +194,11 @@ def _print(document: object) -> None:
 def _end(found: "Sessions", lost: "tuple[Regression, ...]", fail_on: str | None) -> None:
     """Say, last and loudly, what used to hold, and end the program with its status."""
     from gameday.cli.history_text import regression_lines
+    from gameday.report.format import clean, plural
 
     if found.unread:
-        say(f"The journals of {len(found.unread)} cannot be read: {', '.join(found.unread[:5])}.")
+        names = clean(", ".join(found.unread[:5]))
+        say(f"{plural(len(found.unread), 'run')} left out, for their journals cannot be read: {names}")
     for line in regression_lines(lost):
         say(click.style(line, fg="red", bold=True) if line.startswith("REGRESSION") else line)
     sys.exit(1 if lost and fail_on else 0)
@@ -208,12 +210,19 @@ def refresh_page(root: Path, reports: Path) -> None:
     import subprocess
     from contextlib import suppress
 
-    # -P: what lies in the project is no module.
-    program = (sys.executable, "-P", "-m", "gameday.cli.main", "history", "--html", "--reports", str(reports.resolve()))
     with suppress(OSError):
         if (reports / _PAGE).exists():
+            # -P: what lies in the project is no module.
+            program = (sys.executable, "-P", "-m", "gameday.cli.main", "history", "--html")
             nothing = subprocess.DEVNULL
-            subprocess.Popen(program, cwd=root, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+            subprocess.Popen(
+                (*program, "--reports", str(reports.absolute())),
+                cwd=root,
+                stdin=nothing,
+                stdout=nothing,
+                stderr=nothing,
+                start_new_session=True,
+            )
 
 
 def _write_page(reports: Path | None) -> None:

@@ -49,7 +49,7 @@ def _session(session: SessionPast) -> tuple[str, ...]:
     weaknesses = sum(len(item.weaknesses) for item in session.experiments)
     return (
         f"{moment(session.started):%Y-%m-%d}",
-        words.run_id(session.run),
+        session.run.rpartition("-")[2],  # enough to name it
         clean(session.title, 100),
         clean(session.environment, 60) or words.NONE,
         verdict_of(session),
@@ -210,7 +210,7 @@ def _comparison(before: Comparison | None) -> JsonObject | None:
     return {
         "runs": before.runs,
         "median_s": _finite(before.median),
-        "change_s": before.change if before.standing else None,
+        "change_s": _finite(before.change) if before.standing else None,
         "standing": before.standing.value if before.standing else None,
     }
 

@@ -1,6 +1,7 @@
 """Carries actions to a tracker: each becomes one issue and never two, whatever dies in between."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -119,7 +120,7 @@ async def push(
                 raise TrackerError(f"{delivered.key}: {delivered.wanting}", stops=True)
         except TrackerError as error:
             failures.append((step.item.issue.id, str(error)))
-            if error.stops:
+            if error.stops or error.uncertain:  # what is remembered on disk is one issue
                 untried = len(steps) - number
                 break
     else:
@@ -146,14 +147,13 @@ async def _create(tracker: Tracker, issue: Issue, unsettled: Unsettled) -> Deliv
         if not error.uncertain:
             unsettled.settle()
             raise
-        # It may have been made. Where that cannot be seen, nothing is made any more: the next push looks, when it can.
-        try:
+        # It may have been made. Where that cannot be seen, the next push looks, when it can be.
+        found = None
+        with contextlib.suppress(TrackerError):
             found = (await tracker.find_issues([issue.id])).get(issue.id)
-        except TrackerError:
-            found = None
         if found:
             return found[0]
-        raise TrackerError(str(error), stops=True, uncertain=True) from error
+        raise
 
 
 async def _give_way(

@@ -33,7 +33,7 @@ class Band(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A moment. `kind` is "inject", "undo", "notified", "alert", "note" or "abort"."""
+    """A moment. `kind` is "inject", "undo", "notified", "alert", "note", "mark" or "abort"."""
 
     left: float
     kind: str
@@ -283,6 +283,7 @@ def marks_of(experiment: ExperimentReport, axis: TimeAxis) -> tuple[Mark, ...]:
             found.append((activity.start, "inject", activity.name))
     found += [(alert.firing_at, "alert", f"{alert.name} fires") for alert in experiment.alerts if alert.firing_at]
     found += [(note.at, "note", f"{note.author}: {note.text}") for note in experiment.notes]
+    found += [(mark.at, "mark", f"{mark.author}: {mark.mark}") for mark in experiment.marks]
     found += [(guard.at, "abort", guard.detail) for guard in experiment.guards]
     marks: list[Mark] = []
     for at, kind, label in sorted(found):

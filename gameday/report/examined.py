@@ -45,6 +45,11 @@ class Examined(msgspec.Struct):
             case _:
                 pass
 
+    @property
+    def has_source(self) -> bool:
+        """Whether there was anything that alerts could be seen by: its rules are asked for before all else."""
+        return self._rules is not None
+
     def rules(self, *, was_injected: bool) -> dict[str, AlertRuleInfo] | None:
         """The rules of the expected alerts, by name; None when they could not be read.
 

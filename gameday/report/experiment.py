@@ -1,7 +1,5 @@
 """Builds one experiment's part of the report, event by event."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from gameday.journal.events import (
@@ -17,9 +15,11 @@ from gameday.journal.events import (
     FindingRaised,
     GuardTripped,
     HypothesisJudged,
+    MarkSet,
     Outcome,
     Phase,
     PhaseEntered,
+    PredictionMade,
     RecoveryMeasured,
     RollbacksArmed,
     RollbacksEnded,
@@ -28,18 +28,19 @@ from gameday.journal.events import (
     SignalsSampled,
     StageEnded,
     StageStarted,
-    StepInfo,
     StepOutcome,
     UndoEnded,
 )
+from gameday.people.actions import action_id
 from gameday.report.alerts import summarise_alerts
 from gameday.report.examined import AnyExamined, Examined, with_runbook
 from gameday.report.format import duration, say_step, unit_of, usual_unit
 from gameday.report.format import value as format_value
+from gameday.report.frozen import FaultEvents, freeze_activity, freeze_fault, freeze_stage
 from gameday.report.hypothesis import tabulate
+from gameday.report.predictions import Shown, predictions
 from gameday.report.series import SeriesRecorder
 from gameday.report.views import (
-    Activity,
     Entry,
     ExperimentReport,
     Fault,
@@ -48,7 +49,6 @@ from gameday.report.views import (
     PhaseSpan,
     Recovery,
     Series,
-    Stage,
     Status,
     Window,
 )
@@ -57,14 +57,6 @@ from gameday.spec.model import Unit
 _MAX_KEPT = 1000
 _COMPLAINTS = (StepOutcome.STUCK, StepOutcome.WRONG, StepOutcome.MISSING)
 _RECORDED = (Phase.BASELINE, Phase.UNDO, Phase.RECOVERY)  # the others say nothing that the next line does not
-
-
-class _Fault(msgspec.Struct):
-    planned: FaultPlanned
-    injected: FaultInjected | None = None
-    refused: FaultRefused | None = None
-    undo_ended: UndoEnded | None = None
-    attempts: int = 0
 
 
 class ExperimentBuilder(msgspec.Struct):
@@ -80,12 +72,14 @@ class ExperimentBuilder(msgspec.Struct):
     _judged: list[HypothesisJudged] = []
     _phases: list[PhaseEntered] = []
     _stages: dict[tuple[int, int], tuple[StageStarted, StageEnded | None]] = {}
-    _faults: dict[str, _Fault] = {}
+    _faults: dict[str, FaultEvents] = {}
     _activities: dict[int, tuple[ActivityStarted, ActivityEnded | None]] = {}
     _observed: list[AlertObserved] = []
     _examined: Examined = msgspec.field(default_factory=Examined)
     _notes: list[Note] = []
     _followed: list[RunbookStep] = []
+    _predicted: list[PredictionMade] = []
+    _marks: list[MarkSet] = []
     _recovery: Recovery | None = None
     _findings: list[Finding] = []
     _guards: list[GuardTripped] = []
@@ -162,7 +156,7 @@ class ExperimentBuilder(msgspec.Struct):
     def planned(self, event: FaultPlanned) -> None:
         """A fault may be in place from here on."""
         self._enter(Window.DURING)
-        self._faults[event.fault_id] = _Fault(event)
+        self._faults[event.fault_id] = FaultEvents(event)
 
     def fault_event(self, event: FaultInjected | FaultRefused | UndoEnded) -> None:
         """Something became of a planned fault."""
@@ -237,6 +231,18 @@ class ExperimentBuilder(msgspec.Struct):
         tone = "bad" if event.step.outcome in _COMPLAINTS else "note"
         self.say(event.at, "Runbook", say_step(event), tone)
 
+    def predicted(self, event: PredictionMade) -> None:
+        """Somebody said what would happen."""
+        if len(self._predicted) < _MAX_KEPT:
+            self._predicted.append(event)
+
+    def marked(self, event: MarkSet) -> None:
+        """Somebody said how far they had come."""
+        if len(self._marks) < _MAX_KEPT:
+            self._marks.append(event)
+        kind = event.mark.value.replace("-", " ").capitalize()
+        self.say(event.at, kind, ": ".join(filter(None, (event.author, event.text))), "note")
+
     def recovered(self, event: RecoveryMeasured) -> None:
         """It was measured how long the steady state took to come back."""
         self._recovery = Recovery(event.recovered, event.seconds, event.within_s)
@@ -247,8 +253,9 @@ class ExperimentBuilder(msgspec.Struct):
 
     def found(self, event: FindingRaised) -> None:
         """A finding."""
+        action = action_id(self.info.path, event.kind, event.title) if event.weakness else None
         self._findings.append(
-            Finding(self.index, event.kind, event.title, event.detail, event.weakness, event.suggested_owner)
+            Finding(self.index, event.kind, event.title, event.detail, event.weakness, event.suggested_owner, action)
         )
 
     def tripped(self, event: GuardTripped) -> None:
@@ -267,32 +274,34 @@ class ExperimentBuilder(msgspec.Struct):
     def frozen(self, journal_end: float) -> ExperimentReport:
         """What is known when the journal ends, at `journal_end`."""
         injected_at = self._injected_at()
-        faults = tuple(_freeze_fault(fault, self.info.steps) for fault in self._faults.values())
+        faults = tuple(freeze_fault(fault, self.info.steps) for fault in self._faults.values())
+        status, rows = self._status(faults), tabulate(self.info, self._judged)
+        rules = self._examined.rules(was_injected=injected_at is not None)
+        alerts = summarise_alerts(self.info.alerts, self._observed, injected_at, self._examined.alerts, rules)
         return ExperimentReport(
             index=self.index,
             info=self.info,
-            status=self._status(faults),
+            status=status,
             reason=self._end.reason if self._end else "",
             start=self._start,
             end=self._end.at if self._end else None,
             injected_at=injected_at,
-            rows=tabulate(self.info, self._judged),
+            rows=rows,
             series=self._freeze_series(),
             phases=self._freeze_phases(self._end.at if self._end else journal_end),
-            stages=tuple(_freeze_stage(*pair) for pair in self._stages.values()),
+            stages=tuple(freeze_stage(*pair) for pair in self._stages.values()),
             faults=faults,
-            activities=tuple(_freeze_activity(*pair) for pair in self._activities.values()),
-            alerts=summarise_alerts(
-                self.info.alerts,
-                self._observed,
-                injected_at,
-                self._examined.alerts,
-                self._examined.rules(was_injected=injected_at is not None),
-            ),
+            activities=tuple(freeze_activity(*pair) for pair in self._activities.values()),
+            alerts=alerts,
             dashboards=self._examined.dashboards(),
             on_call=tuple(self._examined.on_call),
             notes=tuple(self._notes),
             followed=tuple(self._followed),
+            predictions=predictions(
+                self._predicted,
+                Shown(self.info, status, injected_at, rows, alerts, tuple(self._observed), self._examined.has_source),
+            ),
+            marks=tuple(self._marks),
             recovery=self._recovery,
             findings=tuple(self._findings),
             guards=tuple(self._guards),
@@ -304,7 +313,7 @@ class ExperimentBuilder(msgspec.Struct):
 
     def _injected_at(self) -> float | None:
         """When the first fault's injection, or the method's first action, began."""
-        moments = [_freeze_fault(fault, self.info.steps).start for fault in self._faults.values()]
+        moments = [freeze_fault(fault, self.info.steps).start for fault in self._faults.values()]
         moments += [
             started.at
             for started, _ in self._activities.values()
@@ -349,54 +358,3 @@ class ExperimentBuilder(msgspec.Struct):
             PhaseSpan(event.phase.value, event.at, max(event.at, until))
             for event, until in zip(self._phases, ends, strict=False)
         )
-
-
-def _freeze_stage(started: StageStarted, ended: StageEnded | None) -> Stage:
-    return Stage(
-        step=started.step,
-        stage=started.stage,
-        stages=started.stages,
-        radius=started.radius,
-        start=started.at,
-        end=ended.at if ended else None,
-        held=ended.held if ended else None,
-    )
-
-
-def _freeze_activity(started: ActivityStarted, ended: ActivityEnded | None) -> Activity:
-    return Activity(
-        name=started.name,
-        kind=started.kind,
-        section=started.section,
-        start=started.at,
-        took_s=ended.took_s if ended else None,
-        status=ended.status if ended else "unfinished",
-        error=ended.error if ended else "",
-    )
-
-
-def _freeze_fault(fault: _Fault, steps: Sequence[StepInfo]) -> Fault:
-    plan, injected, ended = fault.planned, fault.injected, fault.undo_ended
-    return Fault(
-        fault_id=plan.fault_id,
-        experiment=plan.experiment,
-        fault=plan.fault,
-        description=plan.description,
-        targets=plan.targets,
-        aim=(steps[plan.step].target or "") if 0 <= plan.step < len(steps) else "",
-        affected=plan.affected,
-        total=plan.total,
-        unit=plan.unit,
-        by_hand=plan.by_hand,
-        step=plan.step,
-        stage=plan.stage,
-        planned_at=plan.at,
-        injected_at=injected.at - injected.took_s if injected else None,
-        took_s=injected.took_s if injected else None,
-        refused=fault.refused.reason if fault.refused else None,
-        undone_at=ended.at if ended and ended.undone else None,
-        attempts=fault.attempts,
-        undo_took_s=ended.took_s if ended else None,
-        undone_by=ended.by if ended else None,
-        left=ended.left if ended and not ended.undone else (),
-    )

@@ -17,12 +17,19 @@ from markupsafe import Markup, escape
 
 from gameday import __version__
 from gameday.common.files import write_atomically
-from gameday.journal.events import FORMAT, CheckOutcome, Outcome
+from gameday.journal.events import FORMAT, CheckOutcome, Outcome, Role
+from gameday.people.predicting import Answer
 from gameday.report import format as fmt
 from gameday.report import words
 from gameday.report.axis import Tick, TimeAxis
 from gameday.report.chart import Band, Chart, Lane, Mark, charts_of, lanes_of, marks_of, stage_bands, time_axis
 from gameday.report.coverage import Table, expectation, tabulate_alerts
+from gameday.report.earlier import Earlier, earlier_actions
+from gameday.report.figures import Figure, figures, figures_of_people
+from gameday.report.found import FoundList, lists_of
+from gameday.report.handover import Handover, Readiness, handovers
+from gameday.report.predictions import Table as PredictionTable
+from gameday.report.predictions import say_prediction, tabulate_predictions
 from gameday.report.views import Activity, ExperimentReport, Report, Stage, Status
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -56,7 +63,7 @@ class Part(msgspec.Struct, frozen=True):
     icon: str
     word: str
     brief: str
-    numbers: tuple[tuple[str, str, str], ...]  # name, figure, remark
+    numbers: tuple[Figure, ...]
     axis: TimeAxis | None
     ticks: tuple[Tick, ...]
     bands: tuple[Band, ...]
@@ -67,6 +74,7 @@ class Part(msgspec.Struct, frozen=True):
     stages: Mapping[tuple[int, int], Stage]
     actions: tuple[Activity, ...]
     coverage: Table
+    predictions: PredictionTable
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -74,9 +82,15 @@ class Page(msgspec.Struct, frozen=True):
 
     statement: str
     sentences: tuple[str, str, str]
+    noticed: str
     why: str
     tone: str
     icon: str
+    found: tuple[FoundList, ...]
+    earlier: tuple[Earlier, ...]
+    recalled: Mapping[str, Earlier]  # by the id of the action item
+    handovers: tuple[Handover, ...]
+    missing: str  # who has still to sign
     parts: tuple[Part, ...]
     people: tuple[tuple[str, str], ...]
     signers: tuple[tuple[str, str], ...]  # role, name
@@ -99,12 +113,19 @@ def _page(report: Report) -> Page:
     style, script = (_TEMPLATES / "style.css").read_text("utf-8"), (_TEMPLATES / "report.js").read_text("utf-8")
     # The second sentence says why a run was aborted or not started.
     why = report.reason if report.status is Status.UNDO_FAILED else ""
+    earlier = earlier_actions(report)
     return Page(
         statement=words.statement(report),
         sentences=words.sentences(report),
+        noticed=words.noticed(report),
         why=why,
         tone=tone,
         icon=icon,
+        found=lists_of(report),
+        earlier=earlier,
+        recalled={one.action.action: one for one in earlier},
+        handovers=handovers(report.experiments),
+        missing=words.missing_signatures(report),
         parts=tuple(map(_part, report.experiments)),
         people=_people(report),
         signers=_signers(report),
@@ -134,17 +155,19 @@ def _people(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def _signers(report: Report) -> tuple[tuple[str, str], ...]:
+    """Who is asked to sign on paper: whoever has not with `gameday sign`, or whose signature is void."""
     people = report.people
+    signed = {(one.signature.author, one.signature.role) for one in report.signatures if one.is_valid}
     signers = [("Facilitator", people.facilitator)] if people.facilitator else []
-    signers += [("Builder", name) for name in people.builders]
-    signers += [("SRE", name) for name in people.sres]
+    signers += [("Builder", name) for name in people.builders if (name, Role.BUILDER) not in signed]
+    signers += [("SRE", name) for name in people.sres if (name, Role.SRE) not in signed]
     return tuple((role, name) for role, name in signers if name)[:24]
 
 
 def _part(experiment: ExperimentReport) -> Part:
     tone, icon = _LOOKS[experiment.status]
     axis = time_axis(experiment)
-    numbers = _numbers(experiment)
+    numbers = figures(experiment)
     charts = tuple(charts_of(experiment, axis)) if axis else ()
     lanes = tuple(lanes_of(experiment, axis)) if axis else ()
     marks = marks_of(experiment, axis) if axis else ()
@@ -153,8 +176,8 @@ def _part(experiment: ExperimentReport) -> Part:
         tone=tone,
         icon=icon,
         word=_WORDS[experiment.status],
-        brief=" · ".join(f"{name.lower()} {figure}" for name, figure, _ in numbers),
-        numbers=numbers,
+        brief=" · ".join(f"{number.name.lower()} {number.figure}" for number in numbers),
+        numbers=(*numbers, *figures_of_people(experiment)),
         axis=axis,
         ticks=axis.ticks() if axis else (),
         bands=stage_bands(experiment, axis) if axis else (),
@@ -165,30 +188,8 @@ def _part(experiment: ExperimentReport) -> Part:
         stages={(stage.step, stage.stage): stage for stage in experiment.stages},
         actions=tuple(activity for activity in experiment.activities if activity.section != "hypothesis"),
         coverage=tabulate_alerts(experiment),
+        predictions=tabulate_predictions(experiment.predictions),
     )
-
-
-def _numbers(experiment: ExperimentReport) -> tuple[tuple[str, str, str], ...]:
-    """The few figures that people ask for first."""
-    numbers = []
-    if experiment.faults:
-        widest = max(experiment.faults, key=lambda fault: fault.affected / max(fault.total, 1))
-        numbers.append(("Blast radius", widest.reach, "at its widest"))
-    began = experiment.injected_at
-    expected = [alert for alert in experiment.alerts if alert.expected]
-    if began is not None and expected:
-        fired = [alert.firing_at - began for alert in expected if alert.firing_at is not None]
-        told = [alert.notified_at - began for alert in expected if alert.notified_at is not None]
-        of = f"{len(fired)} of {len(expected)} alerts" if len(expected) > 1 else ""
-        numbers.append(("Time to detect", fmt.duration(min(fired)) if fired else "never", of or "first expected alert"))
-        numbers.append(("Time to notify", fmt.duration(min(told)) if told else "never", "first notification seen"))
-    if recovery := experiment.recovery:
-        remark = (
-            f"wanted within {fmt.duration(recovery.within_s)}" if recovery.within_s is not None else "after the undo"
-        )
-        figure = fmt.duration(recovery.seconds) if recovery.seconds is not None else "did not recover"
-        numbers.append(("Recovery", figure, remark))
-    return tuple(numbers)
 
 
 def _keys(charts: Sequence[Chart], lanes: Sequence[Lane], marks: Sequence[Mark]) -> tuple[tuple[str, str], ...]:
@@ -217,6 +218,7 @@ def _keys(charts: Sequence[Chart], lanes: Sequence[Lane], marks: Sequence[Mark])
         "notified": "notified",
         "abort": "guard tripped",
         "note": "note",
+        "mark": "said by people",
     }
     return tuple((kind, word) for kind, word in legend.items() if kind in drawn)
 
@@ -276,6 +278,14 @@ def _outcome_icon(outcome: Outcome | None) -> str:
     return {Outcome.HELD: "good", Outcome.BROKEN: "bad", Outcome.UNREADABLE: "unknown", None: "plain"}[outcome]
 
 
+def _readiness_tone(readiness: Readiness) -> str:
+    return {Readiness.READY: "good", Readiness.NOT_YET: "warn", Readiness.NOT_SHOWN: "plain"}[readiness]
+
+
+def _answer_tone(answer: Answer) -> str:
+    return {Answer.RIGHT: "good", Answer.WRONG: "bad", Answer.OPEN: "plain"}[answer]
+
+
 def _check_tone(outcome: CheckOutcome) -> str:
     return {CheckOutcome.OK: "good", CheckOutcome.WARNING: "warn", CheckOutcome.FAILURE: "bad"}[outcome]
 
@@ -332,5 +342,10 @@ def _environment() -> Environment:
         outcome_tone=_outcome_tone,
         outcome_icon=_outcome_icon,
         check_tone=_check_tone,
+        readiness_tone=_readiness_tone,
+        answer_tone=_answer_tone,
+        standing=words.standing,
+        regression=words.regression,
+        say_prediction=say_prediction,
     )
     return environment

@@ -98,7 +98,6 @@ class Page(msgspec.Struct, frozen=True):
     script: Markup
     style_hash: str
     script_hash: str
-    counting: str = words.COUNTING
     version: str = __version__
 
 
@@ -136,7 +135,7 @@ def _page(sessions: Sessions, most: int) -> Page:
     lost = regressions(trials)
     counts = Counter(trial.subject for trial in trials if trial.is_judged)
     headline, tone, icon = _headline(len(lost), max(counts.values(), default=0))
-    by = {kind: trends(trials, kind) for kind in (By.SERVICE, By.FAULT, By.EXPERIMENT)}
+    by = {kind: trends(trials, kind) for kind in By}
     services = tuple(one.key for one in by[By.SERVICE] if one.key)[:_TRENDS]
     faults = tuple(one.key for one in by[By.FAULT])[:_TRENDS]
     charts = tuple(trend_chart(one) for one in by[By.SERVICE][:_CHARTS] if len(one.trials) > 1)

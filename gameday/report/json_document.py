@@ -3,10 +3,16 @@
 import msgspec
 
 from gameday.common.json import Json, JsonObject
-from gameday.journal.events import OnCallInfo
+from gameday.journal.events import Mark, OnCallInfo, PredictionMade
+from gameday.journal.signatures import Signed
+from gameday.people.predicting import Question
 from gameday.report import words
 from gameday.report.coverage import dashboards_of, followed_by, runbook_of
+from gameday.report.earlier import Earlier, earlier_actions
+from gameday.report.figures import first_alert, reached
 from gameday.report.format import iso
+from gameday.report.found import HEADINGS
+from gameday.report.handover import Handover, handovers
 from gameday.report.views import (
     Alert,
     Cell,
@@ -29,7 +35,7 @@ def render_json(report: Report) -> str:
 
 def document(report: Report) -> JsonObject:
     """The document as plain JSON. Times are RFC 3339 in UTC; durations are seconds; values are in base units."""
-    broken, survived, noticed = words.sentences(report)
+    broken, survived, following = words.sentences(report)
     return {
         "schema": SCHEMA,
         "session": report.session,
@@ -45,7 +51,8 @@ def document(report: Report) -> JsonObject:
         "statement": words.statement(report),
         "broken": broken,
         "survived": survived,
-        "noticed": noticed,
+        "noticed": words.noticed(report),
+        "next": following,
         "started": iso(report.start),
         "ended": iso(report.end),
         "duration_s": round(report.end - report.start, 3),
@@ -59,6 +66,10 @@ def document(report: Report) -> JsonObject:
             {"at": iso(takeover.at), "by": takeover.by.value, "reason": takeover.reason}
             for takeover in report.takeovers
         ],
+        "earlier_actions": [_earlier(one) for one in earlier_actions(report)],
+        "handover": [_handover(one) for one in handovers(report.experiments)],
+        "signatures": [_signed(one) for one in report.signatures],
+        "unsigned": [role.value for role in report.unsigned],
         "experiments": [_experiment(experiment) for experiment in report.experiments],
         "preflight": [
             {
@@ -95,6 +106,29 @@ def _experiment(experiment: ExperimentReport) -> Json:
         "builder": info.builder,
         "sre": info.sre,
         "hypothesis": {"title": info.hypothesis, "conditions": [_row(row) for row in experiment.rows]},
+        "predictions": {
+            "questions": [_question(question) for question in experiment.predictions.questions],
+            "words": [
+                {
+                    "author": event.author,
+                    "role": event.role.value if event.role else None,
+                    "note": event.prediction.note,
+                }
+                for event in experiment.predictions.made
+            ],
+            "too_late": [_too_late(event, began) for event in experiment.predictions.late],
+        },
+        "marks": [
+            {
+                "at": iso(mark.at),
+                "author": mark.author,
+                "mark": mark.mark.value,
+                "text": mark.text,
+                "after_s": _after(mark.at, began),
+            }
+            for mark in experiment.marks
+        ],
+        "detection": _detection(experiment),
         "signals": [_series(series) for series in experiment.series],
         "stages": [
             {"step": stage.step, "stage": stage.stage, "radius": stage.radius, "held": stage.held}
@@ -139,6 +173,44 @@ def _moment(at: float | None) -> str | None:
 
 def _after(at: float | None, began: float | None) -> float | None:
     return None if at is None or began is None else round(at - began, 3)
+
+
+def _question(question: Question) -> Json:
+    return {
+        "question": question.text,
+        "observed": question.observed,
+        "differ": question.differ,
+        "said": [
+            {
+                "author": said.author,
+                "role": said.role.value if said.role else None,
+                "text": said.text,
+                "answer": said.answer.value,
+            }
+            for said in question.said
+        ],
+    }
+
+
+def _too_late(event: PredictionMade, began: float | None) -> Json:
+    return {
+        "at": iso(event.at),
+        "author": event.author,
+        "role": event.role.value if event.role else None,
+        "after_s": _after(event.at, began),
+    }
+
+
+def _detection(experiment: ExperimentReport) -> Json:
+    """That of people beside that of the machines."""
+    began, alert = experiment.injected_at, first_alert(experiment)
+    person = next((mark for mark in reached(experiment) if mark.mark is Mark.DETECTED), None)
+    return {
+        "people_after_s": _after(person.at, began) if person else None,
+        "by": person.author if person else None,
+        "alert": alert[0] if alert else None,
+        "alert_after_s": _after(alert[1], began) if alert else None,
+    }
 
 
 def _row(row: Row) -> Json:
@@ -271,4 +343,51 @@ def _finding(finding: Finding) -> Json:
         "detail": finding.detail,
         "weakness": finding.weakness,
         "suggested_owner": finding.owner,
+        "list": HEADINGS[finding.kind].name.lower(),
+        "action": finding.action,
+    }
+
+
+def _earlier(one: Earlier) -> Json:
+    action = one.action
+    return {
+        "action": action.action,
+        "title": action.title,
+        "service": action.service,
+        "owner": action.owner,
+        "opened": iso(action.opened_at),
+        "opened_by": action.opened_by,
+        "reopened": action.reopened,
+        "links": list(action.links),
+        "standing": one.standing.value,
+        "experiment": one.experiment,
+    }
+
+
+def _handover(one: Handover) -> Json:
+    return {
+        "service": one.service,
+        "readiness": one.readiness.value,
+        "lines": [
+            {
+                "need": line.need.value,
+                "readiness": line.readiness.value,
+                "evidence": [
+                    {"text": fact.text, "speaks_for": fact.speaks_for, "experiment": fact.experiment}
+                    for fact in line.evidence
+                ],
+            }
+            for line in one.lines
+        ],
+    }
+
+
+def _signed(one: Signed) -> Json:
+    signature = one.signature
+    return {
+        "author": signature.author,
+        "role": signature.role.value,
+        "at": iso(signature.at),
+        "comment": signature.comment,
+        "valid": one.is_valid,
     }

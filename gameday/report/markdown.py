@@ -3,9 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from gameday.journal.events import OnCallInfo, PanelInfo, PanelState
+from gameday.people.predicting import Answer
+from gameday.people.predicting import Said as SaidBefore
 from gameday.report import format as fmt
 from gameday.report import words
 from gameday.report.coverage import Said, tabulate_alerts
+from gameday.report.earlier import Standing, earlier_actions
+from gameday.report.found import Heading, lists_of
+from gameday.report.handover import Need, Readiness, handovers
+from gameday.report.predictions import say_prediction, tabulate_predictions
 from gameday.report.views import Cell, Dashboard, ExperimentReport, Report, Row, Status
 
 _ICONS = {
@@ -29,6 +35,7 @@ _ESCAPES = {character: f"\\{character}" for character in "\\`*_{}[]()+-.!|~$"} |
 }
 _ESCAPED = str.maketrans(_ESCAPES)
 _MOST = 50
+_ANSWERS = {Answer.RIGHT: "✅ right", Answer.WRONG: "❌ wrong", Answer.OPEN: "open"}
 
 
 def render_markdown(report: Report) -> str:
@@ -44,6 +51,9 @@ def escape(text: str, limit: int = 400) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield f"## {_ICONS[report.status]} {escape(report.title)}: {escape(words.statement(report))}"
     yield ""
+    for one in earlier_actions(report):
+        if one.is_regression:
+            yield f"- **{escape(words.regression(one))}**"
     for sentence in words.sentences(report):
         yield f"- {escape(sentence, 1000)}"
     yield ""
@@ -56,22 +66,90 @@ def _lines(report: Report) -> Iterator[str]:
         for fault in report.open_faults:
             targets = ", ".join(escape(target) for target in fault.targets)
             yield f"- {escape(fault.fault)} on {targets}. By hand: {escape(fault.by_hand)}"
-    findings = report.findings
-    if findings:
-        yield ""
-        yield "### What was found"
-        yield ""
-        for finding in findings[:_MOST]:
-            owner = f" ({escape(finding.owner)})" if finding.owner else ""
-            detail = f" — {escape(finding.detail)}" if finding.detail else ""
-            yield f"- {'[ ] ' if finding.weakness else ''}{escape(finding.title)}{detail}{owner}"
-        if len(findings) > _MOST:
-            yield f"- and {len(findings) - _MOST} more"
+    yield from _found(report)
+    yield from _earlier(report)
+    yield from _handover(report)
     for experiment in report.experiments:
         yield from _experiment(experiment)
 
 
+def _found(report: Report) -> Iterator[str]:
+    for found in lists_of(report):
+        is_unseen = found.heading is Heading.UNSEEN
+        if not found.findings and not is_unseen:
+            continue
+        yield ""
+        yield f"### {found.heading}"
+        yield ""
+        if is_unseen:
+            yield escape(words.noticed(report), 1000)
+            yield ""
+        for finding in found.findings[:_MOST]:
+            marks = [finding.owner, finding.action]
+            whose = f" ({', '.join(escape(mark) for mark in marks if mark)})" if any(marks) else ""
+            detail = f" — {escape(finding.detail)}" if finding.detail else ""
+            yield f"- {'[ ] ' if finding.weakness else ''}{escape(finding.title)}{detail}{whose}"
+        if len(found.findings) > _MOST:
+            yield f"- and {len(found.findings) - _MOST} more"
+
+
+def _earlier(report: Report) -> Iterator[str]:
+    earlier = earlier_actions(report)
+    if not earlier:
+        return
+    yield ""
+    yield "### Still open from earlier sessions"
+    yield ""
+    yield "| Action item | Owner | Open since | This session |"
+    yield "|---|---|---|---|"
+    for one in earlier[:_MOST]:
+        action = one.action
+        again = f", came back {action.reopened} ×" if action.reopened else ""
+        links = "".join(f", {escape(link)}" for link in action.links[:5])
+        standing = f"**{one.standing}**" if one.standing is Standing.FOUND_AGAIN else one.standing.value
+        yield (
+            f"| {escape(action.title)} ({escape(action.action)}{again}{links}) | {escape(action.owner or '—')} "
+            f"| {fmt.date(action.opened_at)} | {standing} |"
+        )
+    if len(earlier) > _MOST:
+        yield ""
+        yield f"And {len(earlier) - _MOST} more."
+
+
+def _handover(report: Report) -> Iterator[str]:
+    services = handovers(report.experiments)
+    yield ""
+    yield "### Can it be handed over?"
+    yield ""
+    if services:
+        yield f"| Service | {' | '.join(Need)} |"
+        yield "|---" * (len(Need) + 1) + "|"
+        for one in services[:_MOST]:
+            cells = " | ".join(_readiness(line.readiness) for line in one.lines)
+            yield f"| {escape(one.service)}: {_readiness(one.readiness)} | {cells} |"
+        yield ""
+        for one in services[:_MOST]:
+            for line in one.lines:
+                against = [fact.text for fact in line.evidence if not fact.speaks_for]
+                if against:
+                    yield f"- {escape(one.service)}, {line.need}: {escape('; '.join(against), 1000)}"
+        yield ""
+    for signed in report.signatures[:_MOST]:
+        signature = signed.signature
+        state = "" if signed.is_valid else ": **void**, the journal has changed since"
+        comment = f": {escape(signature.comment)}" if signature.comment else ""
+        when = fmt.minute(signature.at).replace(":", "&#58;")
+        yield f"- Signed by {escape(signature.author)} ({signature.role}), {when} UTC{comment}{state}"
+    if missing := words.missing_signatures(report):
+        yield f"- Not signed by {missing}"
+
+
+def _readiness(readiness: Readiness) -> str:
+    return readiness.value if readiness is Readiness.READY else f"**{readiness}**"
+
+
 def _experiment(experiment: ExperimentReport) -> Iterator[str]:
+    began = experiment.injected_at
     yield ""
     status = words.STATUS[experiment.status]
     yield f"### {_ICONS[experiment.status]} {escape(experiment.info.title)}: {status.lower()}"
@@ -86,6 +164,13 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
             cells = " | ".join(_cell(cell, row) for cell in (row.before, row.during, row.after))
             yield f"| {escape(row.subject)} {escape(row.condition)} | {cells} |"
         yield ""
+    yield from _predictions(experiment)
+    for mark in experiment.marks[:_MOST]:
+        after = "" if began is None else f" {fmt.duration(mark.at - began)} after the injection"
+        text = f": {escape(mark.text)}" if mark.text else ""
+        yield f"- {mark.mark.value.capitalize()}{after} by {escape(mark.author)}{text}"
+    if experiment.marks:
+        yield ""
     yield from _coverage(experiment)
     for event in experiment.followed[:_MOST]:
         yield f"- {fmt.clock(event.at)} ".replace(":", "&#58;") + f"{escape(fmt.say_step(event))}"
@@ -93,6 +178,36 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
         undone = "undone" if fault.undone_at is not None else "**NOT undone**"
         targets = escape(", ".join(fault.targets))
         yield f"- {escape(fault.fault)} on {targets} ({fault.reach}), {undone}"
+
+
+def _predictions(experiment: ExperimentReport) -> Iterator[str]:
+    """What was said before, and what happened."""
+    table = tabulate_predictions(experiment.predictions)
+    if table.rows:
+        heads = (f"{head} {escape(f'({who})')}" if who else head for head, who in table.sides)
+        yield f"| Question | {' | '.join(heads)} | What happened |"
+        yield "|---" * (len(table.sides) + 2) + "|"
+        for question, sides in table.rows[:_MOST]:
+            differ = " **(you did not agree)**" if question.differ else ""
+            cells = (_said_before(said, is_one=bool(who)) for said, (_, who) in zip(sides, table.sides, strict=True))
+            yield f"| {escape(question.text)}{differ} | {' | '.join(cells)} | {escape(question.observed)} |"
+        yield ""
+    for event in experiment.predictions.made[:_MOST]:
+        if event.prediction.note:
+            yield f"- {escape(event.author)}: {escape(event.prediction.note)}"
+    for event in experiment.predictions.late[:_MOST]:
+        yield f"- Said too late by {escape(event.author)}, not counted: {escape(say_prediction(event), 1000)}"
+    if experiment.predictions.made or experiment.predictions.late:
+        yield ""
+
+
+def _said_before(said: Sequence[SaidBefore], *, is_one: bool) -> str:
+    words_ = [
+        f"{'' if is_one else escape(one.author) + ' '}{escape(one.text)}: {_ANSWERS[one.answer]}"
+        for one in said
+        if one.text
+    ]
+    return "; ".join(words_) or "—"
 
 
 def _coverage(experiment: ExperimentReport) -> Iterator[str]:

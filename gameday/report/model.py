@@ -9,6 +9,7 @@ from gameday.common.processes import ProcessRef
 from gameday.journal.events import (
     FORMAT,
     AbortRequested,
+    ActionRecalled,
     ActivityEnded,
     ActivityStarted,
     AlertExamined,
@@ -28,9 +29,11 @@ from gameday.journal.events import (
     GuardianStarted,
     GuardTripped,
     HypothesisJudged,
+    MarkSet,
     NoteAdded,
     OnCallExamined,
     PhaseEntered,
+    PredictionMade,
     PreflightChecked,
     RecoveryMeasured,
     RollbacksArmed,
@@ -46,6 +49,7 @@ from gameday.journal.events import (
     UndoEnded,
 )
 from gameday.journal.log import Unread, read_journal
+from gameday.journal.signatures import Signed, read_signatures
 from gameday.report.experiment import ExperimentBuilder
 from gameday.report.views import AbortInfo, Check, Note, Report, Status, Takeover
 
@@ -61,6 +65,7 @@ class _Session(msgspec.Struct):
     end: float = 0.0
     experiments: dict[int, ExperimentBuilder] = {}
     current: ExperimentBuilder | None = None
+    latest: ExperimentBuilder | None = None  # also when it has ended
     faults: dict[str, ExperimentBuilder] = {}
     aborts: list[AbortInfo] = []
     checks: list[Check] = []
@@ -69,6 +74,7 @@ class _Session(msgspec.Struct):
     takeovers: list[Takeover] = []
     sinks: dict[str, str] = {}
     sink_failures: Counter[str] = msgspec.field(default_factory=Counter)
+    recalled: list[ActionRecalled] = []
     unread: list[Unread] = []
     unread_count: int = 0
 
@@ -96,7 +102,7 @@ class _Session(msgspec.Struct):
                 for index, info in enumerate(event.experiments):
                     self.of(index).info = info
             case ExperimentStarted():
-                self.current = self.of(event.experiment)
+                self.current = self.latest = self.of(event.experiment)
                 self.current.started(event)
             case PhaseEntered():
                 builder = self.current if event.experiment is None else self.of(event.experiment)
@@ -127,6 +133,12 @@ class _Session(msgspec.Struct):
             case RunbookStep():
                 if builder := self.current if event.experiment is None else self.of(event.experiment):
                     builder.followed(event)
+            case PredictionMade():
+                self.of(event.experiment).predicted(event)
+            case MarkSet():
+                self._marked(event)
+            case ActionRecalled() if len(self.recalled) < _MAX_KEPT:
+                self.recalled.append(event)
             case NoteAdded():
                 self._noted(event)
             case RecoveryMeasured():
@@ -164,6 +176,15 @@ class _Session(msgspec.Struct):
         if event.experiment is not None:
             self.of(event.experiment).noted(note)
 
+    def _marked(self, event: MarkSet) -> None:
+        # What is said between two experiments is of the one that has ended.
+        builder = self.latest if event.experiment is None else self.of(event.experiment)
+        if builder:
+            builder.marked(event)
+        else:
+            text = ": ".join(filter(None, (event.mark, event.text)))
+            self.notes.append(Note(event.at, event.author, text, None))
+
     def _abort(self, event: AbortRequested) -> None:
         self.aborts.append(AbortInfo(event.at, event.source, event.reason, event.by, event.experiment))
         builder = self.current if event.experiment is None else self.of(event.experiment)
@@ -171,7 +192,7 @@ class _Session(msgspec.Struct):
             by = f" (by {event.by})" if event.by else ""
             builder.say(event.at, "Abort", f"{event.reason}{by}", "bad")
 
-    def report(self, name: str) -> Report:
+    def report(self, name: str, signatures: tuple[Signed, ...] = ()) -> Report:
         """All of it, frozen."""
         known = self.session
         session = known or SessionStarted(
@@ -205,6 +226,8 @@ class _Session(msgspec.Struct):
             sink_failures=tuple((sink, detail, self.sink_failures[sink]) for sink, detail in self.sinks.items()),
             unread=tuple(self.unread),
             unread_count=self.unread_count,
+            recalled=tuple(self.recalled),
+            signatures=signatures,
         )
 
 
@@ -214,7 +237,7 @@ def empty_report() -> Report:
 
 
 def load_report(run_directory: Path) -> Report:
-    """The report's view of the run in this directory (or of this journal file).
+    """The report's view of the run in this directory (or of this journal file), and of the signatures there.
 
     A journal may end anywhere; lines that cannot be read are counted. Raises JournalError.
     """
@@ -224,4 +247,5 @@ def load_report(run_directory: Path) -> Report:
             session.damaged(item)
         else:
             session.apply(item)
-    return session.report(run_directory.name if run_directory.is_dir() else run_directory.parent.name)
+    directory = run_directory if run_directory.is_dir() else run_directory.parent
+    return session.report(directory.name, read_signatures(directory))

@@ -1,7 +1,7 @@
 """How the history says what it has found: durations of several runs, changes, regressions. Plain text."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from gameday.coverage.matrix import Result
 from gameday.report.format import clean, date, duration
@@ -10,6 +10,11 @@ from gameday.report.trends import LEAST, Loss, Measure, Regression, Standing, Ti
 
 NEVER = "never"
 NONE = "—"
+CHANGED = "the experiment is written otherwise since: it may ask for more than it did"
+COUNTING = (
+    "What counts are runs of an experiment that came to their end: held, or a weakness. "
+    "Aborted, interrupted and not started ones count neither way."
+)
 
 
 def taken(seconds: float | None) -> str:
@@ -69,7 +74,7 @@ def with_remark(text: str, remark: str) -> str:
     return f"{text} ({remark})" if remark else text
 
 
-def claims(trend: Trend, name: str) -> Iterable[str]:
+def claims(trend: Trend, name: str) -> Iterator[str]:
     """What of it stands out: a last run that was faster or slower than all before."""
     for what, times in (("detection", trend.detect), ("recovery", trend.recover)):
         before = times.before
@@ -108,15 +113,3 @@ def _recovery(trial: Trial) -> str:
     if recovery is not None and recovery.recovered and recovery.seconds is not None:
         return f"comes back late ({duration(recovery.seconds)})"
     return "does not come back"
-
-
-CHANGED = "the experiment is written otherwise since: it may ask for more than it did"
-COUNTING = (
-    "What counts are runs of an experiment that came to their end: held, or a weakness. "
-    "Aborted, interrupted and not started ones count neither way."
-)
-
-
-def run_id(run: str) -> str:
-    """The end of a run's name, which is enough to name it."""
-    return run.rpartition("-")[2]

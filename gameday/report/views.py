@@ -1,4 +1,4 @@
-"""What a report shows, as frozen values: everything in it comes from the journal.
+"""What a report shows, as frozen values: everything in it comes from the journal, and the signatures beside it.
 
 Times (`at`, `start`, `end`, ...) are seconds since the Unix epoch; fields that end in `_s` are durations in seconds;
 values of signals are in their base unit (see gameday.spec.model.Unit).
@@ -10,6 +10,7 @@ import msgspec
 
 from gameday.faults.base import Reach
 from gameday.journal.events import (
+    ActionRecalled,
     AlertExamination,
     AlertInfo,
     AlertRuleInfo,
@@ -20,15 +21,20 @@ from gameday.journal.events import (
     ExperimentInfo,
     FindingKind,
     GuardTripped,
+    MarkSet,
     OnCallInfo,
     Outcome,
     PanelInfo,
     PanelState,
     PeopleInfo,
+    PredictionMade,
+    Role,
     RunbookStep,
     Verdict,
 )
 from gameday.journal.log import Unread
+from gameday.journal.signatures import Signed
+from gameday.people.predicting import Question
 from gameday.spec.model import Unit
 
 
@@ -256,13 +262,25 @@ class Recovery(msgspec.Struct, frozen=True):
         return self.seconds is not None and self.within_s is not None and self.seconds > self.within_s
 
 
+class Predictions(msgspec.Struct, frozen=True):
+    """What was said before the injection beside what happened. `made`: the word of each person that counts; `late`:
+    what was said after it, and does not; `questions`: those on which builders and SREs did not agree first."""
+
+    made: tuple[PredictionMade, ...]
+    late: tuple[PredictionMade, ...]
+    questions: tuple[Question, ...]
+
+
 class Finding(msgspec.Struct, frozen=True):
+    """`action`: the id of the action item that it is; None for what is no weakness."""
+
     experiment: int
     kind: FindingKind
     title: str
     detail: str
     weakness: bool
     owner: str | None
+    action: str | None
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -329,6 +347,8 @@ class ExperimentReport(msgspec.Struct, frozen=True):
     on_call: tuple[OnCallInfo, ...]
     notes: tuple[Note, ...]
     followed: tuple[RunbookStep, ...]
+    predictions: Predictions
+    marks: tuple[MarkSet, ...]
     recovery: Recovery | None
     findings: tuple[Finding, ...]
     guards: tuple[GuardTripped, ...]
@@ -381,6 +401,8 @@ class Report(msgspec.Struct, frozen=True):
     sink_failures: tuple[tuple[str, str, int], ...]  # sink, latest detail, how often
     unread: tuple[Unread, ...]
     unread_count: int
+    recalled: tuple[ActionRecalled, ...]  # what earlier sessions had left to be done
+    signatures: tuple[Signed, ...]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -397,3 +419,15 @@ class Report(msgspec.Struct, frozen=True):
     def open_faults(self) -> tuple[Fault, ...]:
         """Those that are not known to be undone, the last injected first: the order in which to undo them."""
         return tuple(fault for fault in reversed(self.faults) if fault.undone_at is None)
+
+    @property
+    def is_anything_left(self) -> bool:
+        """Whether faults or rollbacks may still have to be undone."""
+        rollbacks = any(one.rollbacks_open or one.rollbacks_failed for one in self.experiments)
+        return bool(self.open_faults) or rollbacks
+
+    @property
+    def unsigned(self) -> tuple[Role, ...]:
+        """The sides that have not signed the journal as it is."""
+        signed = {one.signature.role for one in self.signatures if one.is_valid}
+        return tuple(role for role in (Role.BUILDER, Role.SRE) if role not in signed)

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 
-from gameday.journal.events import FindingKind, Outcome
+from gameday.journal.events import FindingKind, Outcome, Role
+from gameday.report.earlier import Earlier, Standing, earlier_actions
 from gameday.report.format import clean, duration, listing, plural, value
+from gameday.report.found import lists_of
+from gameday.report.handover import Readiness, handovers
 from gameday.report.views import Alert, AlertOutcome, ExperimentReport, Fault, Report, Row, Status
 
 STATUS = {
@@ -69,8 +72,8 @@ def statement(report: Report) -> str:
 
 
 def sentences(report: Report) -> tuple[str, str, str]:
-    """What was broken; whether it survived; whether anyone would have noticed, and how soon."""
-    return _broken(report), _survived(report), _noticed(report)
+    """What was broken; whether it survived; what to do next."""
+    return _broken(report), _survived(report), _next(report)
 
 
 def final_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
@@ -154,7 +157,8 @@ def _recovery(injected: list[ExperimentReport]) -> str:
     return f"steady again within {duration(slowest)} of the undo" if slowest else "steady again at once after the undo"
 
 
-def _noticed(report: Report) -> str:
+def noticed(report: Report) -> str:
+    """Whether anyone would have noticed, and how soon."""
     tested = [
         (alert, experiment.injected_at or 0.0)
         for experiment in report.experiments
@@ -180,6 +184,70 @@ def _noticed(report: Report) -> str:
     span = f"{duration(times[0])}" if len(times) == 1 else f"{duration(times[0])} to {duration(times[-1])}"
     told = "somebody was notified of each" if len(notified) == len(fired) else _told(len(notified), len(fired))
     return f"{count} fired, {span} after injection; {told}."
+
+
+def _next(report: Report) -> str:
+    """What is most pressing: what is still broken, what was found, what earlier sessions left, what was not shown."""
+    if report.is_anything_left:
+        return "Undo what is left, before anything else: how is said right below."
+    if report.status is Status.NOT_STARTED:
+        return "Settle what kept it from starting, then run it again."
+    came_back = {one.action.action for one in earlier_actions(report) if one.is_regression}
+    weaknesses = [one for found in lists_of(report) for one in found.findings if one.weakness]
+    weaknesses.sort(key=lambda one: one.action not in came_back)
+    if weaknesses:
+        first, others = weaknesses[0], len(weaknesses) - 1
+        owner = f" ({clean(first.owner, 60)})" if first.owner else ""
+        then = f"Then {plural(others, 'other weakness', 'other weaknesses')}, and run" if others else "Then run"
+        return f"Mend first: {clean(first.title, 200).rstrip('.')}{owner}. {then} it again."
+    match report.status:
+        case Status.ABORTED:
+            return "Find out why it had to be aborted, then run it again."
+        case Status.INTERRUPTED:
+            return "Run it again: what the rest would have shown is not known."
+        case Status.WEAKNESS:
+            return "Look into what was found, then run it again."
+        case _:
+            return _next_when_held(report)
+
+
+def regression(earlier: Earlier) -> str:
+    """Of an action item that was closed, and is found again."""
+    times = "once" if earlier.action.reopened == 1 else f"{earlier.action.reopened} times"
+    title = clean(earlier.action.title, 200).rstrip(".")
+    return f"It did not stay mended: {title}. It came back {times}, and is there again."
+
+
+def standing(earlier: Earlier) -> tuple[str, str]:
+    """Its tone, and why it is said of it."""
+    match earlier.standing:
+        case Standing.FOUND_AGAIN:
+            return "bad", ""
+        case Standing.CLOSED:
+            return "good", "its experiment ran to its end, and did not find it any more"
+        case _ if earlier.experiment is not None:
+            return "plain", "its experiment did not run to its end"
+        case _:
+            return "plain", "no experiment of this session is the one that found it"
+
+
+def missing_signatures(report: Report) -> str:
+    """Who has still to sign; empty when nobody has."""
+    sides = {Role.BUILDER: "a builder", Role.SRE: "an SRE"}
+    return listing([sides[role] for role in report.unsigned])
+
+
+def _next_when_held(report: Report) -> str:
+    still = sum(one.standing is Standing.NOT_TESTED for one in earlier_actions(report))
+    if still:
+        return (
+            f"Nothing new is to be done; {plural(still, 'action item')} of earlier sessions could not be tested here."
+        )
+    for handover in handovers(report.experiments):
+        lacking = [line.need.value for line in handover.lines if line.readiness is not Readiness.READY]
+        if lacking:
+            return f"Show next that whoever is paged for {clean(handover.service, 60)} can {listing(lacking, 5)}."
+    return "Sign it: a builder and an SRE accept what it shows." if report.unsigned else "Nothing is to be done."
 
 
 def _told(notified: int, fired: int) -> str:
