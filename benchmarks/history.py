@@ -171,8 +171,14 @@ def main() -> int:
         size = sum(path.stat().st_size for path in root.glob(".gameday/runs/*/journal.jsonl"))
         idle = run(READ)
         first, second, page = run(READ, str(root)), run(READ, str(root)), run(PAGE, str(root))
+        written = root / "reports" / "index.html"
+        before = written.stat().st_mtime_ns
         after = run(AFTER_A_RUN, str(root))
-        page_bytes = (root / "reports" / "index.html").stat().st_size
+        deadline = time.monotonic() + 30
+        while written.stat().st_mtime_ns == before and time.monotonic() < deadline:
+            time.sleep(0.05)  # nobody else waits for it; here its directory is about to go
+        time.sleep(0.5)
+        page_bytes = written.stat().st_size
         kept_bytes = (root / ".gameday" / "history-cache.json").stat().st_size
     what = f"the history of {count:,} sessions ({size / 1e6:,.0f} MB)"
     rows = [

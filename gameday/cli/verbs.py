@@ -20,7 +20,7 @@ VERBS = {
     "predict": "Say what will happen, before it can be seen.",
     "mark": "Say how far you have come: detected, diagnosed, mitigated, all-clear.",
     "note": "Add a note to a run.",
-    "actions": "What is to be done about what was found: list, add, close, assign.",
+    "actions": "What is to be done about what was found: list, add, close, push.",
     "sign": "Accept what a run has shown, as a builder or an SRE.",
     "ack": "Acknowledge an alert of a run: somebody is on it.",
     "runbook": "Lint runbooks; follow one, step by step.",

@@ -12,7 +12,11 @@ _EXCERPT = 200  # characters of a body that are worth repeating in a message
 
 
 class HttpError(Exception):
-    """No usable answer; the message says why, without credentials."""
+    """No usable answer; the message says why, without credentials. `may_be_done`: the request may have arrived."""
+
+    def __init__(self, message: str, *, may_be_done: bool = True) -> None:
+        super().__init__(message)
+        self.may_be_done = may_be_done
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -44,9 +48,13 @@ class HttpClient:
     Redirects are not followed: where they occur, it is mostly a login page, which would be taken for an answer.
     """
 
-    def __init__(self, timeout_s: float, headers: Mapping[str, str] | None = None) -> None:
-        """`timeout_s`: for each request, from waiting for a connection to the last byte; `headers`: of every one."""
+    def __init__(
+        self, timeout_s: float, headers: Mapping[str, str] | None = None, *, gives_redirects: bool = False
+    ) -> None:
+        """`timeout_s`: for each request, from waiting for a connection to the last byte; `headers`: of every one.
+        With `gives_redirects`, one is an answer like any other, otherwise an error."""
         self._timeout_s = timeout_s
+        self._gives_redirects = gives_redirects
         self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
 
@@ -84,7 +92,7 @@ class HttpClient:
                     received += chunk
                     if len(received) > max_bytes:
                         raise HttpError(f"the answer is larger than {max_bytes} bytes")
-                if response.status in (301, 302, 303, 307, 308):
+                if response.status in (301, 302, 303, 307, 308) and not self._gives_redirects:
                     to = response.headers.get("Location", "nowhere").partition("?")[0]
                     raise HttpError(f"HTTP {response.status}, redirected to {to}: expected the API itself")
                 return Answer(response.status, bytes(received), response.headers)
@@ -93,7 +101,7 @@ class HttpClient:
         except aiohttp.ClientConnectorError as error:
             errno = error.os_error.errno  # asyncio's own text repeats the address
             reason = os.strerror(errno) if errno and errno > 0 else str(error.os_error)
-            raise HttpError(f"cannot connect to {url.host}:{url.port}: {reason}") from error
+            raise HttpError(f"cannot connect to {url.host}:{url.port}: {reason}", may_be_done=False) from error
         except aiohttp.ServerDisconnectedError as error:
             raise HttpError("the server closed the connection without an answer") from error
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:

@@ -1,21 +1,15 @@
-"""How a tracker's API is asked: one request at a time, patient with limits of its rate, every refusal a sentence.
-
-What HTTP says in its headers counts here (how long to wait, where the next page is), which HttpClient does not give.
-"""
+"""How a tracker's API is asked: one request at a time, patient with limits of its rate, every refusal a sentence."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-import aiohttp
 import msgspec
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from gameday.common.codec import decode
-from gameday.common.http import parse_url
+from gameday.common.http import Answer, HttpClient, HttpError, parse_url
 from gameday.common.texts import one_line
 from gameday.delivery.base import TrackerError, shorten
 from gameday.spec.units import format_duration
@@ -26,14 +20,6 @@ _LONGEST_PAUSE_S = 7 * 86400.0  # what is believed
 _MAX_BYTES = 32 * 1024 * 1024  # of one answer: a page of a hundred issues with the longest bodies
 _LIMITED = (403, 429)
 _LONGEST_SAID = 300
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What a server answered. Names of headers are in small letters."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Api:
@@ -57,17 +43,15 @@ class Api:
         except ValueError as error:
             raise TrackerError(str(error)) from error
         self.name = name
-        self._headers = {"User-Agent": "gameday", "Accept": "application/json", **headers}
+        self._client = HttpClient(timeout_s, headers, gives_redirects=True)
         self._token = token
-        self._timeout_s = timeout_s
         self._tell = tell
         self._pace_s = pace_s
         self._changed_at = float("-inf")
-        self._session: aiohttp.ClientSession | None = None
 
     async def send(
         self, method: str, path: str, body: object = None, *, query: Mapping[str, str] | None = None
-    ) -> Reply:
+    ) -> Answer:
         """The answer to a request, of any status; `body` is made JSON. It is sent again only where the tracker has said
         that it was not taken, for there were too many. Raises TrackerError."""
         url = URL(f"{str(self.url).rstrip('/')}/{path}", encoded=True).update_query(query or {})
@@ -93,7 +77,7 @@ class Api:
             self._tell(f"{self.name} asks to wait {format_duration(pause)} (HTTP {reply.status})")
             await asyncio.sleep(pause)
 
-    def read[T](self, reply: Reply, kind: type[T]) -> T:
+    def read[T](self, reply: Answer, kind: type[T]) -> T:
         """The answer's body. Raises TrackerError."""
         try:
             return decode(reply.body, kind)
@@ -109,44 +93,17 @@ class Api:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._client.close()
 
-    async def _request(self, method: str, url: URL, data: bytes | None) -> Reply:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        headers = None if data is None else {"Content-Type": "application/json"}
+    async def _request(self, method: str, url: URL, data: bytes | None) -> Answer:
         try:
-            async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as answer:
-                received = bytearray()
-                async for chunk in answer.content.iter_any():
-                    received += chunk
-                    if len(received) > _MAX_BYTES:
-                        raise ValueError(f"it is larger than {_MAX_BYTES} bytes")
-                names = {name.lower(): value for name, value in answer.headers.items()}
-                return Reply(answer.status, names, bytes(received))
-        except TimeoutError as error:
-            raise self._failed(f"no answer within {self._timeout_s:g} s") from error
-        except aiohttp.ClientConnectorError as error:
-            errno = error.os_error.errno
-            reason = os.strerror(errno) if errno and errno > 0 else str(error.os_error)
-            raise self._failed(f"cannot connect to {url.host}:{url.port}: {reason}", uncertain=False) from error
-        except aiohttp.ServerDisconnectedError as error:
-            raise self._failed("the server closed the connection without an answer") from error
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            what = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-            raise self._failed(f"no valid HTTP answer{self.said(what or type(error).__name__)}") from error
-
-    def _failed(self, why: str, *, uncertain: bool = True) -> TrackerError:
-        return TrackerError(f"{self.name}: {why}", stops=True, uncertain=uncertain)
+            return await self._client.send(method, url, data, max_bytes=_MAX_BYTES)
+        except HttpError as error:
+            why = self.said(str(error)).strip(" ()")
+            raise TrackerError(f"{self.name}: {why}", stops=True, uncertain=error.may_be_done) from error
 
 
-def _pause(reply: Reply) -> float | None:
+def _pause(reply: Answer) -> float | None:
     """How long to wait before the request is sent again, in seconds; None: it has been taken, or refused for another
     reason.
 

@@ -13,9 +13,10 @@ import msgspec
 from yarl import URL
 
 from gameday.common.codec import decode
+from gameday.common.http import Answer
 from gameday.common.json import Json, JsonObject
 from gameday.common.texts import one_line
-from gameday.delivery.asking import Api, Reply
+from gameday.delivery.asking import Api
 from gameday.delivery.base import Delivered, Issue, TrackerError, shorten, value_of, wrap
 from gameday.spec.model import TrackerConfig
 
@@ -164,7 +165,7 @@ class GitHub:
         closed_at = issue.closed_at.timestamp() if issue.closed_at else None
         return Delivered(f"{self._repository}#{issue.number}", issue.html_url, issue.state == "open", closed_at)
 
-    def _refused(self, reply: Reply, what: str) -> TrackerError:
+    def _refused(self, reply: Answer, what: str) -> TrackerError:
         """Why GitHub does not do it; `what` is the repository or an issue of it."""
         try:
             body = decode(reply.body, _Said)

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import msgspec
 
 from gameday.common.codec import decode
+from gameday.common.http import Answer
 from gameday.common.texts import one_line
-from gameday.delivery.asking import Api, Reply
+from gameday.delivery.asking import Api
 from gameday.delivery.base import Delivered, Issue, TrackerError, shorten, value_of, wrap
 from gameday.spec.model import Credentials, TrackerConfig
 
@@ -212,7 +213,7 @@ class Jira:
         *,
         query: Mapping[str, str] | None = None,
         about: str | None = None,
-    ) -> Reply:
+    ) -> Answer:
         reply = await self._api.send(method, path, body, query=query)
         if not 200 <= reply.status < 300:
             raise self._refused(reply, about or self._project)
@@ -225,7 +226,7 @@ class Jira:
         url = f"{(server.base_url or str(self._api.url)).rstrip('/')}/browse/{issue.key}"
         return Delivered(issue.key, url, is_open, None if is_open else _time(changed))
 
-    def _refused(self, reply: Reply, what: str) -> TrackerError:
+    def _refused(self, reply: Answer, what: str) -> TrackerError:
         """Why Jira does not do it; `what` is the project or an issue of it."""
         try:
             body = decode(reply.body, _Said)

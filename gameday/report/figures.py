@@ -1,5 +1,7 @@
 """The few figures of an experiment that people ask for first, and those of the people beside the machines'."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from gameday.journal.events import Mark, MarkSet
@@ -23,37 +25,47 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 def figures(experiment: ExperimentReport) -> tuple[Figure, ...]:
-    """How much was hit, how soon the machines noticed, how soon it was over."""
-    found = []
+    """How much was hit; how soon the machines, and beside them people, noticed; how soon it was over."""
+    return (*_blast_radius(experiment), *_detection(experiment), *_recovery(experiment))
+
+
+def figures_of_people(experiment: ExperimentReport) -> tuple[Figure, ...]:
+    """How soon after the injection they had come how far, once they had noticed; the first word counts."""
+    return tuple(_figure(mark, experiment) for mark in reached(experiment) if mark.mark is not Mark.DETECTED)
+
+
+def _blast_radius(experiment: ExperimentReport) -> Iterator[Figure]:
     if experiment.faults:
         widest = max(experiment.faults, key=lambda fault: fault.affected / max(fault.total, 1))
-        found.append(Figure("Blast radius", widest.reach, "at its widest"))
+        yield Figure("Blast radius", widest.reach, "at its widest")
+
+
+def _detection(experiment: ExperimentReport) -> Iterator[Figure]:
     began = experiment.injected_at
     expected = [alert for alert in experiment.alerts if alert.expected]
     if began is not None and expected:
         fired = [alert.firing_at - began for alert in expected if alert.firing_at is not None]
+        remark = f"{len(fired)} of {len(expected)} alerts" if len(expected) > 1 else "first expected alert"
+        yield Figure("Time to detect", fmt.duration(min(fired)) if fired else "never", remark)
+    for mark in reached(experiment):
+        if mark.mark is Mark.DETECTED:
+            yield _figure(mark, experiment)
+    if began is not None and expected:
         told = [alert.notified_at - began for alert in expected if alert.notified_at is not None]
-        of = f"{len(fired)} of {len(expected)} alerts" if len(expected) > 1 else "first expected alert"
-        found.append(Figure("Time to detect", fmt.duration(min(fired)) if fired else "never", of))
-        remark = "first notification seen"
-        found.append(Figure("Time to notify", fmt.duration(min(told)) if told else "never", remark))
-    if recovery := experiment.recovery:
-        remark = (
-            f"wanted within {fmt.duration(recovery.within_s)}" if recovery.within_s is not None else "after the undo"
-        )
+        yield Figure("Time to notify", fmt.duration(min(told)) if told else "never", "first notification seen")
+
+
+def _recovery(experiment: ExperimentReport) -> Iterator[Figure]:
+    recovery = experiment.recovery
+    if recovery is not None:
+        within = recovery.within_s
+        remark = f"wanted within {fmt.duration(within)}" if within is not None else "after the undo"
         figure = fmt.duration(recovery.seconds) if recovery.seconds is not None else "did not recover"
-        found.append(Figure("Recovery", figure, remark))
-    return tuple(found)
+        yield Figure("Recovery", figure, remark)
 
 
-def figures_of_people(experiment: ExperimentReport) -> tuple[Figure, ...]:
-    """How soon after the injection they had come how far; the first word counts."""
-    began = experiment.injected_at
-    if began is None:
-        return ()
-    return tuple(
-        Figure(_NAMES[mark.mark], fmt.duration(mark.at - began), _by(mark, experiment)) for mark in reached(experiment)
-    )
+def _figure(mark: MarkSet, experiment: ExperimentReport) -> Figure:
+    return Figure(_NAMES[mark.mark], fmt.duration(mark.at - (experiment.injected_at or 0.0)), _by(mark, experiment))
 
 
 def reached(experiment: ExperimentReport) -> tuple[MarkSet, ...]:

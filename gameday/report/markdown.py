@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from gameday.journal.events import OnCallInfo, PanelInfo, PanelState
+from gameday.journal.events import OnCallInfo, PanelInfo, PanelState, Role
 from gameday.people.predicting import Answer
 from gameday.people.predicting import Said as SaidBefore
 from gameday.report import format as fmt
@@ -35,6 +35,7 @@ _ESCAPES = {character: f"\\{character}" for character in "\\`*_{}[]()+-.!|~$"} |
 }
 _ESCAPED = str.maketrans(_ESCAPES)
 _MOST = 50
+_ROLES = {Role.SRE: "SRE"}
 _ANSWERS = {Answer.RIGHT: "✅ right", Answer.WRONG: "❌ wrong", Answer.OPEN: "open"}
 
 
@@ -139,7 +140,7 @@ def _handover(report: Report) -> Iterator[str]:
         state = "" if signed.is_valid else ": **void**, the journal has changed since"
         comment = f": {escape(signature.comment)}" if signature.comment else ""
         when = fmt.minute(signature.at).replace(":", "&#58;")
-        yield f"- Signed by {escape(signature.author)} ({signature.role}), {when} UTC{comment}{state}"
+        yield f"- Signed by {escape(signature.author)} ({_ROLES.get(signature.role, signature.role)}), {when} UTC{comment}{state}"
     if missing := words.missing_signatures(report):
         yield f"- Not signed by {missing}"
 

@@ -233,8 +233,8 @@ def standing(earlier: Earlier) -> tuple[str, str]:
 
 def missing_signatures(report: Report) -> str:
     """Who has still to sign; empty when nobody has."""
-    sides = {Role.BUILDER: "a builder", Role.SRE: "an SRE"}
-    return listing([sides[role] for role in report.unsigned])
+    articles = {Role.BUILDER: "a builder", Role.SRE: "an SRE"}
+    return listing([articles[role] for role in report.unsigned])
 
 
 def _next_when_held(report: Report) -> str:
