@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gameday.engine.launch import Helper
     from gameday.engine.preparation import SessionInput
     from gameday.engine.recorder import Sink
+    from gameday.engine.session import SessionResult
     from gameday.report.writer import ReportWriter
 
 _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its time to import
@@ -95,15 +96,18 @@ def command(
         fail(f"not started, nothing was injected: {error}", 3)
     if spec.environment.kind is EnvironmentKind.LAB:
         say("The lab stays up; `gameday lab down` ends it.")
-    _finish(result.run.directory, writer, reports or spec.project.root / "reports", as_json=as_json)
+    _finish(result, writer, spec.project.root, reports or spec.project.root / "reports", as_json=as_json)
     sys.exit(result.verdict.exit_code)
 
 
 def _settle(session: "SessionInput", *, yes: bool, unattended: bool) -> "SessionInput":
     """Who takes part; then, where there is anybody to ask, what they think will happen, and whether to begin."""
-    from gameday.engine.roles import resolve_people
+    from gameday.people import on_call_services
 
-    session = msgspec.structs.replace(session, people=asyncio.run(resolve_people(session, time.time())))
+    if on_call_services(session.people):
+        from gameday.engine.roles import resolve_people
+
+        session = msgspec.structs.replace(session, people=asyncio.run(resolve_people(session, time.time())))
     is_attended = not unattended and sys.stdin.isatty() and sys.stderr.isatty()
     if is_attended and not yes:
         from gameday.cli.predicting import ask_pairs
@@ -137,24 +141,24 @@ def _confirm(title: str, environment: str, *, is_attended: bool) -> None:
         fail("not confirmed; nothing was injected", 3)
 
 
-def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: bool) -> None:
-    """Write the reports and say, last, what a person must know: what is left, and where the report is."""
-    from gameday.cli.history import refresh_page
+def _finish(result: "SessionResult", writer: "ReportWriter", root: Path, reports: Path, *, as_json: bool) -> None:
+    """Write the reports and say, last, what a person must know: where the report is, and what is left."""
     from gameday.cli.left import say_what_is_left
+    from gameday.cli.output import crash
     from gameday.journal.log import JournalError
 
+    directory = result.run.directory
     written: tuple[Path, ...] = ()
     try:
         from gameday.report.render import OF_EACH_RUN
 
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
         written = writer.write(directory, OF_EACH_RUN, reports)
+        _remember(result, root, reports)
     except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")
     except Exception as error:  # noqa: BLE001 - whatever becomes of the report: the status, and what is left, must be said
-        from gameday.cli.output import crash
-
         crash(error)
         say(f"The session itself is whole; `gameday report {directory.name}` renders it again.")
     if as_json:
@@ -164,18 +168,24 @@ def _finish(directory: Path, writer: "ReportWriter", reports: Path, *, as_json: 
     for path in written:
         if path.suffix == ".html":
             say(f"report: {path}")
-    _remember(directory)
-    refresh_page(directory.parents[2], reports)
     say_what_is_left(directory)
 
 
-def _remember(directory: Path) -> None:
-    """What was found is to be done; what is not found any more has been."""
-    from gameday.cli.actions import say_changes
+def _remember(result: "SessionResult", root: Path, reports: Path) -> None:
+    """What was found is to be done, what is not found any more has been; and the page over all sessions, if any."""
+    from gameday.cli.history import refresh_page
+    from gameday.journal.events import Verdict
     from gameday.journal.log import JournalError
-    from gameday.people.action_log import remember_session
+    from gameday.people.action_log import log_path, remember_session
 
+    refresh_page(root, reports)
+    if result.verdict is Verdict.HELD and not log_path(root).exists():
+        return  # there is nothing to open, and nothing to close
     try:
-        say_changes(remember_session(directory.parents[2], directory, time.time()))
+        changes = remember_session(root, result.run.directory, time.time())
     except (OSError, JournalError) as error:
         say(f"action items could not be remembered: {error}; `gameday actions update` does it again")
+        return
+    from gameday.cli.actions import say_changes
+
+    say_changes(changes)

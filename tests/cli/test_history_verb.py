@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from gameday.cli import run as run_verb
 from gameday.cli.history import command, refresh_page
+from gameday.engine.runs import Run
+from gameday.engine.session import SessionResult
 from gameday.journal.events import AlertState, FindingKind, FindingRaised, Mark, MarkSet, SessionEnded, Verdict
 from gameday.report.index import NAME
 from gameday.report.model import load_report
@@ -318,6 +320,12 @@ def test_where_it_cannot_be_written(shop: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def finish(directory: Path, reports: Path) -> None:
+    """What `gameday run` does when its session has ended."""
+    result = SessionResult(Run(directory), Verdict.HELD, "")
+    run_verb._finish(result, ReportWriter(), directory.parents[2], reports, as_json=False)
+
+
 def wait_until_newer(path: Path, before: float) -> None:
     deadline = time.monotonic() + 60
     while path.stat().st_mtime <= before:
@@ -329,14 +337,14 @@ def test_a_run_keeps_the_page_new_and_does_not_wait_for_it(shop: Path, monkeypat
     reports = shop / "reports"
     write(shop, 5, finding="")
     directory = shop / ".gameday" / "runs" / write(shop, 6)
-    run_verb._finish(directory, ReportWriter(), reports, as_json=False)
+    finish(directory, reports)
     assert not (reports / NAME).exists(), "a page that nobody asked for"
     assert invoke("--html").exit_code == 0
     os.utime(reports / NAME, (1, 1))
     (shop / "click.py").write_text("raise SystemExit('what lies in the project is no module of ours')\n")
     monkeypatch.chdir(reports)  # a run may be begun from anywhere
     began = time.perf_counter()
-    run_verb._finish(directory, ReportWriter(), Path("../reports"), as_json=False)
+    finish(directory, Path("../reports"))
     assert time.perf_counter() - began < 5
     wait_until_newer(reports / NAME, 1)
     assert f'href="{directory.name}.html"' in (reports / NAME).read_text()
