@@ -36,6 +36,13 @@ def earlier_actions(report: Report) -> tuple[Earlier, ...]:
     return tuple(_earlier(action, found, report) for action in report.recalled)
 
 
+def owners(report: Report) -> dict[str, str]:
+    """Whose the action items of this session's weaknesses are, by their ids: who has them already, else who should."""
+    given = {action.action: action.owner for action in report.recalled}
+    whose = {one.action: given.get(one.action) or one.owner for one in report.findings if one.action}
+    return {action: owner for action, owner in whose.items() if owner}
+
+
 def _earlier(action: ActionRecalled, found: dict[str, int], report: Report) -> Earlier:
     if action.action in found:
         return Earlier(action, Standing.FOUND_AGAIN, found[action.action])

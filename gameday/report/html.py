@@ -24,7 +24,7 @@ from gameday.report import words
 from gameday.report.axis import Tick, TimeAxis
 from gameday.report.chart import Band, Chart, Lane, Mark, charts_of, lanes_of, marks_of, stage_bands, time_axis
 from gameday.report.coverage import Table, expectation, tabulate_alerts
-from gameday.report.earlier import Earlier, earlier_actions
+from gameday.report.earlier import Earlier, earlier_actions, owners
 from gameday.report.figures import Figure, figures, figures_of_people
 from gameday.report.found import FoundList, lists_of
 from gameday.report.handover import Handover, Readiness, handovers
@@ -89,6 +89,7 @@ class Page(msgspec.Struct, frozen=True):
     found: tuple[FoundList, ...]
     earlier: tuple[Earlier, ...]
     recalled: Mapping[str, Earlier]  # by the id of the action item
+    owners: Mapping[str, str]  # likewise
     handovers: tuple[Handover, ...]
     missing: str  # who has still to sign
     parts: tuple[Part, ...]
@@ -124,6 +125,7 @@ def _page(report: Report) -> Page:
         found=lists_of(report),
         earlier=earlier,
         recalled={one.action.action: one for one in earlier},
+        owners=owners(report),
         handovers=handovers(report.experiments),
         missing=words.missing_signatures(report),
         parts=tuple(map(_part, report.experiments)),

@@ -8,7 +8,7 @@ from gameday.people.predicting import Said as SaidBefore
 from gameday.report import format as fmt
 from gameday.report import words
 from gameday.report.coverage import Said, tabulate_alerts
-from gameday.report.earlier import Standing, earlier_actions
+from gameday.report.earlier import Standing, earlier_actions, owners
 from gameday.report.found import Heading, lists_of
 from gameday.report.handover import Need, Readiness, handovers
 from gameday.report.predictions import say_prediction, tabulate_predictions
@@ -75,6 +75,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _found(report: Report) -> Iterator[str]:
+    owner_of = owners(report)
     for found in lists_of(report):
         is_unseen = found.heading is Heading.UNSEEN
         if not found.findings and not is_unseen:
@@ -86,7 +87,8 @@ def _found(report: Report) -> Iterator[str]:
             yield escape(words.noticed(report), 1000)
             yield ""
         for finding in found.findings[:_MOST]:
-            marks = [finding.owner, finding.action]
+            action = finding.action
+            marks = [owner_of.get(action), action] if action else [finding.owner]
             whose = f" ({', '.join(escape(mark) for mark in marks if mark)})" if any(marks) else ""
             detail = f" — {escape(finding.detail)}" if finding.detail else ""
             yield f"- {'[ ] ' if finding.weakness else ''}{escape(finding.title)}{detail}{whose}"
@@ -140,7 +142,8 @@ def _handover(report: Report) -> Iterator[str]:
         state = "" if signed.is_valid else ": **void**, the journal has changed since"
         comment = f": {escape(signature.comment)}" if signature.comment else ""
         when = fmt.minute(signature.at).replace(":", "&#58;")
-        yield f"- Signed by {escape(signature.author)} ({_ROLES.get(signature.role, signature.role)}), {when} UTC{comment}{state}"
+        role = _ROLES.get(signature.role, signature.role)
+        yield f"- Signed by {escape(signature.author)} ({role}), {when} UTC{comment}{state}"
     if missing := words.missing_signatures(report):
         yield f"- Not signed by {missing}"
 

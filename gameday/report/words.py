@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from gameday.journal.events import FindingKind, Outcome, Role
-from gameday.report.earlier import Earlier, Standing, earlier_actions
+from gameday.report.earlier import Earlier, Standing, earlier_actions, owners
 from gameday.report.format import clean, duration, listing, plural, value
 from gameday.report.found import lists_of
 from gameday.report.handover import Readiness, handovers
@@ -197,9 +197,10 @@ def _next(report: Report) -> str:
     weaknesses.sort(key=lambda one: one.action not in came_back)
     if weaknesses:
         first, others = weaknesses[0], len(weaknesses) - 1
-        owner = f" ({clean(first.owner, 60)})" if first.owner else ""
-        then = f"Then {plural(others, 'other weakness', 'other weaknesses')}, and run" if others else "Then run"
-        return f"Mend first: {clean(first.title, 200).rstrip('.')}{owner}. {then} it again."
+        owner = owners(report).get(first.action or "")
+        whose = f" ({clean(owner, 60)})" if owner else ""
+        then = f" Then the {plural(others, 'other weakness', 'other weaknesses')}." if others else ""
+        return f"Mend first: {clean(first.title, 200).rstrip('.')}{whose}.{then} Run it again to see."
     match report.status:
         case Status.ABORTED:
             return "Find out why it had to be aborted, then run it again."

@@ -83,7 +83,8 @@ def test_all_mistakes_of_all_files_each_once(shop: Path) -> None:
     edit(shop / "experiments/p.json", '"os"', '"no_such_module"')
     edit(shop / "experiments/gamedays/g.yaml", "staging", "stagin")
     assert found() == [
-        "gameday.yaml:3:75: found the platform `envoi`, expected one of custom, datadog-apm, envoy; did you mean `envoy`?",
+        "gameday.yaml:3:75: found the platform `envoi`, expected one of custom, datadog-apm, envoy; "
+        "did you mean `envoy`?",
         "gameday.yaml:4:29: found the service `bb`, expected one of b; did you mean `b`?",
         "experiments/a.yaml:7:12: found the fault `dependency/dely`, expected one of "
         f"{', '.join(fault_names())}; did you mean `dependency/delay`?",

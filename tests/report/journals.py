@@ -12,10 +12,12 @@ from gameday.common.processes import ProcessRef
 from gameday.journal.events import (
     FORMAT,
     AbortRequested,
+    ActionRecalled,
     AlertExamination,
     AlertExamined,
     AlertInfo,
     AlertObserved,
+    AlertPrediction,
     AlertRuleInfo,
     AlertRulesRead,
     AlertState,
@@ -37,25 +39,32 @@ from gameday.journal.events import (
     GuardTripped,
     HypothesisJudged,
     Judgement,
+    Mark,
+    MarkSet,
     NoteAdded,
     OnCallExamined,
     OnCallInfo,
     Outcome,
+    Outlook,
     PanelInfo,
     PanelState,
     PeopleInfo,
     Phase,
     PhaseEntered,
+    PredictionInfo,
+    PredictionMade,
     PreflightChecked,
     Reading,
     ReadingState,
     ReceiverInfo,
     RecoveryMeasured,
+    Role,
     RunbookInfo,
     RunbookStep,
     RunbookStepInfo,
     SessionEnded,
     SessionStarted,
+    SignalPrediction,
     SignalsSampled,
     SinkFailed,
     StageEnded,
@@ -67,6 +76,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.log import JournalWriter
+from gameday.people.actions import action_id
 
 T0 = 1_772_791_200.0  # 6 March 2026, 10:00:00 UTC
 LATENCY, TRAFFIC, ERRORS, CPU = (
@@ -484,6 +494,78 @@ def rich(directory: Path) -> Journal:
     broken(journal, 1)
     journal.add(SinkFailed, sink="slack", detail="no answer within 5 s")
     aborted(journal, 2)
+    journal.close_session(Verdict.ABORTED, f"{ERRORS} was > 20% for 3.0 s")
+    return journal
+
+
+LATE = "PaymentsErrorsHigh fired 2.9 s too late"  # as `broken` finds it
+
+
+def predict(journal: Journal, index: int, author: str, role: Role | None, **said: object) -> None:
+    """`signals`: outlooks; `alerts`: within how many seconds, or None for never; the rest as PredictionInfo has it."""
+    signals = said.pop("signals", {})
+    alerts = said.pop("alerts", {})
+    assert isinstance(signals, dict)
+    assert isinstance(alerts, dict)
+    info = PredictionInfo(
+        signals=tuple(SignalPrediction(signal=signal, outlook=outlook) for signal, outlook in signals.items()),
+        alerts=tuple(
+            AlertPrediction(name=name, fires=within is not None, within_s=within) for name, within in alerts.items()
+        ),
+        **said,  # type: ignore[arg-type]
+    )
+    journal.add(PredictionMade, author=author, role=role, experiment=index, prediction=info)
+
+
+def recall(journal: Journal, action: str, title: str, **changes: object) -> None:
+    values = {"service": "checkout", "opened_at": T0 - 9 * 86400, "opened_by": "20260225-100000-checkout-0a0b"}
+    journal.add(ActionRecalled, action=action, title=title, **(values | changes))
+
+
+def partnership(directory: Path) -> Journal:
+    """A session in which people have said what will happen, and how far they had come, and to which earlier ones have
+    left something. The experiments are those of `broken` and `aborted`. Closed."""
+    journal = Journal(directory)
+    weak, ended = "experiments/weak.yaml", "experiments/ended.yaml"
+    alerts = {"alerts": BROKEN_ALERTS, "runbooks": BROKEN_RUNBOOKS, "owner": "team-checkout"}
+    journal.start(
+        [
+            experiment("Checkout refuses politely", path=weak, **alerts),
+            experiment("Checkout survives everything at once", path=ended, owner="team-checkout"),
+        ]
+    )
+    late = FindingKind.ALERT_LATE
+    links = ("https://github.com/example/shop/issues/12", "javascript:alert(1)")
+    again = {"owner": "team-payments", "reopened": 2, "links": links}
+    recall(journal, action_id(weak, late, LATE), LATE.replace("2.9", "40"), **again)
+    gone = "CheckoutErrorsHigh resolved never"
+    recall(journal, action_id(weak, FindingKind.ALERT_NOT_RESOLVED, gone), gone)
+    untested = "The steady state did not come back"
+    recall(journal, action_id(ended, FindingKind.NOT_RECOVERED, untested), untested, owner="@ada")
+    recall(journal, "0badcafe", "Write down who may restart payments")
+    outlooks = {LATENCY: Outlook.HOLDS, CPU: Outlook.HOLDS, ERRORS: Outlook.HOLDS}
+    names = {"PaymentsErrorsHigh": 10.0, "CheckoutErrorsHigh": 10.0}
+    note = {"note": "retries hide it, up to two replicas"}
+    predict(journal, 0, "@checkout-dev", Role.BUILDER, signals=outlooks, alerts=names, users_notice=False, **note)
+    journal.now += 0.1
+    names = {"PaymentsErrorsHigh": 20.0, "CheckoutErrorsHigh": None}
+    outlooks = outlooks | {LATENCY: Outlook.BREAKS, ERRORS: Outlook.UNSURE}
+    predict(journal, 0, "@sre-oncall", Role.SRE, signals=outlooks, alerts=names, users_notice=True)
+    predict(journal, 0, "@lead", None, users_notice=True, signals={TRAFFIC: Outlook.BREAKS})
+    predict(journal, 1, "@checkout-dev", Role.BUILDER, signals={ERRORS: Outlook.HOLDS}, alerts={"EdgeSlow": None})
+    journal.now += 0.1
+    broken(journal, 0)
+    journal.now = T0 + 24
+    journal.add(MarkSet, author="@sre-oncall", mark=Mark.DETECTED, text="the error graph", experiment=0)
+    predict(journal, 0, "@sam", Role.SRE, signals={LATENCY: Outlook.BREAKS}, note="I said so")
+    journal.now += 9.5
+    journal.add(MarkSet, author="@sre-oncall", mark=Mark.DIAGNOSED, text="two replicas are gone", experiment=0)
+    journal.now += 5
+    journal.add(MarkSet, author="@checkout-dev", mark=Mark.MITIGATED, experiment=0)
+    journal.now += 14
+    journal.add(MarkSet, author="@lead", mark=Mark.ALL_CLEAR)  # between two experiments
+    journal.now = max(event.at for event in journal.events) + 1
+    aborted(journal, 1)
     journal.close_session(Verdict.ABORTED, f"{ERRORS} was > 20% for 3.0 s")
     return journal
 
