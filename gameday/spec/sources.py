@@ -21,7 +21,8 @@ from gameday.spec.variables import VARIABLE
 _FRESHNESS = "freshness"  # among queries: how to ask for the age, in seconds, of the data behind the others
 
 
-def _url(text: str) -> str:
+def read_url(text: str, expected: str = "a URL such as http://prometheus:9090") -> str:
+    """An http or https URL, or a text with `${VARIABLES}`. Raises UnitError."""
     if VARIABLE.search(text):
         return text  # it will be looked at when it is filled in
     try:
@@ -31,7 +32,7 @@ def _url(text: str) -> str:
         is_url = False
     if not is_url:
         # What is no URL may still have a password in it.
-        raise UnitError(excerpt(text.rpartition("@")[2]), "a URL such as http://prometheus:9090")
+        raise UnitError(excerpt(text.rpartition("@")[2]), expected)
     return text
 
 
@@ -46,7 +47,7 @@ def read_signals(fields: Fields) -> SignalsConfig | None:
     default = SignalsConfig("prometheus", "", "custom")
     config = SignalsConfig(
         source=signals.text("source", "the name of a source, such as prometheus") or default.source,
-        url=signals.scalar("url", _url) or "",
+        url=signals.scalar("url", read_url) or "",
         platform=signals.text("platform", "the name of a platform, such as envoy") or default.platform,
         queries=_queries(signals),
         window_s=signals.scalar("window", parse_positive_duration),
@@ -88,9 +89,9 @@ def read_alerts(fields: Fields) -> AlertsConfig | None:
     alerts.require("url", "where the source is, such as http://alertmanager:9093")
     config = AlertsConfig(
         source=alerts.text("source", "the name of a source, such as alertmanager") or "alertmanager",
-        url=alerts.scalar("url", _url) or "",
-        rules_url=alerts.scalar("rules-url", _url),
-        receiver_url=alerts.scalar("receiver-url", _url),
+        url=alerts.scalar("url", read_url) or "",
+        rules_url=alerts.scalar("rules-url", read_url),
+        receiver_url=alerts.scalar("receiver-url", read_url),
         timeout_s=alerts.scalar("timeout", parse_positive_duration) or 3.0,
         watchdogs=_watchdogs(alerts),
         credentials=_credentials(alerts),
@@ -120,7 +121,7 @@ def read_dashboards(fields: Fields) -> DashboardsConfig | None:
     default = DashboardsConfig("grafana")
     config = DashboardsConfig(
         source=dashboards.text("source", "the name of a source, such as grafana") or default.source,
-        url=dashboards.scalar("url", _url),
+        url=dashboards.scalar("url", read_url),
         tags=tuple(text for text, _ in dashboards.texts("tags", "a list of dashboards' tags")),
         annotate=dashboards.boolean("annotate") or not dashboards.has("annotate"),
         timeout_s=dashboards.scalar("timeout", parse_positive_duration) or default.timeout_s,
@@ -136,7 +137,7 @@ def read_on_call(fields: Fields, root: Path) -> OnCallConfig | None:
     if on_call is None:
         return None
     on_call.require("source", "the name of a source: file, pagerduty or opsgenie")
-    path, url = on_call.text("path", "the path of a file"), on_call.scalar("url", _url)
+    path, url = on_call.text("path", "the path of a file"), on_call.scalar("url", read_url)
     source = on_call.text("source", "the name of a source, such as pagerduty") or ""
     if source == "file":
         on_call.require("path", "the path of a file, such as on-call.yaml")

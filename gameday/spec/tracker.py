@@ -1,10 +1,10 @@
 """Reads where action items are carried to: `actions` of gameday.yaml."""
 
 import re
-from urllib.parse import urlsplit
 
 from gameday.spec.model import Credentials, TrackerConfig
 from gameday.spec.reader import Fields
+from gameday.spec.sources import read_url
 from gameday.spec.units import UnitError, excerpt, parse_positive_duration
 from gameday.spec.variables import VARIABLE
 
@@ -25,7 +25,7 @@ def read_tracker(fields: Fields, secrets: tuple[str, ...] = ()) -> TrackerConfig
         fields.require("project", "the key of a project, such as SHOP")
     read = TrackerConfig(
         tracker=tracker,
-        url=fields.scalar("url", _url, _A_URL),
+        url=fields.scalar("url", lambda text: read_url(text, _A_URL), _A_URL),
         repository=fields.scalar("repository", _repository, "a repository, such as acme/shop"),
         project=fields.text("project", "the key of a project, such as SHOP"),
         issue_type=fields.text("issue-type", "the name of a type of issues, such as Task") or "Task",
@@ -53,17 +53,4 @@ def _assignees(fields: Fields) -> tuple[tuple[str, str], ...]:
 def _repository(text: str) -> str:
     if not VARIABLE.search(text) and not _REPOSITORY.fullmatch(text):
         raise UnitError(excerpt(text), "a repository as owner/name, such as acme/shop")
-    return text
-
-
-def _url(text: str) -> str:
-    if VARIABLE.search(text):
-        return text  # it will be looked at when it is filled in
-    try:
-        parts = urlsplit(text)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise UnitError(excerpt(text.rpartition("@")[2]), _A_URL)  # what is no URL may still have a password in it
     return text
