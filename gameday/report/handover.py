@@ -46,6 +46,14 @@ class Line(msgspec.Struct, frozen=True):
     readiness: Readiness
     evidence: tuple[Evidence, ...]
 
+    @property
+    def facts(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The evidence, each fact once, with the experiments that showed it: first what speaks against it."""
+        found: dict[str, dict[int, None]] = {}
+        for fact in sorted(self.evidence, key=lambda fact: fact.speaks_for):
+            found.setdefault(fact.text, {})[fact.experiment] = None
+        return tuple((text, tuple(experiments)) for text, experiments in found.items())
+
 
 class Handover(msgspec.Struct, frozen=True):
     """Of one service. `readiness` is that of its weakest line: one that is not yet ready outweighs one not shown."""

@@ -133,7 +133,7 @@ def _handover(report: Report) -> Iterator[str]:
         yield ""
         for one in services[:_MOST]:
             for line in one.lines:
-                against = [fact.text for fact in line.evidence if not fact.speaks_for]
+                against = dict.fromkeys(fact.text for fact in line.evidence if not fact.speaks_for)
                 if against:
                     yield f"- {escape(one.service)}, {line.need}: {escape('; '.join(against), 1000)}"
         yield ""

@@ -43,7 +43,12 @@ def test_an_alert_that_was_examined_and_acknowledged() -> None:
     assert alert.examined
     assert alert.examined.at_most_s == 75.0
     html = render(report, Format.HTML)
-    for words in ("sre-pager", "can take 75", "scrape 15s + evaluation 30s + for 30s", "@sre-oncall"):
+    for words in (
+        "sre-pager",
+        "takes 30\N{NO-BREAK SPACE}s to 75\N{NO-BREAK SPACE}s",
+        "scrape 15s + evaluation 30s + for 30s",
+        "@sre-oncall",
+    ):
         assert words in html
 
 
@@ -77,4 +82,20 @@ def test_a_journal_of_format_1_gives_a_report(kind: Format) -> None:
     text = render(load_report(FIXTURES / "format-1.jsonl"), kind)
     text = text.replace("\\", "")  # Markdown's
     for words in ("Checkout game day", "payments-3"):
+        assert words in text
+
+
+@pytest.mark.parametrize("kind", [Format.HTML, Format.MARKDOWN, Format.JSON])
+def test_what_people_said_is_in_the_report(kind: Format) -> None:
+    text = render(load_report(FIXTURES / "format-1-people.jsonl"), kind).replace("\\", "")
+    for words in (
+        "Will checkout.errors.ratio hold?",
+        "the retry covers it",
+        "nobody would be paged at night",
+        "fires within 30s",
+        "it fired after 38 s",
+        "the error graph",
+        "PaymentsDown fired 40.0 s too late",
+        "not tested",
+    ):
         assert words in text

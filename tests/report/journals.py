@@ -76,6 +76,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.log import JournalWriter
+from gameday.journal.signatures import Signature, add_signature, journal_hash
 from gameday.people.actions import action_id
 
 T0 = 1_772_791_200.0  # 6 March 2026, 10:00:00 UTC
@@ -672,6 +673,10 @@ def hostile(directory: Path, text: str) -> Journal:
             service=text, source=text, schedule=text, people=people, url=text, detail=text, until=1e30, holes=((0, 1),)
         ),
     )
+    recall(journal, text, text, service=text, opened_by=text, owner=text, reopened=1, links=(text, f"https://{text}"))
+    recall(journal, action_id(text, FindingKind.RUNBOOK_MISSING, text), text, opened_at=1e30, owner=text, reopened=3)
+    for author, role in ((text, Role.BUILDER), (text[:-1], Role.SRE), (text[:-2], None)):
+        predict(journal, 0, author, role, signals={text: Outlook.HOLDS}, alerts={text: 1.0}, note=text)
     journal.add(ExperimentStarted, experiment=0)
     for tick in range(12):
         bad = Reading(text, ReadingState.UNREACHABLE, None, text)
@@ -685,6 +690,9 @@ def hostile(directory: Path, text: str) -> Journal:
     labels = {"severity": text, text: text}
     journal.alert(0, text, AlertState.FIRING, text, labels=labels, summary=text)
     journal.add(NoteAdded, author=text, text=text, experiment=0)
+    predict(journal, 0, text, Role.SRE, signals={text: Outlook.BREAKS}, note=text)
+    for mark in Mark:
+        journal.add(MarkSet, author=text, mark=mark, text=text, experiment=0)
     journal.add(AbortRequested, source=text, reason=text, by=text)
     journal.add(GuardTripped, experiment=0, cause=text, subject=text, detail=text)
     journal.add(SinkFailed, sink=text, detail=text)
@@ -700,4 +708,7 @@ def hostile(directory: Path, text: str) -> Journal:
     )
     journal.add(ExperimentEnded, experiment=0, verdict=Verdict.UNDO_FAILED, reason=text)
     journal.close_session(Verdict.UNDO_FAILED, text)
+    for role in (Role.BUILDER, Role.SRE):
+        sha256 = journal_hash(directory) if role is Role.SRE else ""
+        add_signature(directory, Signature(text, role, 1e30, sha256, text))
     return journal

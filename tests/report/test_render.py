@@ -20,11 +20,11 @@ from gameday.report import html, markdown
 from gameday.report.model import load_report
 from gameday.report.render import VIEWS, Format, render, write_report
 from gameday.report.views import Report
-from gameday.report.words import sentences, statement
+from gameday.report.words import noticed, sentences, statement
 
 from . import journals
 
-SESSIONS = ("rich", "undo_failed", "not_started", "interrupted")
+SESSIONS = ("rich", "partnership", "undo_failed", "not_started", "interrupted")
 _VOID = {"meta", "br"}
 
 
@@ -117,6 +117,7 @@ def test_page_says_what_happened(tmp_path: Path) -> None:
     for phrase in (
         "Aborted. Everything was undone.",
         *sentences(report),
+        noticed(report),
         "12.9\N{NO-BREAK SPACE}s",
         "482\N{NO-BREAK SPACE}ms",
         "payments-2, payments-4",
@@ -145,14 +146,14 @@ def test_statements_and_sentences(tmp_path: Path) -> None:
     said = {}
     for name in SESSIONS:
         report = load_report(getattr(journals, name)(tmp_path / name).directory)
-        said[name] = (statement(report), *sentences(report))
-    assert said["rich"][3].startswith("2 of 4 expected alerts fired, 3.0\N{NO-BREAK SPACE}s to 12.9")
+        said[name] = (statement(report), *sentences(report), noticed(report))
+    assert said["rich"][4].startswith("2 of 4 expected alerts fired, 3.0\N{NO-BREAK SPACE}s to 12.9")
     assert said["undo_failed"][0] == "An undo failed. Something may still be broken."
     assert said["not_started"][0] == "Not started. Nothing was injected."
     assert said["not_started"][1] == "Nothing was injected."
     assert "locks" in said["not_started"][2]
     assert said["interrupted"][0] == "Interrupted, with 1 fault not known to be undone."
-    assert said["interrupted"][3] == "Nobody would have noticed: of 1 expected alert none fired."
+    assert said["interrupted"][4] == "Nobody would have noticed: of 1 expected alert none fired."
 
 
 def test_what_is_left_is_said_with_the_way_to_remove_it(tmp_path: Path) -> None:
