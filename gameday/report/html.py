@@ -1,58 +1,24 @@
 """The page: one HTML file that needs nothing else, from Jinja2 templates that escape everything."""
 
-import base64
-import hashlib
-import re
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import cache
-from importlib.util import cache_from_source
-from pathlib import Path
 
 import msgspec
-from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
-from jinja2.bccache import Bucket
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from gameday import __version__
-from gameday.common.files import write_atomically
-from gameday.journal.events import FORMAT, CheckOutcome, Outcome, Role
-from gameday.people.predicting import Answer
-from gameday.report import format as fmt
+from gameday.journal.events import FORMAT, Role
 from gameday.report import words
 from gameday.report.axis import Tick, TimeAxis
 from gameday.report.chart import Band, Chart, Lane, Mark, charts_of, lanes_of, marks_of, stage_bands, time_axis
-from gameday.report.coverage import Table, expectation, tabulate_alerts
+from gameday.report.coverage import Table, tabulate_alerts
 from gameday.report.earlier import Earlier, earlier_actions, owners
 from gameday.report.figures import Figure, figures, figures_of_people
 from gameday.report.found import FoundList, lists_of
-from gameday.report.handover import Handover, Readiness, handovers
+from gameday.report.handover import Handover, handovers
 from gameday.report.predictions import Table as PredictionTable
-from gameday.report.predictions import say_prediction, tabulate_predictions
+from gameday.report.predictions import tabulate_predictions
+from gameday.report.templating import LOOKS, TEMPLATES, WORDS, environment, source_hash
 from gameday.report.views import Activity, ExperimentReport, Report, Stage, Status
-
-_TEMPLATES = Path(__file__).parent / "templates"
-
-# status: (tone, icon). The word stands beside them always.
-_LOOKS = {
-    Status.HELD: ("good", "good"),
-    Status.WEAKNESS: ("warn", "warn"),
-    Status.NOT_STARTED: ("plain", "plain"),
-    Status.ABORTED: ("bad", "bad"),
-    Status.UNDO_FAILED: ("bad", "bad"),
-    Status.INTERRUPTED: ("bad", "unknown"),
-    Status.NOT_RUN: ("plain", "plain"),
-}
-_WORDS = {
-    Status.HELD: "Held",
-    Status.WEAKNESS: "Weakness",
-    Status.NOT_STARTED: "Not started",
-    Status.ABORTED: "Aborted",
-    Status.UNDO_FAILED: "Undo failed",
-    Status.INTERRUPTED: "Interrupted",
-    Status.NOT_RUN: "Not run",
-}
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -105,13 +71,13 @@ class Page(msgspec.Struct, frozen=True):
 
 def render_html(report: Report) -> str:
     """The whole page. The same report always gives the same text."""
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(report=report, page=_page(report))
 
 
 def _page(report: Report) -> Page:
-    tone, icon = _LOOKS[report.status]
-    style, script = (_TEMPLATES / "style.css").read_text("utf-8"), (_TEMPLATES / "report.js").read_text("utf-8")
+    tone, icon = LOOKS[report.status]
+    style, script = (TEMPLATES / "style.css").read_text("utf-8"), (TEMPLATES / "report.js").read_text("utf-8")
     # The second sentence says why a run was aborted or not started.
     why = report.reason if report.status is Status.UNDO_FAILED else ""
     earlier = earlier_actions(report)
@@ -133,14 +99,9 @@ def _page(report: Report) -> Page:
         signers=_signers(report),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        style_hash=_source_hash(style),
-        script_hash=_source_hash(script),
+        style_hash=source_hash(style),
+        script_hash=source_hash(script),
     )
-
-
-def _source_hash(text: str) -> str:
-    """As a Content-Security-Policy names an inline source (CSP Level 3, §2.3.1), without the quotes."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _people(report: Report) -> tuple[tuple[str, str], ...]:
@@ -167,7 +128,7 @@ def _signers(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def _part(experiment: ExperimentReport) -> Part:
-    tone, icon = _LOOKS[experiment.status]
+    tone, icon = LOOKS[experiment.status]
     axis = time_axis(experiment)
     numbers = figures(experiment)
     charts = tuple(charts_of(experiment, axis)) if axis else ()
@@ -177,7 +138,7 @@ def _part(experiment: ExperimentReport) -> Part:
         experiment=experiment,
         tone=tone,
         icon=icon,
-        word=_WORDS[experiment.status],
+        word=WORDS[experiment.status],
         brief=" · ".join(f"{number.name.lower()} {number.figure}" for number in numbers),
         numbers=(*numbers, *figures_of_people(experiment)),
         axis=axis,
@@ -223,131 +184,3 @@ def _keys(charts: Sequence[Chart], lanes: Sequence[Lane], marks: Sequence[Mark])
         "mark": "said by people",
     }
     return tuple((kind, word) for kind, word in legend.items() if kind in drawn)
-
-
-# -- filters
-
-
-def _plain(text: object, limit: int = 200) -> str:
-    """For attributes, titles and SVG text, which hold no markup."""
-    return fmt.clean(str(text), limit)
-
-
-def _text(text: object, limit: int = 2000) -> Markup:
-    """Text of unknown origin: escaped, and isolated from the direction of what stands around it."""
-    return Markup("<bdi>{}</bdi>").format(escape(fmt.clean(str(text), limit))) if text else Markup("")
-
-
-def _names(items: Sequence[str], limit: int = 6) -> Markup:
-    # A short name stays on one line; a long one may break anywhere.
-    shown = [
-        Markup('<span class="name">{}</span>').format(_text(item)) if len(item) <= 32 else _text(item, 200)
-        for item in items[:limit]
-    ]
-    more = [Markup("{} more").format(len(items) - limit)] if len(items) > limit else []
-    return Markup(", ").join([*shown, *more]) or Markup("—")
-
-
-def _link(text: str, url: str) -> Markup:
-    """The text, leading to the URL if it is one of a page; what is behind it learns nothing of this one."""
-    shown = _text(text, 200)
-    if not re.fullmatch(r"https?://[^\s\"'<>\\`]+", url) or url != fmt.clean(url):
-        return shown
-    return Markup('<a href="{}" rel="noreferrer noopener">{}</a>').format(url, shown)
-
-
-_MEASURES = {"rate": "requests per second", "ratio": "share of failed requests"}
-
-
-def _signal(signal: str) -> Markup:
-    """ "checkout.latency.p99" as people say it: "checkout: latency p99"."""
-    parts = signal.rsplit(".", 2)
-    if len(parts) != 3 or parts[1] not in ("latency", "traffic", "errors", "saturation"):
-        parts = signal.split(".", 2)
-    if len(parts) == 3 and parts[1] in ("latency", "traffic", "errors", "saturation"):
-        service, kind, measure = parts
-        return Markup('{} {} <span class="soft">{}</span>').format(
-            _text(service, 80), kind, _text(_MEASURES.get(measure, measure), 80)
-        )
-    return _text(signal, 160)
-
-
-def _outcome_tone(outcome: Outcome | None) -> str:
-    return {Outcome.HELD: "good", Outcome.BROKEN: "bad", Outcome.UNREADABLE: "warn", None: "plain"}[outcome]
-
-
-def _outcome_icon(outcome: Outcome | None) -> str:
-    return {Outcome.HELD: "good", Outcome.BROKEN: "bad", Outcome.UNREADABLE: "unknown", None: "plain"}[outcome]
-
-
-def _readiness_tone(readiness: Readiness) -> str:
-    return {Readiness.READY: "good", Readiness.NOT_YET: "warn", Readiness.NOT_SHOWN: "plain"}[readiness]
-
-
-def _answer_tone(answer: Answer) -> str:
-    return {Answer.RIGHT: "good", Answer.WRONG: "bad", Answer.OPEN: "plain"}[answer]
-
-
-def _check_tone(outcome: CheckOutcome) -> str:
-    return {CheckOutcome.OK: "good", CheckOutcome.WARNING: "warn", CheckOutcome.FAILURE: "bad"}[outcome]
-
-
-class _Bytecode(BytecodeCache):
-    """Keeps compiled templates where Python keeps the bytecode of the modules beside them, if it does: to compile them
-    takes 100 ms. What is kept bears a checksum of its template, and the versions of Python and Jinja2's format."""
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Take what is kept, if it is of this very template."""
-        with suppress(OSError), self._path(bucket).open("rb") as file:
-            bucket.load_bytecode(file)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep it. Where nothing can be written, the template is compiled anew each time."""
-        if not sys.dont_write_bytecode:
-            with suppress(OSError):
-                write_atomically(self._path(bucket), bucket.bytecode_to_string())
-
-    @staticmethod
-    def _path(bucket: Bucket) -> Path:
-        return Path(cache_from_source(_TEMPLATES / f"{bucket.key}.py")).with_suffix(".jinja2")
-
-
-@cache  # most of the time of a short report is the compilation of its template
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        bytecode_cache=_Bytecode(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters.update(
-        text=_text,
-        plain=_plain,
-        sentence=lambda text: text[:1].upper() + text[1:],
-        names=_names,
-        link=_link,
-        panel=fmt.panel,
-        expectation=expectation,
-        signal=_signal,
-        duration=lambda seconds: "—" if seconds is None else fmt.duration(seconds),
-        value=fmt.value,
-        clock=fmt.clock,
-        date=fmt.date,
-        minute=fmt.minute,
-        span=fmt.span,
-        iso=fmt.iso,
-        kind=lambda kind: words.KINDS.get(kind, str(kind)),
-        alert_outcome=words.alert_outcome,
-        outcome_tone=_outcome_tone,
-        outcome_icon=_outcome_icon,
-        check_tone=_check_tone,
-        readiness_tone=_readiness_tone,
-        answer_tone=_answer_tone,
-        standing=words.standing,
-        regression=words.regression,
-        say_prediction=say_prediction,
-    )
-    return environment

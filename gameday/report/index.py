@@ -16,9 +16,9 @@ from gameday import __version__
 from gameday.common.files import replace_file
 from gameday.report import trend_words as words
 from gameday.report.format import clean, date, minute, moment, plural
-from gameday.report.html import _LOOKS, _TEMPLATES, _WORDS, _environment, _names, _source_hash
 from gameday.report.past import Sessions, read_sessions
 from gameday.report.past_run import SessionPast
+from gameday.report.templating import LOOKS, TEMPLATES, WORDS, environment, names, source_hash
 from gameday.report.trend_chart import PANEL, TrendChart, trend_chart
 from gameday.report.trends import (
     RUNNING,
@@ -119,10 +119,10 @@ def render_index(sessions: Sessions, there: Collection[str] = ()) -> str:
             return escape(text)
         return Markup('<a href="{}.html">{}</a>').format(quote(session.run, safe=""), text)
 
-    template = _environment().get_template("index.html.j2")
+    template = environment().get_template("index.html.j2")
     for rows in _ROWS:
         text = template.render(
-            page=_page(sessions, rows), link=link, looks=_LOOKS, names_of=_WORDS, say=words, panel_height=PANEL
+            page=_page(sessions, rows), link=link, looks=LOOKS, names_of=WORDS, say=words, panel_height=PANEL
         )
         if len(text.encode()) <= _MOST_BYTES:
             break
@@ -141,8 +141,8 @@ def _page(sessions: Sessions, most: int) -> Page:
     charts = tuple(trend_chart(one) for one in by[By.SERVICE][:_CHARTS] if len(one.trials) > 1)
     drawn = {cell.status for chart in charts for cell in chart.cells}
     verdicts = dict.fromkeys(map(verdict_of, shown))
-    style = "".join((_TEMPLATES / name).read_text("utf-8") for name in ("style.css", "index.css"))
-    script = (_TEMPLATES / "index.js").read_text("utf-8")
+    style = "".join((TEMPLATES / name).read_text("utf-8") for name in ("style.css", "index.css"))
+    script = (TEMPLATES / "index.js").read_text("utf-8")
     return Page(
         headline=headline,
         tone=tone,
@@ -165,8 +165,8 @@ def _page(sessions: Sessions, most: int) -> Page:
         span=_span(sessions.sessions),
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704 - our own file
-        style_hash=_source_hash(style),
-        script_hash=_source_hash(script),
+        style_hash=source_hash(style),
+        script_hash=source_hash(script),
     )
 
 
@@ -203,7 +203,7 @@ def _look(verdict: str) -> tuple[str, str, str]:
     if verdict == RUNNING:
         return "plain", "unknown", "Running"
     status = Status(verdict)
-    return (*_LOOKS[status], _WORDS[status])
+    return (*LOOKS[status], WORDS[status])
 
 
 def _row(session: SessionPast, services: Sequence[str], faults: Sequence[str]) -> Row:
@@ -216,9 +216,9 @@ def _row(session: SessionPast, services: Sequence[str], faults: Sequence[str]) -
         session,
         verdict,
         *_look(verdict),
-        tuple((_LOOKS[status][1], _WORDS[status], title) for status, title in states[:4]) if len(states) > 1 else (),
+        tuple((LOOKS[status][1], WORDS[status], title) for status, title in states[:4]) if len(states) > 1 else (),
         max(0, len(states) - 4),
-        _names([clean(name, 60) for name in broken], 3),
+        names([clean(name, 60) for name in broken], 3),
         _numbers_of((item.service for item in session.experiments), services),
         _numbers_of(broken, faults),
         str(weaknesses or words.NONE),

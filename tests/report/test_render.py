@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from jinja2 import Environment
 
 from gameday.cli.report import command
-from gameday.report import html, markdown
+from gameday.report import markdown, templating
 from gameday.report.model import load_report
 from gameday.report.render import VIEWS, Format, render, write_report
 from gameday.report.views import Report
@@ -301,7 +301,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def render_anew(report: Report) -> str:
     """As another process would."""
-    html._environment.cache_clear()
+    templating.environment.cache_clear()
     return render(report, Format.HTML)
 
 
