@@ -9,7 +9,7 @@ import msgspec
 from gameday.coverage.dashboards import DashboardError, DashboardSource, Named, Window, open_dashboards
 from gameday.coverage.dashboards.judging import check_dashboard
 from gameday.coverage.dashboards.naming import name_dashboards
-from gameday.coverage.on_call import Acknowledging, OnCallError, OnCallSource, open_on_call
+from gameday.coverage.on_call import Acknowledging, OnCallError, OnCallSource, open_on_call, schedule_of
 from gameday.engine.alerting import Alerting, check_alerts, examine_alerts, open_alerting, survey_alerting
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.preflight import Check, check_runbooks
@@ -135,13 +135,12 @@ class Coverage:
             return (), (Check("dashboards", CheckOutcome.WARNING, detail, prepared.index),)
 
     async def _look_up(self, prepared: PreparedExperiment, now: float) -> tuple[OnCallInfo | None, tuple[Check, ...]]:
-        if self.on_call is None or self._environment.on_call is None:
+        config, service = self._environment.on_call, prepared.experiment.service
+        if self.on_call is None or config is None:
             return None, ()
-        service = self._project.service(prepared.experiment.service) if prepared.experiment.service else None
-        schedule = (service.on_call if service else None) or self._environment.on_call.schedule
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                return await self.on_call.look_up(prepared.experiment.service, schedule, now), ()
+                return await self.on_call.look_up(service, schedule_of(service, self._project, config), now), ()
         except Exception as error:  # noqa: BLE001 - likewise
             detail = f"could not be looked up: {type(error).__name__}: {error}"
             return None, (Check("on-call", CheckOutcome.WARNING, detail, prepared.index),)

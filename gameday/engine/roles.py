@@ -2,12 +2,12 @@
 
 import asyncio
 
-from gameday.coverage.on_call import OnCallError, OnCallSource, open_on_call
+from gameday.coverage.on_call import OnCallError, OnCallSource, open_on_call, schedule_of
 from gameday.engine.preflight import Check
 from gameday.engine.preparation import SessionInput
 from gameday.journal.events import CheckOutcome
 from gameday.people import on_call_services, resolve_on_call
-from gameday.spec.model import Environment, People, Project
+from gameday.spec.model import People
 
 _DEADLINE_S = 30.0  # a source keeps its own, shorter timeouts; this is for one that does not
 
@@ -24,12 +24,16 @@ async def resolve_people(session: SessionInput, now: float) -> People:
         source = open_on_call(session.environment)
     except OnCallError:  # preflight opens it, too, and says why it cannot
         source = None
-    if source is None:
+    config = session.environment.on_call
+    if source is None or config is None:
         return session.people
     try:
         async with asyncio.timeout(_DEADLINE_S):
             found = await asyncio.gather(
-                *(_first_level(source, service, session.project, session.environment, now) for service in services)
+                *(
+                    _first_level(source, service, schedule_of(service, session.project, config), now)
+                    for service in services
+                )
             )
     except Exception:  # noqa: BLE001 - who takes part is no reason not to begin
         return session.people
@@ -38,11 +42,7 @@ async def resolve_people(session: SessionInput, now: float) -> People:
     return resolve_on_call(session.people, dict(zip(services, found, strict=True)))
 
 
-async def _first_level(
-    source: OnCallSource, service: str, project: Project, environment: Environment, now: float
-) -> tuple[str, ...]:
-    known, config = project.service(service), environment.on_call
-    schedule = (known.on_call if known else None) or (config.schedule if config else None)
+async def _first_level(source: OnCallSource, service: str, schedule: str | None, now: float) -> tuple[str, ...]:
     info = await source.look_up(service, schedule, now)
     return info.people[0] if info.people else ()
 
