@@ -7,14 +7,14 @@ in headers, the parameters, the pages, the limits and what refusals look like.
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from serving import Serving, StandInHandler
 
 type Body = Any
 type Points = list[tuple[float, float | None]]  # Unix times in seconds, and values
@@ -250,10 +250,7 @@ class DatadogServer:
     def __enter__(self) -> Self:
         respond = self.respond
 
-        class Handler(BaseHTTPRequestHandler):
-            disable_nagle_algorithm = True  # head and body are sent apart: 40 ms for each answer
-            protocol_version = "HTTP/1.1"
-
+        class Handler(StandInHandler):
             def do_GET(self) -> None:
                 target = urlsplit(self.path)
                 length = int(self.headers.get("Content-Length") or 0)
@@ -276,21 +273,12 @@ class DatadogServer:
 
             do_POST = do_DELETE = do_GET
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 64
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        self._serving = Serving(Handler)
+        self.url = self._serving.url
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._serving.close()
         if kind is None:
             assert self.wrong == []
 

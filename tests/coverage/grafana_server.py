@@ -10,14 +10,14 @@ import contextlib
 import json
 import math
 import re
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from serving import Serving, StandInHandler
 
 type Body = dict[str, Any]
 type Values = Callable[[float], float | None]  # by Unix time
@@ -243,10 +243,7 @@ class GrafanaServer:
     def __enter__(self) -> Self:
         grafana = self
 
-        class Handler(BaseHTTPRequestHandler):
-            disable_nagle_algorithm = True  # head and body are sent apart: 40 ms for each answer
-            protocol_version = "HTTP/1.1"
-
+        class Handler(StandInHandler):
             def do_GET(self) -> None:
                 target = urlsplit(self.path)
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -273,22 +270,12 @@ class GrafanaServer:
 
             do_POST = do_DELETE = do_PUT = do_PATCH = do_GET
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 64
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}{self.root}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
+        self._serving = Serving(Handler)
+        self.url = f"{self._serving.url}{self.root}"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._serving.close()
         if kind is None:
             assert all(re.fullmatch(r"(POST|DELETE) /api/annotations(/\d+)?", write) for write in self.writes)
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from serving import Serving, StandInHandler
 
 type Body = dict[str, Any]
 
@@ -93,10 +94,7 @@ class TrackerServer:
     def __enter__(self) -> Self:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            disable_nagle_algorithm = True  # head and body are sent apart: 40 ms for each answer
-            protocol_version = "HTTP/1.1"
-
+        class Handler(StandInHandler):
             def respond(self) -> None:
                 target = urlsplit(self.path)
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -122,21 +120,12 @@ class TrackerServer:
 
             do_GET = do_POST = do_PATCH = do_PUT = respond
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
+        self._serving = Serving(Handler)
+        self.url = self._serving.url
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._serving.close()
         if kind is None:
             assert self.wrong == []
 
