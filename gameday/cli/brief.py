@@ -265,7 +265,7 @@ def _missing(
     start: datetime | None,
 ) -> Iterator[str]:
     """What can be seen to be wanting from the files alone."""
-    from gameday.engine.preflight import check_hours
+    from gameday.engine.policy import check_hours
     from gameday.journal.events import CheckOutcome
     from gameday.people import on_call_services
     from gameday.spec.model import FaultStep, GivenPair
@@ -288,7 +288,7 @@ def _missing(
     if start is not None and start < datetime.now(UTC):
         yield f"{start:%Y-%m-%d %H:%M} is past"
     if environment and start is not None:
-        check = check_hours(environment.policy.hours, start)
+        check = check_hours(environment.policy, start)
         if check.outcome is CheckOutcome.FAILURE:
             yield f"It could not start then: {check.detail}"
     for number, experiment in enumerate(experiments, 1):

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -240,7 +240,27 @@ def check_sources(project: Project, environments: Iterable[Environment]) -> tupl
                 location = locate(project, "environments", environment.name, section, key)
                 expected = f"one of {', '.join(sorted(known))}"
                 mistakes.append(Mistake(location, f"the {key} {excerpt(name)}", expected, nearest(name, known)))
+        mistakes += _check_policy(project, environment)
     return tuple(mistakes)
+
+
+def _check_policy(project: Project, environment: Environment) -> Iterator[Mistake]:
+    """What a policy names and nobody knows: a misspelt fault that is to be refused would be let through."""
+    whole, stricter = environment.policy, environment.policy.unattended
+    for policy, where in ((whole, ()), (stricter, ("unattended",))) if stricter else ((whole, ()),):
+        named: list[tuple[str, tuple[str, ...], str]]
+        named = [("fault", ("faults", "allow"), name) for name in policy.faults]
+        named += [("fault", ("faults", "refuse"), name) for name in policy.faults_refused]
+        named += [("service", ("services",), name) for name in policy.services]
+        services = [service.name for service in project.services]
+        for what, keys, name in named:
+            known = fault_names() if what == "fault" else services
+            # An action of the Chaos Toolkit has a dot or a colon in its name; services need not be declared.
+            if any(mark in name for mark in "*?[.:") or name in known or not known:
+                continue
+            location = locate(project, "environments", environment.name, "policy", *where, *keys)
+            expected = f"the name of a {what} that there is, or a pattern"
+            yield Mistake(location, f"the {what} {excerpt(name)}", expected, nearest(name, known))
 
 
 def _check_on_call_file(on_call: OnCallConfig) -> tuple[Mistake, ...]:

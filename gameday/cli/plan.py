@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     "environment",
     help="Environment of gameday.yaml; default: the game day's, the lab, or none for a plain file.",
 )
+@click.option("--unattended", is_flag=True, help="By the stricter rules for when nobody is there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--rbac", is_flag=True, help="Print the Roles (YAML) that PATH needs in its cluster, and nothing else.")
-def command(path: str, environment: str | None, as_json: bool, rbac: bool) -> None:
+def command(path: str, environment: str | None, unattended: bool, as_json: bool, rbac: bool) -> None:
     """Show what PATH would hit, by name, and what preflight finds. Exit 0 when it could start, else 3."""
     from gameday.engine.planning import plan_session
     from gameday.engine.workers import WorkersError
@@ -39,6 +41,7 @@ def command(path: str, environment: str | None, as_json: bool, rbac: bool) -> No
     from gameday.signals import SignalError
 
     session = make_input(read_session(local_file(path), environment), start_lab=False)
+    session = msgspec.structs.replace(session, is_unattended=unattended)
     try:
         with tempfile.TemporaryDirectory(prefix="gameday-plan-") as scratch:
             plan = asyncio.run(plan_session(session, Path(scratch), datetime.now(UTC)))

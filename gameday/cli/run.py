@@ -32,7 +32,9 @@ _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its ti
 @click.argument("path")
 @click.option("--env", "environment", help="Environment; default: the game day's, the lab, or none for a plain file.")
 @click.option("--yes", is_flag=True, help="Ask nothing before the first injection.")
-@click.option("--unattended", is_flag=True, help="Nobody is there: ask nothing, and do not start where one must.")
+@click.option(
+    "--unattended", is_flag=True, help="Nobody is there: ask nothing, and start only if nothing speaks against it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document on stdout.")
 @click.option(
     "--reports", type=click.Path(path_type=Path, file_okay=False), help="Where reports go; default: reports/."
@@ -76,6 +78,7 @@ def command(
         session = make_input(spec, start_lab=True)
         if seed is not None:
             session = msgspec.structs.replace(session, seed=seed)
+        session = msgspec.structs.replace(session, is_unattended=unattended)
         session = _settle(session, yes=yes, unattended=unattended)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)

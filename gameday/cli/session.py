@@ -28,7 +28,7 @@ def make_input(spec: SessionSpec, *, start_lab: bool) -> SessionInput:
     return SessionInput(
         kind="game-day" if spec.game_day else "experiment",
         title=spec.game_day.title if spec.game_day else spec.experiments[0].title,
-        path=_relative(spec.path, spec.project.root),
+        path=relative_to(spec.path, spec.project.root),
         project=spec.project,
         environment=environment,
         experiments=spec.experiments,
@@ -39,7 +39,8 @@ def make_input(spec: SessionSpec, *, start_lab: bool) -> SessionInput:
     )
 
 
-def _relative(path: Path, root: Path) -> Path:
+def relative_to(path: Path, root: Path) -> Path:
+    """The path as a session has it: relative to the project's root, or its name where it lies elsewhere."""
     try:
         return path.resolve().relative_to(root.resolve())
     except ValueError:

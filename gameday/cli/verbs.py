@@ -12,6 +12,7 @@ VERBS = {
     "check": "Validate everything that can be validated offline.",
     "plan": "Show what would be hit, by name; changes nothing.",
     "brief": "Who, when, what is hit, how to stop it: an agenda.",
+    "approve": "Consent to a run, as a second person, where the policy wants that.",
     "run": "Run an experiment or a game day.",
     "status": "Show runs that live, and what dead ones left.",
     "abort": "End a run and undo its faults.",

@@ -11,6 +11,7 @@ from gameday.common.json import JsonObject
 from gameday.coverage import Finding
 from gameday.engine.abort import Abort
 from gameday.engine.activities import perform, pretend
+from gameday.engine.jobs import Ceiling
 from gameday.engine.monitor import Monitor
 from gameday.engine.recorder import Recorder
 from gameday.engine.runs import Run
@@ -29,6 +30,7 @@ from gameday.spec.model import Activity, Experiment
 
 if TYPE_CHECKING:
     from gameday.engine.coverage import Coverage
+    from gameday.engine.policy import Rules
 
 _GRACE_S = 1.0
 
@@ -43,7 +45,8 @@ class Tools(msgspec.Struct, frozen=True):
     source: SignalSource | None
     coverage: "Coverage"
     system: System
-    ceiling: float | None  # the policy's largest blast radius, 0 to 1
+    ceiling: Ceiling
+    rules: "Rules"
     seed: int
 
 

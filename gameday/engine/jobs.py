@@ -21,6 +21,7 @@ from gameday.faults.base import ConflictError, Examination, FaultError, FaultReq
 from gameday.faults.registry import load_fault
 from gameday.journal.events import CheckOutcome
 from gameday.kubernetes.moment import one_moment
+from gameday.spec.units import format_percentage
 
 _LATE_S = 10.0  # what has failed for so long most likely would go on to, and the job's own time-out would hide why
 
@@ -74,6 +75,16 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     experiment: ExperimentOutcome | None = None
     configuration: JsonObject | None = None
     complaints: tuple[tuple[str, ...], ...] = ()
+
+
+class Ceiling(msgspec.Struct, frozen=True):
+    """The largest share that a fault may touch, 0 to 1, and where the policy says so. `share` is None: any."""
+
+    share: float | None = None
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"the policy's ceiling is {format_percentage(self.share or 0)}{self.place}"
 
 
 def exceeds(reach: Reach, ceiling: float | None) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from gameday.coverage import Finding
 from gameday.engine.abort import AbortedError
@@ -177,22 +178,20 @@ class Method:
     async def _inject(self, number: int, stage: int, step: FaultStep, request: FaultRequest) -> JobResult:
         """Plan, write the plan to disk, inject. The plan, with the names of all targets that are hit now."""
         context, tools = self._context, self._context.tools
+        await self._ensure_allowed(step)
         plan = Job(kind=JobKind.PLAN, fault=step.fault, request=request, system=tools.system)
         planned = await self._race(tools.workers.run(plan, PLAN_TIMEOUT_S))
         if planned.error:
             raise InjectionRefusedError(f"{step.name}: {planned.error}")
-        if exceeds(planned.reach, tools.ceiling):
-            raise InjectionRefusedError(
-                f"{step.name}: {planned.reach} would be affected, and the policy's ceiling is "
-                f"{(tools.ceiling or 0) * 100:g}%"
-            )
+        if exceeds(planned.reach, tools.ceiling.share):
+            raise InjectionRefusedError(f"{step.name}: {planned.reach} would be affected, and {tools.ceiling}")
         fault_id = f"{context.index}.{number}.{stage}"
         self._write_ahead(fault_id, number, stage, step, planned)
         began = time.monotonic()
         if self.injected_at is None:
             self.injected_at = context.now()
         inject = Job(
-            kind=JobKind.INJECT, fault=step.fault, plan=planned.plan, system=tools.system, ceiling=tools.ceiling
+            kind=JobKind.INJECT, fault=step.fault, plan=planned.plan, system=tools.system, ceiling=tools.ceiling.share
         )
         injected = await self._race(tools.workers.run(inject, planned.patience.inject_s))
         if injected.error:
@@ -204,6 +203,15 @@ class Method:
         took_s = round(time.monotonic() - began, 4)
         context.record(FaultInjected(at=context.now(), experiment=context.index, fault_id=fault_id, took_s=took_s))
         return planned
+
+    async def _ensure_allowed(self, step: FaultStep | Activity) -> None:
+        """Hold the step to the policy as things are now. Raises InjectionRefusedError."""
+        context, tools = self._context, self._context.tools
+        now = datetime.fromtimestamp(context.now(), UTC)
+        in_place = bool(tools.recorder.state.faults) or self.has_injected
+        refusal = await self._race(tools.rules.refusal(context.experiment, step, tools.source, now, in_place))
+        if refusal is not None:
+            raise InjectionRefusedError(refusal)
 
     def _write_ahead(self, fault_id: str, number: int, stage: int, step: FaultStep, planned: JobResult) -> None:
         """The plan and with it the undo are on disk when this returns; raises AbortedError when they cannot be."""
@@ -235,6 +243,7 @@ class Method:
     async def _activity(self, activity: Activity) -> bool:
         """One Chaos Toolkit activity. Whether the method may go on."""
         self._context.enter(Phase.INJECT)
+        await self._ensure_allowed(activity)
         if activity.kind is ActivityKind.ACTION and self.injected_at is None:
             self.injected_at = self._context.now()
         if activity.background:

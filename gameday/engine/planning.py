@@ -7,10 +7,10 @@ import msgspec
 
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.coverage import Coverage
+from gameday.engine.policy import Rules, ceiling_of
 from gameday.engine.preflight import (
     Check,
     PlannedStage,
-    check_hours,
     check_others,
     check_signals,
     check_sources,
@@ -18,6 +18,7 @@ from gameday.engine.preflight import (
     check_stop_switch,
     examine_runbooks,
     plan_stages,
+    weigh,
 )
 from gameday.engine.preparation import SessionInput, faults_of, prepare, system_of
 from gameday.engine.stop_switch import SwitchWatch, switch_of
@@ -42,19 +43,22 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
     environment = session.environment
     checks: list[Check] = [*check_others(session.project.root)]
     checks.append(check_stop_switch(await _stopped(session)))
-    checks.append(check_hours(environment.policy.hours, now))
+    rules, ceiling = Rules(session), ceiling_of(environment, is_unattended=session.is_unattended)
+    checks += [*rules.check_hours(now), *rules.check_consent(now.timestamp())]
     stages: list[PlannedStage] = []
     source = open_source(environment.signals) if environment.signals else None
     coverage = Coverage(session.project, environment, prepared)
     checks += await coverage.open()
     workers = Workers(scratch, faults_of(session.experiments), chaos_toolkit=False)
     try:
+        checks += await rules.check_state(source)
         checks += await coverage.survey()
         await workers.start()
         for item in prepared:
             planned = await plan_stages(item, workers, system_of(environment), session.seed)
             stages += planned
-            checks += check_stages(item, planned, environment.policy)
+            checks += rules.check_method(item)
+            checks += check_stages(item, planned, ceiling)
             checks += check_sources(item, environment)
             checks += await check_signals(item, source)
             checks += (await coverage.examine(item, now.timestamp())).checks
@@ -63,7 +67,7 @@ async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> S
         await coverage.close()
         if source is not None:
             await source.close()
-    return SessionPlan(prepared, tuple(stages), tuple(checks))
+    return SessionPlan(prepared, tuple(stages), weigh(checks, is_unattended=session.is_unattended))
 
 
 async def _stopped(session: SessionInput) -> str | None:

@@ -1,7 +1,7 @@
 """Everything that can be found out before the first injection, without changing anything."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -10,14 +10,14 @@ from gameday.chaostoolkit.cluster import contexts_of
 from gameday.chaostoolkit.variables import missing_variables
 from gameday.coverage import examine_runbook_urls
 from gameday.engine.context import PreparedExperiment
-from gameday.engine.jobs import Job, JobKind, JobResult, exceeds
+from gameday.engine.jobs import Ceiling, Job, JobKind, JobResult, exceeds
 from gameday.engine.method import PLAN_TIMEOUT_S, fault_request
 from gameday.engine.runs import unfinished_runs
 from gameday.engine.workers import Workers, WorkersError
 from gameday.faults.base import Stamp, System
 from gameday.journal.events import CheckOutcome, ReadingState, RunbookInfo
 from gameday.signals import SignalSource
-from gameday.spec.model import Environment, FaultStep, Hours, Policy, RollbackStrategy
+from gameday.spec.model import Environment, FaultStep, RollbackStrategy
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -39,17 +39,15 @@ class PlannedStage(msgspec.Struct, frozen=True):
     result: JobResult
 
 
-def check_hours(hours: Hours | None, now: datetime) -> Check:
-    """Whether the policy allows a start at this time (aware)."""
-    if hours is None:
-        return Check("hours", CheckOutcome.OK, "no hours are set")
-    from zoneinfo import ZoneInfo
-
-    local = now.astimezone(ZoneInfo(hours.timezone))
-    minute = local.hour * 60 + local.minute
-    inside = local.weekday() in hours.days and hours.start_minute <= minute < hours.end_minute
-    detail = f"it is {local:%a %H:%M} in {hours.timezone}; the policy allows {hours.text}"
-    return Check("hours", CheckOutcome.OK if inside else CheckOutcome.FAILURE, detail)
+def weigh(checks: Sequence[Check], *, is_unattended: bool) -> tuple[Check, ...]:
+    """As they count: where nobody is there to judge a warning, it is a failure."""
+    why = " (a warning, which is a failure where nobody is there to judge it)"
+    return tuple(
+        msgspec.structs.replace(check, outcome=CheckOutcome.FAILURE, detail=check.detail + why)
+        if is_unattended and check.outcome is CheckOutcome.WARNING
+        else check
+        for check in checks
+    )
 
 
 def check_stop_switch(reason: str | None) -> Check:
@@ -165,7 +163,7 @@ def _stamp(experiment: int, step: int, stage: int) -> Stamp:
     return Stamp(fault_id=f"{experiment}.{step}.{stage}")
 
 
-def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], policy: Policy) -> tuple[Check, ...]:
+def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], ceiling: Ceiling) -> tuple[Check, ...]:
     """Whether each stage can be planned, and stays below the policy's ceiling."""
     checks = []
     timing, conditions = prepared.experiment.timing, prepared.experiment.hypothesis.conditions
@@ -176,9 +174,8 @@ def check_stages(prepared: PreparedExperiment, stages: Sequence[PlannedStage], p
         reach = planned.result.reach
         if planned.result.error:
             outcome, detail = CheckOutcome.FAILURE, planned.result.error
-        elif exceeds(reach, policy.max_blast_radius):
-            outcome = CheckOutcome.FAILURE
-            detail = f"{reach} would be affected; the policy's ceiling is {(policy.max_blast_radius or 0) * 100:g}%"
+        elif exceeds(reach, ceiling.share):
+            outcome, detail = CheckOutcome.FAILURE, f"{reach} would be affected; {ceiling}"
         elif conditions and step.hold_s < 2 * timing.interval_s:
             outcome = CheckOutcome.WARNING
             detail = f"held for {step.hold_s:g} s and sampled each {timing.interval_s:g} s: too short to be judged"

@@ -30,6 +30,7 @@ class SessionInput(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...]
     by: str  # who runs it
     seed: int
+    is_unattended: bool = False  # nobody is there: the stricter rules hold, and a warning is a failure
 
 
 def prepare(session: SessionInput, today: datetime) -> tuple[PreparedExperiment, ...]:
@@ -78,7 +79,12 @@ def system_of(environment: Environment) -> System:
     """What faults can reach there."""
     policy = environment.policy
     return System(
-        environment.inventory, environment.cluster, policy.namespaces, policy.nodes, dict(environment.clusters)
+        environment.inventory,
+        environment.cluster,
+        policy.namespaces,
+        policy.nodes,
+        dict(environment.clusters),
+        places={key: policy.place(key) for key in ("namespaces", "nodes") if policy.place(key)},
     )
 
 

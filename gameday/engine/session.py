@@ -24,10 +24,10 @@ from gameday.engine.launch import Helper
 from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
 from gameday.engine.method import Method, MethodFactory
 from gameday.engine.pairings import pair_session
+from gameday.engine.policy import Rules, ceiling_of
 from gameday.engine.predictions import forget_predictions
 from gameday.engine.preflight import (
     Check,
-    check_hours,
     check_others,
     check_signals,
     check_sources,
@@ -35,6 +35,7 @@ from gameday.engine.preflight import (
     check_stop_switch,
     examine_runbooks,
     plan_stages,
+    weigh,
 )
 from gameday.engine.preparation import (
     SessionInput,
@@ -146,6 +147,8 @@ class _Session:
         self._now = self._recorder.now
         environment = session.environment
         self._system = system_of(environment)
+        self._rules = Rules(session)
+        self._ceiling = ceiling_of(environment, is_unattended=session.is_unattended)
         self._switch = SwitchWatch(switch_of(session.project))
         self._may_run = False  # the stop switch let it start
         self._locks = ServiceLocks(session.project.root / ".gameday" / "locks", environment.name)
@@ -245,7 +248,7 @@ class _Session:
         failures: list[str] = []
 
         def note(*checks: Check) -> None:
-            for check in checks:
+            for check in weigh(checks, is_unattended=self._session.is_unattended):
                 self._record(
                     PreflightChecked(
                         at=self._now(),
@@ -262,7 +265,8 @@ class _Session:
         stopped = await self._switch.first_look()
         self._may_run = stopped is None
         note(check_stop_switch(stopped))
-        note(check_hours(self._session.environment.policy.hours, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        note(*self._rules.check_hours(now), *self._rules.check_consent(now.timestamp()))
         note(*check_people(self._session.people))
         if not failures:
             note(await self._start_helpers())
@@ -303,11 +307,12 @@ class _Session:
 
     async def _check_experiments(self, note: Callable[..., None]) -> None:
         environment = self._session.environment
-        if environment.signals and any(item.queries for item in self._prepared):
+        if environment.signals and (self._rules.needs_signals or any(item.queries for item in self._prepared)):
             self._source = open_source(environment.signals)
         note(*await self._coverage.open())
         with contextlib.suppress(AbortedError):
             await self._examine_runbooks()
+            note(*await self._abort.race(self._rules.check_state(self._source)))
             note(*await self._abort.race(self._coverage.survey()))
             for item in self._prepared:
                 await self._check_experiment(item, note)
@@ -324,11 +329,12 @@ class _Session:
     async def _check_experiment(self, item: PreparedExperiment, note: Callable[..., None]) -> None:
         """Raises AbortedError."""
         environment, coverage = self._session.environment, self._coverage
+        note(*self._rules.check_method(item))
         if coverage.alerting.source:
             self._record(AlertRulesRead(at=self._now(), rules=coverage.alerting.rules, experiment=item.index))
         planning = plan_stages(item, self._workers, self._system, self._session.seed)
         stages = await self._abort.race(planning)
-        note(*check_stages(item, stages, environment.policy), *check_sources(item, environment))
+        note(*check_stages(item, stages, self._ceiling), *check_sources(item, environment))
         note(*await self._abort.race(check_signals(item, self._source)))
         before = await self._abort.race(coverage.examine(item, self._now()))
         for alert in before.alerts:
@@ -350,7 +356,8 @@ class _Session:
             source=self._source,
             coverage=self._coverage,
             system=self._system,
-            ceiling=self._session.environment.policy.max_blast_radius,
+            ceiling=self._ceiling,
+            rules=self._rules,
             seed=self._session.seed,
         )
         project = self._session.project

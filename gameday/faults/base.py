@@ -71,6 +71,11 @@ class System(msgspec.Struct, frozen=True):
     namespaces: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     clusters: dict[str, ClusterRef] = {}  # further ones, by the names that targets use
+    places: dict[str, str] = {}  # where the policy says so, for messages, by `namespaces` and `nodes`
+
+    def place(self, rule: str) -> str:
+        """The end of a message that refuses something by this rule of the policy."""
+        return self.places.get(rule, "")
 
 
 class Pick(StrEnum):

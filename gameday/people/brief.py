@@ -1,6 +1,6 @@
 """The brief of a session, as Markdown: what for, when, who, what will be hit, and how to stop it. Pure; no I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from shlex import quote
 
@@ -267,21 +267,38 @@ def _place(place: Place) -> str:
     return f"{said}, {plain(place.note)}" if place.note else said
 
 
+def _limits(policy: Policy) -> list[str]:
+    """What the policy says, rule by rule."""
+    budget, approval, stricter = policy.error_budget, policy.approval, policy.unattended
+    rules = [
+        f"no fault touches more than {format_percentage(policy.max_blast_radius)}" if policy.max_blast_radius else "",
+        f"only in the namespaces {', '.join(policy.namespaces)}" if policy.namespaces else "",
+        f"only on the nodes {', '.join(policy.nodes)}" if policy.nodes else "",
+        f"only on the services {', '.join(policy.services)}" if policy.services else "",
+        f"no faults but {', '.join(policy.faults)}" if policy.faults else "",
+        f"none of {', '.join(policy.faults_refused)}" if policy.faults_refused else "",
+        f"only {policy.hours.text}" if policy.hours else "",
+        f"with an error budget left of {budget.text}" if budget else "",
+        "with no incident open" if policy.incidents else "",
+        f"with the consent of {_one_of(approval.by)}" if approval else "",
+        "it asks before the first injection" if policy.confirm else "",
+        f"and where nobody is there, {', '.join(_limits(stricter))}" if stricter else "",
+    ]
+    return [rule for rule in rules if rule]
+
+
+def _one_of(handles: Sequence[str]) -> str:
+    return f"one of {', '.join(handles)}" if handles else "somebody who does not run it"
+
+
 def _stop(brief: Brief) -> Iterator[str]:
     yield from _heading("How to stop everything")
     for where, how in _HOW_TO_STOP:
         yield f"- {where}: {how}"
     yield f"- Where gameday is not at hand: a file at {code(brief.stop_switch)} ends every run while it is there"
-    policy = brief.policy
-    limits = [
-        f"no fault touches more than {format_percentage(policy.max_blast_radius)}" if policy.max_blast_radius else "",
-        f"only in the namespaces {', '.join(policy.namespaces)}" if policy.namespaces else "",
-        f"only on the nodes {', '.join(policy.nodes)}" if policy.nodes else "",
-        f"runs start only {policy.hours.text}" if policy.hours else "",
-        "it asks before the first injection" if policy.confirm else "",
-    ]
-    if any(limits):
-        yield f"- The policy of {code(brief.environment or '')}: {plain('; '.join(filter(None, limits)))}"
+    limits = _limits(brief.policy)
+    if limits:
+        yield f"- The policy of {code(brief.environment or '')}: {plain('; '.join(limits))}"
 
 
 def _take_part(brief: Brief) -> Iterator[str]:

@@ -5,24 +5,16 @@ from pathlib import Path
 
 from gameday.common.json import JsonObject
 from gameday.kubernetes.reference import ClusterRef
-from gameday.spec.model import Environment, EnvironmentKind, Hours, Policy
+from gameday.spec.model import Environment, EnvironmentKind
+from gameday.spec.policy import read_policy
 from gameday.spec.reader import Fields
 from gameday.spec.sources import read_alerts, read_dashboards, read_on_call, read_signals
-from gameday.spec.timezones import is_timezone
-from gameday.spec.units import UnitError, excerpt, parse_share
+from gameday.spec.units import UnitError, excerpt
 from gameday.spec.variables import VARIABLE
 
 LAB = Environment("lab", EnvironmentKind.LAB)
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_DAY = "|".join(_DAYS)
-_HOURS = re.compile(
-    rf"(?:(?P<days>(?:{_DAY})(?:-(?:{_DAY}))?(?:,(?:{_DAY})(?:-(?:{_DAY}))?)*)\s+)?"
-    r"(?P<start>\d{1,2}:\d{2})\s*-\s*(?P<end>\d{1,2}:\d{2})\s+(?P<timezone>\S+)",
-    re.IGNORECASE,
-)
-_TIME = "times from 00:00 to 24:00, the first before the second"
 _A_CLUSTER = "a cluster, such as {context: staging, namespace: shop}"
 
 
@@ -30,7 +22,7 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
     """The environment; mistakes are noted. `root` is what paths in it are relative to."""
     kind = EnvironmentKind(fields.choice("kind", tuple(EnvironmentKind)) or EnvironmentKind.DECLARED)
     if kind is EnvironmentKind.LAB:
-        policy = _policy(fields)
+        policy = read_policy(fields, root)
         for key in ("signals", "alerts", "processes", "kubernetes", "clusters"):
             if fields.has(key):
                 fields.get(key)
@@ -52,7 +44,7 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
         signals=read_signals(fields),
         alerts=read_alerts(fields),
         inventory=_inventory(fields, root),
-        policy=_policy(fields),
+        policy=read_policy(fields, root),
         cluster=_cluster(fields, root),
         clusters=_clusters(fields, root),
         dashboards=read_dashboards(fields),
@@ -119,48 +111,3 @@ def parse_namespace(text: str) -> str:
     if not VARIABLE.search(text) and not _NAMESPACE.fullmatch(text):
         raise UnitError(excerpt(text), "the name of a namespace: small letters, digits and dashes")
     return text
-
-
-def _policy(fields: Fields) -> Policy:
-    policy = fields.mapping("policy", "a policy, such as {max-blast-radius: 50%, confirm: true}")
-    if policy is None:
-        return Policy()
-    read = Policy(
-        max_blast_radius=policy.scalar("max-blast-radius", parse_share, "a percentage such as 50%"),
-        namespaces=tuple(text for text, _ in policy.texts("namespaces", "a list of namespaces")),
-        nodes=tuple(text for text, _ in policy.texts("nodes", "a list of nodes' names or patterns")),
-        hours=policy.scalar("hours", parse_hours, 'hours such as "Mon-Fri 09:00-16:00 Europe/Berlin"'),
-        confirm=policy.boolean("confirm"),
-    )
-    policy.close()
-    return read
-
-
-def parse_hours(text: str) -> Hours:
-    """Weekly hours: "Mon-Fri 09:00-16:00 Europe/Berlin"; days may be left out (all of them). Raises UnitError."""
-    match = _HOURS.fullmatch(text.strip())
-    if match is None:
-        raise UnitError(excerpt(text), 'hours such as "Mon-Fri 09:00-16:00 Europe/Berlin"')
-    start, end = _minutes(match["start"]), _minutes(match["end"])
-    if not start < end <= 24 * 60:
-        raise UnitError(excerpt(text), _TIME)
-    if not is_timezone(match["timezone"]):
-        raise UnitError(f"the time zone {excerpt(match['timezone'])}", "an IANA name such as Europe/Berlin")
-    days = frozenset(_days(match["days"])) if match["days"] else frozenset(range(7))
-    return Hours(days, start, end, match["timezone"], " ".join(text.split()))
-
-
-def _minutes(text: str) -> int:
-    hours, minutes = map(int, text.split(":"))
-    if minutes > 59 or hours > 24:
-        raise UnitError(excerpt(text), _TIME)
-    return hours * 60 + minutes
-
-
-def _days(text: str) -> list[int]:
-    found = []
-    for part in text.title().split(","):
-        first, _, last = part.partition("-")
-        begin, end = _DAYS.index(first), _DAYS.index(last or first)
-        found += [day % 7 for day in range(begin, end + 1 if end >= begin else end + 8)]  # Sat-Mon goes round
-    return found

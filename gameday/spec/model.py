@@ -439,14 +439,55 @@ class Hours(msgspec.Struct, frozen=True):
     text: str
 
 
+class ErrorBudget(msgspec.Struct, frozen=True):
+    """How much of the error budget must be left: the query answers with a share, 1 for all of it."""
+
+    query: str
+    or_equal: bool
+    least: float
+    text: str  # as written: "> 20%"
+
+
+class Incidents(msgspec.Struct, frozen=True):
+    """Where it is seen whether an incident is open: a query for their number, or a URL whose JSON has a list of them,
+    under the keys of `list_at`, which are parted by dots."""
+
+    query: str | None = None
+    url: str | None = None
+    list_at: str = "incidents"
+    timeout_s: float = 5.0
+    credentials: Credentials = Credentials()
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """That somebody else must have consented: one of `by`, if any are named, within the last `within_s`. `file`: where
+    consent is kept, in place of the project's own."""
+
+    by: tuple[str, ...] = ()
+    within_s: float = 86400.0
+    file: Path | None = None
+
+
 class Policy(msgspec.Struct, frozen=True):
-    """What a run in this environment may do at most."""
+    """What a run in this environment may do at most. `unattended`: what must hold besides when nobody is there."""
 
     max_blast_radius: float | None = None  # a share between 0 and 1
     namespaces: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()  # names or patterns
     hours: Hours | None = None
     confirm: bool = False
+    services: tuple[str, ...] = ()  # names or patterns, as all that follow
+    faults: tuple[str, ...] = ()  # none: any
+    faults_refused: tuple[str, ...] = ()
+    error_budget: ErrorBudget | None = None
+    incidents: Incidents | None = None
+    approval: Approval | None = None
+    unattended: "Policy | None" = None
+    places: tuple[tuple[str, str], ...] = ()  # where each rule stands: "policy.hours, gameday.yaml:12"
+
+    def place(self, rule: str) -> str:
+        """Where the rule stands, for the end of a message: " (policy.hours, gameday.yaml:12)"."""
+        return next((f" ({place})" for key, place in self.places if key == rule), "")
 
 
 class Environment(msgspec.Struct, frozen=True):

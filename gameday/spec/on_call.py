@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from gameday.spec.environment import parse_hours
 from gameday.spec.location import Location
 from gameday.spec.model import Hours
 from gameday.spec.nodes import Node
 from gameday.spec.nodes import Sequence as SequenceNode
+from gameday.spec.policy import parse_hours
 from gameday.spec.reader import Fields, File, read_document
 from gameday.spec.timezones import read_timezone
 from gameday.spec.units import UnitError, excerpt, parse_duration

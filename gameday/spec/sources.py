@@ -53,7 +53,7 @@ def read_signals(fields: Fields) -> SignalsConfig | None:
         window_s=signals.scalar("window", parse_positive_duration),
         timeout_s=signals.scalar("timeout", parse_positive_duration) or default.timeout_s,
         stale_after_s=signals.scalar("stale-after", parse_positive_duration) or default.stale_after_s,
-        credentials=_credentials(signals),
+        credentials=read_credentials(signals),
     )
     signals.close()
     return config
@@ -94,7 +94,7 @@ def read_alerts(fields: Fields) -> AlertsConfig | None:
         receiver_url=alerts.scalar("receiver-url", read_url),
         timeout_s=alerts.scalar("timeout", parse_positive_duration) or 3.0,
         watchdogs=_watchdogs(alerts),
-        credentials=_credentials(alerts),
+        credentials=read_credentials(alerts),
     )
     alerts.close()
     return config
@@ -125,7 +125,7 @@ def read_dashboards(fields: Fields) -> DashboardsConfig | None:
         tags=tuple(text for text, _ in dashboards.texts("tags", "a list of dashboards' tags")),
         annotate=dashboards.boolean("annotate") or not dashboards.has("annotate"),
         timeout_s=dashboards.scalar("timeout", parse_positive_duration) or default.timeout_s,
-        credentials=_credentials(dashboards),
+        credentials=read_credentials(dashboards),
     )
     dashboards.close()
     return config
@@ -149,13 +149,14 @@ def read_on_call(fields: Fields, root: Path) -> OnCallConfig | None:
         schedule=on_call.text("schedule", "what the source calls a schedule"),
         within_s=on_call.scalar("within", parse_positive_duration) or default.within_s,
         timeout_s=on_call.scalar("timeout", parse_positive_duration) or default.timeout_s,
-        credentials=_credentials(on_call),
+        credentials=read_credentials(on_call),
     )
     on_call.close()
     return config
 
 
-def _credentials(fields: Fields) -> Credentials:
+def read_credentials(fields: Fields) -> Credentials:
+    """What lets us in, as it stands beside a URL; mistakes are noted."""
     read = Credentials(
         token=fields.text("token", "a token, such as ${TOKEN}"),
         user=fields.text("user", "a user's name"),

@@ -64,6 +64,8 @@ def _explain(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     problem = (error.problem or error.context or "unknown").removeprefix("found ")
+    if "nesting depth" in problem:  # libyaml, which reads ahead, has a limit of its own
+        return too_deep(line + 1, column + 1)
     lines = text.split("\n")
     source = lines[line] if line < len(lines) else ""
     if "\t" in source[: len(source) - len(source.lstrip())]:

@@ -127,7 +127,7 @@ def test_everything_that_people_need(project: Path) -> None:
     stop = section(page, "How to stop everything")
     for word in ("Ctrl-C", "`gameday abort --all`", "`gameday stop ", "`gameday recover`", "`.gameday/stop`"):
         assert word in stop
-    assert "no fault touches more than 50%; runs start only Mon-Thu 09:00-16:00 Europe/Berlin; it asks before" in stop
+    assert "no fault touches more than 50%; only Mon-Thu 09:00-16:00 Europe/Berlin; it asks before" in stop
 
     missing = section(page, "To be settled before")
     assert "- [ ] It could not start then: it is Fri 10:00 in Europe/Berlin" in missing

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import mistakes_of
 
 from gameday.spec.game_day import load_game_day
 from gameday.spec.model import GameDay, GivenPair, People
 from gameday.spec.project import load_project
+from tests.spec.conftest import mistakes_of
 
 PROJECT = """
 services: {checkout: {}, payments: {}}

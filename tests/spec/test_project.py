@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gameday.spec.environment import parse_hours
 from gameday.spec.game_day import load_game_day, parse_cron
 from gameday.spec.model import EnvironmentKind, Hours
+from gameday.spec.policy import parse_hours
 from gameday.spec.project import load_environment, load_project, secret_values
 from gameday.spec.runbook import SECTIONS, load_runbook
 from gameday.spec.units import UnitError

@@ -62,7 +62,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
             "1:10: found a mistake in the YAML (did not find expected comment or line break), "
             'expected quotes around a comparison, such as "> 10%"',
         ),
-        ("a.yaml", "[" * 100_000, "1:66: found more than 64 levels of nesting, expected at most 64"),
+        ("a.yaml", "[" * 900, "1:66: found more than 64 levels of nesting, expected at most 64"),
         (
             "a.yaml",
             BOMB,
@@ -183,3 +183,9 @@ def test_columns_count_characters(write: Write) -> None:
     document = read_document(write("a.yaml", '"é😀": {b: c}\n'))
     _, value = document.entries["é😀"]
     assert (value.line, value.column) == (1, 7)
+
+
+def test_nesting_without_end(write: Write) -> None:
+    """The parser, which reads ahead, may be the one that gives up."""
+    (found,) = mistakes_of(lambda: read_document(write("a.yaml", "[" * 100_000)))
+    assert found.endswith(": found more than 64 levels of nesting, expected at most 64")

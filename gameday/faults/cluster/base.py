@@ -200,7 +200,10 @@ def _place(client: Client, request: FaultRequest, system: System) -> Place:
 def _ensure_allowed(namespace: str, system: System) -> None:
     if system.namespaces and namespace not in system.namespaces:
         allowed = ", ".join(system.namespaces)
-        raise FaultError(f"the policy keeps faults to the namespaces {allowed}; `{namespace}` is none of them")
+        raise FaultError(
+            f"the policy keeps faults to the namespaces {allowed}; `{namespace}` is none of them"
+            f"{system.place('namespaces')}"
+        )
 
 
 def ensure_nodes_allowed(names: Iterable[str], system: System) -> None:
@@ -208,12 +211,15 @@ def ensure_nodes_allowed(names: Iterable[str], system: System) -> None:
     if not may_touch_nodes(system):
         raise FaultError(
             "the policy keeps faults to namespaces, and a node is in none: `nodes: [NAME or PATTERN, …]` in the policy "
-            "allows some"
+            f"allows some{system.place('namespaces')}"
         )
     refused = [name for name in names if system.nodes and not any(fnmatchcase(name, one) for one in system.nodes)]
     if refused:
         allowed = ", ".join(system.nodes)
-        raise FaultError(f"the policy keeps faults to the nodes {allowed}; {', '.join(refused)} may not be touched")
+        raise FaultError(
+            f"the policy keeps faults to the nodes {allowed}; {', '.join(refused)} may not be touched"
+            f"{system.place('nodes')}"
+        )
 
 
 def may_touch_nodes(system: System) -> bool:

@@ -1,0 +1,113 @@
+"""Who consents to that exactly these files are run in an environment: a log that is only ever appended to."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.codec import decode
+from gameday.common.files import sync_directory
+from gameday.spec.model import Approval, Experiment, Project
+
+_NAME = "approvals.jsonl"
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+class Consent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One person's word. `author`: as their chat calls them; `login`: as the machine on which they gave it does;
+    `sha256`: the fingerprint of what may be run; `at`: Unix time. The last word of each author counts."""
+
+    at: float
+    author: str
+    login: str
+    sha256: str
+    title: str = ""
+    environment: str = ""
+    comment: str = ""
+    is_withdrawn: bool = False
+
+
+def consent_path(approval: Approval, root: Path) -> Path:
+    """Where the consent that a policy wants is kept."""
+    return approval.file or root / ".gameday" / _NAME
+
+
+def fingerprint(environment: str, game_day: Path | None, experiments: Sequence[Experiment]) -> str:
+    """What somebody consents to, SHA-256 in hexadecimal: the environment's name, all files, and the configuration,
+    which the command line can change. A file that cannot be read counts as an empty one."""
+    digest = hashlib.sha256()
+
+    def add(data: bytes) -> None:
+        digest.update(len(data).to_bytes(8, "big") + data)
+
+    add(environment.encode())
+    for path in [*([game_day] if game_day else []), *(experiment.path for experiment in experiments)]:
+        try:
+            add(path.read_bytes())
+        except OSError:
+            add(b"")
+    for experiment in experiments:
+        add(json.dumps(experiment.configuration, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def add_consent(path: Path, consent: Consent) -> None:
+    """Append it, on disk when this returns. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        # A line that was torn must not take the next with it.
+        size = os.fstat(descriptor).st_size
+        start = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+        os.write(descriptor, start + msgspec.json.encode(consent) + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_directory(path.parent)
+
+
+def read_consent(path: Path, sha256: str) -> tuple[Consent, ...]:
+    """Who consents to what has this fingerprint, the oldest first: what was withdrawn is left out. Lines that are torn
+    or unknown are passed over. Raises OSError when there is a file that cannot be read, or one that is too large."""
+    found: dict[str, Consent] = {}
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return ()
+    if len(data) > _MAX_BYTES:
+        raise OSError(None, f"larger than {_MAX_BYTES // 1024 // 1024} MiB", str(path))
+    for line in data.splitlines():
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            consent = decode(line, Consent)
+            if consent.sha256 == sha256:
+                found.pop(_same(consent.author), None)
+                found[_same(consent.author)] = consent
+    return tuple(consent for consent in found.values() if not consent.is_withdrawn)
+
+
+def find_consent(
+    approval: Approval, project: Project, consents: Iterable[Consent], runner: str, now: float
+) -> tuple[Consent | None, str]:
+    """The consent that counts for `runner`, who wants to run it now (Unix time); without one, why none does."""
+    allowed = {_same(member) for handle in approval.by for member in project.group(handle) or (handle,)}
+    reason = "nobody has consented to these files as they are"
+    for consent in reversed(tuple(consents)):
+        if _same(runner) in (_same(consent.author), _same(consent.login)):
+            reason = f"{consent.author} consents, and would run it: it takes a second person"
+        elif allowed and _same(consent.author) not in allowed:
+            reason = f"{consent.author} consents, whom the policy does not name"
+        elif not 0 <= now - consent.at <= approval.within_s:
+            reason = f"the consent of {consent.author} has run out"
+        else:
+            return consent, ""
+    return None, reason
+
+
+def _same(name: str) -> str:
+    """By which it is told whether two names are one person's."""
+    return name.strip().removeprefix("@").casefold()
