@@ -38,8 +38,8 @@ def command() -> None:
 @click.option(
     "--fail-on",
     multiple=True,
-    type=click.Choice(("never-exercised", "missing")),
-    help="Exit 1 when an alert was never exercised, or a rule, runbook or dashboard is missing.",
+    type=click.Choice(("never-exercised", "missing", "unrouted")),
+    help="Exit 1 when an alert was never exercised, a rule, runbook or dashboard is missing, or nobody would be told.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def view(

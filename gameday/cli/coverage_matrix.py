@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -15,11 +16,9 @@ from gameday.cli.load import is_experiment, is_game_day, print_mistakes
 from gameday.cli.output import fail, say
 from gameday.cli.validate import EXPERIMENTS
 from gameday.coverage import AlertSourceError, open_alerts
-from gameday.coverage.matrix import (
-    Rules,
-    build_matrix,
-    services_of,
-)
+from gameday.coverage.base import Surveyor
+from gameday.coverage.examination import choose_rule, examine_rule
+from gameday.coverage.matrix import Rules, alerts_of, build_matrix, services_of
 from gameday.coverage.rule_files import load_rules
 from gameday.lab import Lab
 from gameday.report.past import read_history
@@ -57,7 +56,7 @@ def show_matrix(
         sys.exit(2)
     experiments, unread = _experiments(project)
     _check_names(services, services_of(project, experiments))
-    rules, origin = _rules(project, environment, offline=offline)
+    rules, origin = _rules(project, experiments, environment, offline=offline)
     history = read_history(project.root, since=begin, environment=environment)
     matrix = build_matrix(project, experiments, rules, history.past)
     if services:
@@ -65,7 +64,8 @@ def show_matrix(
     if as_json:
         click.echo(json.dumps(as_document(matrix, history, origin), indent=2, ensure_ascii=False))
     else:
-        for line in as_lines(matrix):
+        widest = {"widest": shutil.get_terminal_size().columns} if sys.stdout.isatty() else {}
+        for line in as_lines(matrix, **widest):
             click.echo(line)
         say()
     say(f"Rules: {origin}.")
@@ -111,12 +111,14 @@ def _check_names(services: Sequence[str], known: Sequence[str]) -> None:
 # -- rules
 
 
-def _rules(project: Project, environment: str | None, *, offline: bool) -> tuple[Rules, str]:
+def _rules(
+    project: Project, experiments: Sequence[Experiment], environment: str | None, *, offline: bool
+) -> tuple[Rules, str]:
     """The alerting rules that are known, and where they come from: those that an environment has loaded, else those of
     the repository's files."""
     why = ""
     if not offline:
-        loaded, why = _loaded(project, environment)
+        loaded, why = _loaded(project, experiments, environment)
         if loaded is not None:
             return loaded, why
     files, problems = load_rules(project.rules or (project.root,))
@@ -135,7 +137,7 @@ def _say_files(count: int, problems: Sequence[Mistake]) -> str:
     return said
 
 
-def _loaded(project: Project, name: str | None) -> tuple[Rules | None, str]:
+def _loaded(project: Project, experiments: Sequence[Experiment], name: str | None) -> tuple[Rules | None, str]:
     """Those of this environment, else of the only one that has alerts; None where nobody answers, and why."""
     chosen = name or _only_with_alerts(project)
     if chosen is None:
@@ -147,7 +149,7 @@ def _loaded(project: Project, name: str | None) -> tuple[Rules | None, str]:
             if info is None:
                 return None, f"{chosen} is not up" if name else ""
             environment = declare_lab(environment, info)
-        rules = asyncio.run(_ask(environment))
+        rules = asyncio.run(_ask(environment, project, experiments))
     except SpecError as error:
         if name:
             print_mistakes(error)
@@ -165,13 +167,26 @@ def _only_with_alerts(project: Project) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-async def _ask(environment: Environment) -> Rules | None:
-    """Raises AlertSourceError, TimeoutError."""
+async def _ask(environment: Environment, project: Project, experiments: Sequence[Experiment]) -> Rules | None:
+    """Which rules there are, and of those that matter, who would be told. Raises AlertSourceError, TimeoutError."""
     source = open_alerts(environment)
     if source is None:
         return None
     try:
         async with asyncio.timeout(_DEADLINE_S):
-            return Rules(await source.rules(), are_all=True)
+            rules = await source.rules()
+            names = alerts_of(project, experiments, rules)
+            surveyor: object = source
+            survey = None
+            if isinstance(surveyor, Surveyor):
+                survey = await surveyor.survey([rule for rule in rules if rule.name in names])
     finally:
         await source.close()
+    if survey is None:
+        return Rules(rules, are_all=True)
+    now = time.time()
+    expected = {alert.name: alert for item in experiments for alert in item.alerts}
+    chosen = {rule.name: rule for rule in reversed(rules) if rule.name in names}
+    chosen |= {name: rule for name, alert in expected.items() if (rule := choose_rule(alert, rules))}
+    examined = {name: examine_rule(rule, survey, now, now) for name, rule in chosen.items()}
+    return Rules(rules, are_all=True, examined=examined)

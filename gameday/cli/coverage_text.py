@@ -1,4 +1,4 @@
-"""The matrix of `gameday coverage` as text of at most 100 columns, as JSON, and as what is wanting in it."""
+"""The matrix of `gameday coverage` as text, as JSON, and as what is wanting in it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ from gameday.coverage.matrix import (
     RunbookState,
     ServiceCoverage,
 )
-from gameday.journal.events import Verdict
+from gameday.journal.events import AlertExamination, Verdict
 from gameday.report.past import History
 from gameday.spec.units import format_duration
 
 SCHEMA = 1  # docs/coverage.md describes it
-_WIDEST = 100  # columns
+_WIDEST = 120  # columns, where no terminal says how many there are
 _NARROWEST = 8  # of a column
 _CUT_SHORT = (Verdict.ABORTED, Verdict.UNDO_FAILED)
 _RULE = {True: "exists", False: "missing", None: "unknown"}
@@ -37,7 +37,7 @@ _RESULTS = {
 # -- text
 
 
-def as_lines(matrix: Iterable[ServiceCoverage]) -> Iterator[str]:
+def as_lines(matrix: Iterable[ServiceCoverage], widest: int = _WIDEST) -> Iterator[str]:
     """A table of alerts, of runbooks, of dashboards and of experiments for each service, where it has any."""
     for number, entry in enumerate(matrix):
         if number:
@@ -45,10 +45,12 @@ def as_lines(matrix: Iterable[ServiceCoverage]) -> Iterator[str]:
         yield (entry.name or "Of no service") + (f", owned by {entry.owner}" if entry.owner else "")
         if entry.is_empty:
             yield "  nothing is known of it: no experiment, alert, runbook or dashboard"
-        yield from table(("ALERT", "RULE", "RUNBOOK", "DASHBOARD", "EXERCISED"), map(_alert, entry.alerts))
-        yield from table(("RUNBOOK", "STATE", "FOLLOWED", "EXERCISED"), map(_runbook, entry.runbooks))
-        yield from table(("DASHBOARD", "LOOKED AT", "MOVED"), map(_dashboard, entry.dashboards))
-        yield from table(("EXPERIMENT", "LAST RUN"), map(_experiment, entry.experiments))
+        columns = ("ALERT", "RULE", "ROUTED", "RUNBOOK", "DASHBOARD", "EXERCISED")
+        yield from table(columns, map(_alert, entry.alerts), widest)
+        yield from _wrong_with(entry.alerts)
+        yield from table(("RUNBOOK", "STATE", "FOLLOWED", "EXERCISED"), map(_runbook, entry.runbooks), widest)
+        yield from table(("DASHBOARD", "LOOKED AT", "MOVED"), map(_dashboard, entry.dashboards), widest)
+        yield from table(("EXPERIMENT", "LAST RUN"), map(_experiment, entry.experiments), widest)
 
 
 def table(columns: Sequence[str], rows: Iterable[tuple[str, ...]], widest: int = _WIDEST) -> Iterator[str]:
@@ -73,7 +75,32 @@ def _fit(text: str, width: int) -> str:
 
 
 def _alert(row: AlertRow) -> tuple[str, ...]:
-    return (row.name, _RULE[row.has_rule], _book(row.runbook), _boards(row.dashboards), _exercised(row))
+    return (row.name, _rule(row), _routed(row), _book(row.runbook), _boards(row.dashboards), _exercised(row))
+
+
+def _rule(row: AlertRow) -> str:
+    return "fails" if row.examined and row.examined.error else _RULE[row.has_rule]
+
+
+def _routed(row: AlertRow) -> str:
+    """To which receivers that tell anybody; a question mark where that depends on what is not known."""
+    found = row.examined
+    if found is None or found.receivers is None:
+        return "unknown"
+    if found.quiet:
+        return "nobody"
+    names = ", ".join(receiver.name for receiver in found.receivers if receiver.integrations)
+    return f"{names}?" if found.doubts else names
+
+
+def _wrong_with(rows: Iterable[AlertRow]) -> Iterator[str]:
+    """Why nobody would be told, or perhaps nobody, and why a rule cannot be evaluated: an empty line first."""
+    said = []
+    for row in rows:
+        if (found := row.examined) is not None:
+            said += [f"{row.name}: {reason}" for reason in (*found.quiet, *found.doubts)]
+            said += [f"{row.name}: its expression fails: {found.error}"] if found.error else []
+    yield from ["", *(f"  {line}" for line in said)] if said else []
 
 
 def _book(row: RunbookRow | None) -> str:
@@ -154,9 +181,18 @@ def _missing(matrix: Sequence[ServiceCoverage]) -> Iterator[str]:
         yield f"No runbook is named for {', '.join(bare)}."
 
 
+def _unrouted(matrix: Sequence[ServiceCoverage]) -> Iterator[str]:
+    alerts = {row.name: row.examined for entry in matrix for row in entry.alerts}
+    if names := [name for name, found in alerts.items() if found and found.quiet]:
+        yield f"Nobody would be told of {', '.join(names)}."
+    if names := [name for name, found in alerts.items() if found is None or found.receivers is None]:
+        yield f"Who would be told is not known of {', '.join(names)}."
+
+
 WANTING: dict[str, Callable[[Sequence[ServiceCoverage]], Iterator[str]]] = {
     "never-exercised": _never_exercised,
     "missing": _missing,
+    "unrouted": _unrouted,
 }
 
 
@@ -179,6 +215,7 @@ def as_document(matrix: Iterable[ServiceCoverage], history: History, rules: str)
                         "name": row.name,
                         "expected_by": list(row.expected_by),
                         "rule": row.has_rule,
+                        "routed": _route(row.examined),
                         "runbook": row.runbook.name if row.runbook else None,
                         "dashboards": [board.name for board in row.dashboards],
                         "exercised": _exercise(row.exercise),
@@ -210,6 +247,16 @@ def as_document(matrix: Iterable[ServiceCoverage], history: History, rules: str)
             }
             for entry in matrix
         ],
+    }
+
+
+def _route(found: AlertExamination | None) -> JsonObject | None:
+    if found is None or found.receivers is None:
+        return None
+    return {
+        "receivers": [{"name": one.name, "integrations": list(one.integrations)} for one in found.receivers],
+        "quiet": list(found.quiet),
+        "doubts": list(found.doubts),
     }
 
 

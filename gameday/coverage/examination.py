@@ -36,13 +36,16 @@ def examine(
 ) -> AlertExamination | None:
     """None for an alert without a rule. `begins` and `ends`: Unix times between which it matters."""
     rule = choose_rule(alert, rules)
-    if rule is None:
-        return None
+    return examine_rule(rule, survey, begins, ends) if rule else None
+
+
+def examine_rule(rule: AlertRuleInfo, survey: Survey | None, begins: float, ends: float) -> AlertExamination:
+    """The same of a rule, whether or not anybody expects its alert."""
     expression = survey.expressions.get(rule.expression, Expression()) if survey else Expression()
     timing = time_to_fire(rule, expression.scrape_s)
     found = AlertExamination(
-        name=alert.name,
-        fires=rule.state == "firing" or (survey is not None and _fires(alert.name, survey)),
+        name=rule.name,
+        fires=rule.state == "firing" or (survey is not None and _fires(rule.name, survey)),
         at_best_s=timing.at_best_s,
         at_most_s=timing.at_most_s,
         because=timing.because,

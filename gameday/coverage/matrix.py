@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gameday.journal.events import AlertRuleInfo, Verdict
+from gameday.journal.events import AlertExamination, AlertRuleInfo, Verdict
 from gameday.spec.model import Experiment, Project, Runbook
 from gameday.spec.runbook import is_url
 
@@ -86,10 +86,12 @@ def _update[T: Moment](known: dict[str, T], more: dict[str, T]) -> None:
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The alerting rules that are known. `are_all`: a rule that is not among them does not exist."""
+    """The alerting rules that are known. `are_all`: a rule that is not among them does not exist. `examined`: what
+    else the environment said of alerts, by their names; nothing, where it was not asked."""
 
     rules: tuple[AlertRuleInfo, ...] = ()
     are_all: bool = False
+    examined: dict[str, AlertExamination] = {}
 
 
 class RunbookState(StrEnum):
@@ -120,7 +122,7 @@ class DashboardRow(msgspec.Struct, frozen=True):
 
 class AlertRow(msgspec.Struct, frozen=True):
     """An alert of a service. `expected_by`: paths of experiments; none: it only has a rule. `has_rule` is None when
-    that is not known."""
+    that is not known; `examined` where it was not asked who would be told, and whether its rule can fire."""
 
     name: str
     expected_by: tuple[str, ...]
@@ -128,6 +130,7 @@ class AlertRow(msgspec.Struct, frozen=True):
     runbook: RunbookRow | None
     dashboards: tuple[DashboardRow, ...]
     exercise: Exercise | None = None
+    examined: AlertExamination | None = None
 
 
 class ExperimentRow(msgspec.Struct, frozen=True):
@@ -156,6 +159,13 @@ def services_of(project: Project, experiments: Iterable[Experiment]) -> tuple[st
     """The names of all services: those of gameday.yaml, then those that only experiments name."""
     names = [service.name for service in project.services]
     return tuple(dict.fromkeys([*names, *sorted({item.service for item in experiments if item.service})]))
+
+
+def alerts_of(project: Project, experiments: Sequence[Experiment], rules: Iterable[AlertRuleInfo]) -> tuple[str, ...]:
+    """The names of all alerts that a matrix has: those that experiments expect, and those of rules for its services."""
+    expected = [alert.name for item in experiments for alert in item.alerts]
+    services = services_of(project, experiments)
+    return tuple(dict.fromkeys([*expected, *(rule.name for rule in rules if rule.service in services)]))
 
 
 def build_matrix(
@@ -230,6 +240,7 @@ class _Builder(msgspec.Struct, frozen=True):
             self._runbook(book) if book else None,
             self._dashboards(boards),
             self.past.alerts.get(name),
+            self.rules.examined.get(name),
         )
 
     def _runbook_of(self, alert: str, experiments: Iterable[Experiment], rule: AlertRuleInfo | None) -> str | None:

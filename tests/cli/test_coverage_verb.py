@@ -60,6 +60,7 @@ class Monitoring:
         self.status = 200
         self.is_mute = False  # it takes alerts, and no notification ever goes out
         self.delay_s = 0.0
+        self.routing = ""  # Alertmanager's configuration, where it tells
         self.rules: list[dict[str, object]] = [
             {
                 "type": "alerting",
@@ -76,6 +77,12 @@ class Monitoring:
 
     def get(self, path: str, query: dict[str, list[str]]) -> object:
         match path:
+            case "/api/v2/status" if self.routing:
+                return {"config": {"original": self.routing}, "cluster": {}, "versionInfo": {}, "uptime": "x"}
+            case "/api/v2/silences":
+                return []
+            case "/api/v2/alerts" if not query:
+                return []
             case "/api/v1/rules":
                 group = {"name": "shop", "file": "x.yaml", "interval": 5, "rules": self.rules}
                 return {"status": "success", "data": {"groups": [group]}}
@@ -183,21 +190,28 @@ def test_what_is_written_and_what_was_exercised(past: Path) -> None:
     said = stripped(result)
     for row in (
         ["checkout, owned by team-checkout"],
-        ["ALERT", "RULE", "RUNBOOK", "DASHBOARD", "EXERCISED"],
-        ["PaymentsErrorsHigh", "exists", "payments-errors (incomplete)", "missing", "2026-03-06 late, 12.9s"],
-        ["CheckoutErrorsHigh", "missing", "checkout-errors (missing)", "missing", "2026-03-06 missed"],
+        ["ALERT", "RULE", "ROUTED", "RUNBOOK", "DASHBOARD", "EXERCISED"],
+        [
+            "PaymentsErrorsHigh",
+            "exists",
+            "unknown",
+            "payments-errors (incomplete)",
+            "missing",
+            "2026-03-06 late, 12.9s",
+        ],
+        ["CheckoutErrorsHigh", "missing", "unknown", "checkout-errors (missing)", "missing", "2026-03-06 missed"],
         ["checkout-errors", "missing", "never", "2026-03-06"],
         ["checkout-overview", "2026-03-06, some panels without data", "2026-03-06"],
         ["payments", "2026-03-06, not there", "never"],
         ["experiments/checkout-loses-payments.yaml", "2026-03-06 aborted"],
         ["experiments/other.yaml", "never"],
-        ["PaymentsSlow", "exists", "payments-slow (incomplete)", "none", "never, nor expected"],
+        ["PaymentsSlow", "exists", "unknown", "payments-slow (incomplete)", "none", "never, nor expected"],
         ["payments-slow", "lacks Impact, Diagnosis, Mitigation, Rollback, Escalation", "never", "never"],
         ["ping"],
     ):
         assert row in said, row
     assert any(row[0] == "payments-errors" and row[-2:] == ["2026-03-06", "2026-03-06"] for row in said)
-    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert max(map(len, result.stdout.splitlines())) <= 120
     assert "Rules: 2 in the repository's files." in result.stderr
     assert "Runs: 1." in result.stderr
     assert "1 experiment cannot be read" in result.stderr
@@ -211,7 +225,7 @@ def test_a_project_without_a_past(shop: Path) -> None:
     assert (result.exit_code, "Runs: 0." in result.stderr) == (0, True)
     said = stripped(result)
     assert [
-        "PaymentsErrorsHigh", "unknown", "payments-errors (incomplete)", "never looked at", "never"
+        "PaymentsErrorsHigh", "unknown", "unknown", "payments-errors (incomplete)", "never looked at", "never"
     ] in said  # fmt: skip
     assert not any("payments, owned by" in row[0] for row in said)
     assert "none are known" in result.stderr
@@ -231,6 +245,37 @@ def test_rules_of_an_environment_that_answers(past: Path) -> None:
         said = stripped(result)
         found = {row[0]: row[1] for row in said if row[0].endswith("High")}
         assert found == {"PaymentsErrorsHigh": "missing", "CheckoutErrorsHigh": "exists"}
+
+
+def test_who_would_be_told(past: Path, monitoring: tuple[Monitoring, str]) -> None:
+    """By Alertmanager's own routing tree: a receiver that tells nobody is a hole."""
+    server = monitoring[0]
+    server.routing = (
+        "route: {receiver: pager, routes: [{receiver: hole, matchers: ['service=payments']}]}\n"
+        "receivers: [{name: pager, pagerduty_configs: [{routing_key: <secret>}]}, {name: hole}]\n"
+    )
+    server.rules.append(server.rules[0] | {"name": "PaymentsErrorsHigh", "labels": {"service": "payments"}})
+    result = invoke("--env", "staging", "--fail-on", "unrouted")
+    assert {row[0]: row[2] for row in stripped(result) if len(row) > 4 and row[0].endswith("High")} == {
+        "PaymentsErrorsHigh": "nobody",
+        "CheckoutErrorsHigh": "pager",
+    }
+    assert "  PaymentsErrorsHigh: routed to `hole`, which tells nobody" in result.stdout.splitlines()
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Nobody would be told of PaymentsErrorsHigh.")
+    alerts = {
+        alert["name"]: alert["routed"]
+        for service in json.loads(invoke("--env", "staging", "--json").stdout)["services"]
+        for alert in service["alerts"]
+    }
+    assert alerts["CheckoutErrorsHigh"] == {
+        "receivers": [{"name": "pager", "integrations": ["pagerduty"]}],
+        "quiet": [],
+        "doubts": [],
+    }
+    assert alerts["PaymentsErrorsHigh"]["receivers"] == [{"name": "hole", "integrations": []}]
+    server.routing = ""
+    untold = invoke("--env", "staging", "--fail-on", "unrouted", "checkout")
+    assert "Who would be told is not known of PaymentsErrorsHigh, CheckoutErrorsHigh." in untold.stderr.splitlines()
 
 
 def test_runs_of_another_environment_or_of_long_ago_do_not_count(past: Path) -> None:
@@ -317,7 +362,7 @@ def test_a_service_that_is_called_as_the_command(past: Path) -> None:
         (["--since", "soon"], "--since: found `soon`, expected a duration"),
         (["--offline", "--env", "staging"], "--offline asks nobody"),
         (["--env", "stagin"], "did you mean `staging`?"),
-        (["--fail-on", "all"], "'all' is not one of 'never-exercised', 'missing'"),
+        (["--fail-on", "all"], "'all' is not one of 'never-exercised', 'missing', 'unrouted'"),
     ],
 )
 def test_wrong_input(past: Path, arguments: list[str], message: str) -> None:
