@@ -1,5 +1,5 @@
 # One command for each habit. `make demo` and `make test` need nothing but git, make and any Python.
-.PHONY: demo test test-cluster check bench setup lock clean
+.PHONY: demo test test-cluster test-browser check bench setup lock clean
 export GAMEDAY_TOOLS := $(CURDIR)/.tools
 # What Python compiles is kept: a run starts several interpreters, and the tests thousands.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,6 +21,10 @@ test: setup
 # What touches a cluster, on a real API server: see tests/kubernetes/README.md for the three ways to have one.
 test-cluster: setup
 	@.venv/bin/pytest tests/kubernetes
+
+# What the report does in a real Chromium, which must be on PATH: the charts' controls, hostile texts, PDF.
+test-browser: setup
+	@GAMEDAY_TEST_BROWSER=1 .venv/bin/pytest -n 2 tests/report
 
 # Formatting, lint, types. All of it is in CI too.
 check: setup

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the verb. An error that nobody foresaw ends in one line and a file, never in a traceback."""
+    _check_arguments()
     # A file of variables may change the environment, which what is started before would not know.
     begins = sys.argv[1:2] == ["run"] and not any(word.startswith("--var-file") for word in sys.argv)
     zygote = _begin() if begins else None
@@ -26,6 +27,17 @@ def main() -> None:
 
         crash(error)
         sys.exit(70)  # EX_SOFTWARE of sysexits.h: none of the statuses that mean something
+
+
+def _check_arguments() -> None:
+    """Python takes bytes that are no text for halves of characters, which no journal can hold. Ends with status 2."""
+    for number, word in enumerate(sys.argv[1:], 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            from gameday.cli.output import fail
+
+            fail(f"argument {number}: found {os.fsencode(word)!r}, expected text in {sys.getfilesystemencoding()}")
 
 
 def _begin() -> "Helper | None":

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from gameday.cli.output import fail
+from gameday.cli.output import fail, say
 from gameday.cli.session import project_root
 
-_FORMATS = ("html", "json", "junit", "markdown", "chaostoolkit")
+_FORMATS = ("html", "json", "junit", "markdown", "chaostoolkit", "png", "pdf")
 
 
 def _parse_formats(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
@@ -26,7 +26,8 @@ def _parse_formats(_context: click.Context, _parameter: click.Parameter, text: s
     default="html",
     show_default=True,
     callback=_parse_formats,
-    help="One or more of html, json, junit, markdown, chaostoolkit (its journal), separated by commas.",
+    help="One or more of html, json, junit, markdown, chaostoolkit (its journal), png (the charts), pdf (printed by a "
+    "Chromium, Chrome or Edge), separated by commas.",
 )
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), help="Where the files go; default: reports/."
@@ -35,15 +36,18 @@ def command(run: str | None, formats: tuple[str, ...], output: Path | None) -> N
     """Render the report of RUN (default: the latest) again, and print the paths of its files."""
     from gameday.engine.runs import RunError, find_run
     from gameday.journal.log import JournalError
-    from gameday.report.render import Format, write_report
+    from gameday.report.render import Format, RenderError, write_report
 
     root = project_root()
     try:
         found = find_run(root, run)
-        written = write_report(found.directory, [Format(name) for name in formats], output or root / "reports")
-    except (RunError, JournalError) as error:
+        asked = [Format(name) for name in formats]
+        written = write_report(found.directory, asked, output or root / "reports", say=say)
+    except (RunError, JournalError, RenderError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"the report cannot be written: {error.filename}: {error.strerror}")
+    if "png" in formats and not any(path.suffix == ".png" for path in written):
+        say("no picture: nothing was measured")
     for path in written:
         click.echo(path)

@@ -13,6 +13,7 @@ from gameday.engine.context import PreparedExperiment
 from gameday.faults.arguments import read_arguments
 from gameday.faults.base import System
 from gameday.faults.registry import load_fault
+from gameday.journal.events import WasWell
 from gameday.signals import plan_queries
 from gameday.spec.model import Activity, Environment, Experiment, FaultStep, People, Project, SignalId
 
@@ -30,6 +31,7 @@ class SessionInput(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...]
     by: str  # who runs it
     seed: int
+    was_well: tuple[WasWell, ...] = ()  # what earlier runs of these experiments have shown
     is_unattended: bool = False  # nobody is there: the stricter rules hold, and a warning is a failure
 
 

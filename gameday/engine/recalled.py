@@ -1,11 +1,11 @@
-"""What was there before a session and belongs into its journal: open action items, and predictions that were made."""
+"""What was there before a session and belongs into its journal: action items, and predictions that were made."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.info import path_in
 from gameday.engine.predictions import waiting_predictions
-from gameday.journal.events import ActionRecalled, PredictionMade
+from gameday.journal.events import ActionRecalled, ActionWasClosed, PredictionMade
 from gameday.people.action_log import read_actions
 from gameday.spec.model import Project
 
@@ -31,6 +31,28 @@ def open_actions(
                 owner=action.owner,
                 reopened=action.reopened,
                 links=tuple(link.url for link in action.links),
+            )
+
+
+def closed_actions(
+    project: Project, experiments: Sequence[PreparedExperiment], now: Callable[[], float]
+) -> Iterator[ActionWasClosed]:
+    """What the experiments have found in earlier sessions and has been closed since: it may be found again."""
+    paths = {path_in(item.experiment, project) for item in experiments}
+    try:
+        actions = read_actions(project.root).values()
+    except OSError:
+        return
+    for action in actions:
+        if not action.is_open and action.content.kind is not None and action.content.experiment in paths:
+            yield ActionWasClosed(
+                at=now(),
+                action=action.id,
+                title=action.content.title,
+                opened_at=action.opened_at,
+                closed_at=action.closed_at,
+                closed_by=action.closed_by,
+                owner=action.owner,
             )
 
 

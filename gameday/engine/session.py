@@ -47,7 +47,7 @@ from gameday.engine.preparation import (
     uses_chaos_toolkit,
     uses_http,
 )
-from gameday.engine.recalled import earlier_predictions, open_actions
+from gameday.engine.recalled import closed_actions, earlier_predictions, open_actions
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.roles import check_people
 from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
@@ -229,6 +229,10 @@ class _Session:
         self._record(PhaseEntered(at=self._now(), phase=Phase.BRIEF))
         for action in open_actions(session.project, self._prepared, self._now):
             self._record(action)
+        for closed in closed_actions(session.project, self._prepared, self._now):
+            self._record(closed)
+        for well in session.was_well:
+            self._record(msgspec.structs.replace(well, at=self._now()))
 
     async def _phases(self) -> tuple[Verdict, str]:
         self._record(PhaseEntered(at=self._now(), phase=Phase.PREFLIGHT))

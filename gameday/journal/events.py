@@ -46,6 +46,14 @@ class Outcome(StrEnum):
     UNREADABLE = "unreadable"
 
 
+class Loss(StrEnum):
+    """What does not hold any more."""
+
+    VERDICT = "verdict"  # it held, and does not
+    ALERT = "alert"  # it fired in time, and is late or missed
+    RECOVERY = "recovery"  # it came back in time, and is late or does not
+
+
 class CheckOutcome(StrEnum):
     """Of one preflight check."""
 
@@ -676,6 +684,33 @@ class ActionRecalled(Event, frozen=True, kw_only=True, tag="action-recalled"):
     links: tuple[str, ...] = ()
 
 
+class ActionWasClosed(Event, frozen=True, kw_only=True, tag="action-was-closed"):
+    """An action item of one of this session's experiments that was closed as it began: should its finding come back,
+    that is a regression. `closed_by` is a session or a person."""
+
+    action: str
+    title: str
+    opened_at: float
+    closed_at: float
+    closed_by: str
+    owner: str | None = None
+
+
+class WasWell(Event, frozen=True, kw_only=True, tag="was-well"):
+    """What was well in an earlier run of this experiment in this environment: `good_run`, which began at `good_at`, is
+    the last such run. It has not been since the run that began at `lost_at`; None where it was well until now. `alert`
+    is its name; `document` a fingerprint of the experiment as it was written."""
+
+    experiment: int
+    loss: Loss
+    good_run: str
+    good_at: float
+    lost_at: float | None = None
+    lost_runs: int = 0
+    alert: str = ""
+    document: str = ""
+
+
 class PredictionMade(Event, frozen=True, kw_only=True, tag="prediction-made"):
     """Somebody has said what will happen, before it could be seen. A later one of the same author counts instead."""
 
@@ -776,6 +811,8 @@ AnyEvent = (
     | AlertObserved
     | RunbookStep
     | ActionRecalled
+    | ActionWasClosed
+    | WasWell
     | PredictionMade
     | MarkSet
     | NoteAdded

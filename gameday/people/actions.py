@@ -70,6 +70,8 @@ class Action(msgspec.Struct, frozen=True):
     reopened: int = 0
     changed_at: float = 0.0
     closed_because: str = ""
+    closed_at: float = 0.0
+    closed_by: str = ""
     links: tuple[Link, ...] = ()
 
 
@@ -108,7 +110,7 @@ def _changed(action: Action, event: ActionEvent) -> Action:
     replace = msgspec.structs.replace
     match event.change:
         case Change.CLOSED:
-            return replace(action, is_open=False, closed_because=event.why)
+            return replace(action, is_open=False, closed_because=event.why, closed_at=event.at, closed_by=event.by)
         case Change.REOPENED if not action.is_open:
             return replace(action, is_open=True, reopened=action.reopened + 1, closed_because="")
         case Change.ASSIGNED:

@@ -1,6 +1,7 @@
 """Numbers, durations and times as the report writes them, and texts of unknown origin made safe to look at."""
 
 import math
+import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -11,6 +12,8 @@ _SPACE = "\N{NO-BREAK SPACE}"
 _MINUS = "\N{MINUS SIGN}"
 # Characters that reorder the text around them (Unicode Standard Annex #9) or that cannot be seen.
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_MARKS = 8  # on one character: as many as any script needs; more would cover the lines above and below
+_RUN = re.compile(rf"[^\0-\u02ff]{{{_MARKS + 1}}}")  # shorter ones hold no more
 _KINDS = {
     "latency": Unit.SECONDS,
     "traffic": Unit.PER_SECOND,
@@ -20,9 +23,12 @@ _KINDS = {
 
 
 def clean(text: str, limit: int = 2000) -> str:
-    """The text without characters that control a display or reorder their surroundings, at most `limit` long."""
+    """The text without characters that control a display or reorder their surroundings, at most `limit` long, and with
+    no more marks on a character than a line has room for."""
     if len(text) > limit:
         text = text[: limit - 1] + "…"
+    if _RUN.search(text):
+        text = _without_piles(text)
     if text.isprintable() and not _REORDERING & set(text):
         return text
     return "".join(
@@ -32,6 +38,15 @@ def clean(text: str, limit: int = 2000) -> str:
         else character
         for character in text
     )
+
+
+def _without_piles(text: str) -> str:
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character).startswith("M") else 0
+        if marks <= _MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def unit_of(text: str) -> Unit:

@@ -1,6 +1,6 @@
 """The page: one HTML file that needs nothing else, from Jinja2 templates that escape everything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 from markupsafe import Markup
@@ -15,10 +15,13 @@ from gameday.report.earlier import Earlier, earlier_actions, owners
 from gameday.report.figures import Figure, figures, figures_of_people
 from gameday.report.found import FoundList, lists_of
 from gameday.report.handover import Handover, handovers
+from gameday.report.legend import legend
 from gameday.report.predictions import Table as PredictionTable
 from gameday.report.predictions import tabulate_predictions
 from gameday.report.templating import LOOKS, TEMPLATES, WORDS, environment, source_hash
 from gameday.report.views import Activity, ExperimentReport, Report, Stage, Status
+
+SCRIPTS = ("span.js", "report.js")  # one after the other, as one
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -53,6 +56,7 @@ class Page(msgspec.Struct, frozen=True):
     tone: str
     icon: str
     found: tuple[FoundList, ...]
+    regressions: tuple[words.Regression, ...]
     earlier: tuple[Earlier, ...]
     recalled: Mapping[str, Earlier]  # by the id of the action item
     owners: Mapping[str, str]  # likewise
@@ -77,7 +81,8 @@ def render_html(report: Report) -> str:
 
 def _page(report: Report) -> Page:
     tone, icon = LOOKS[report.status]
-    style, script = (TEMPLATES / "style.css").read_text("utf-8"), (TEMPLATES / "report.js").read_text("utf-8")
+    style = (TEMPLATES / "style.css").read_text("utf-8")
+    script = "".join((TEMPLATES / name).read_text("utf-8") for name in SCRIPTS)
     # The second sentence says why a run was aborted or not started.
     why = report.reason if report.status is Status.UNDO_FAILED else ""
     earlier = earlier_actions(report)
@@ -89,6 +94,7 @@ def _page(report: Report) -> Page:
         tone=tone,
         icon=icon,
         found=lists_of(report),
+        regressions=words.regressions(report),
         earlier=earlier,
         recalled={one.action.action: one for one in earlier},
         owners=owners(report),
@@ -147,40 +153,9 @@ def _part(experiment: ExperimentReport) -> Part:
         marks=marks,
         lanes=lanes,
         charts=charts,
-        keys=_keys(charts, lanes, marks),
+        keys=legend(charts, lanes, marks),
         stages={(stage.step, stage.stage): stage for stage in experiment.stages},
         actions=tuple(activity for activity in experiment.activities if activity.section != "hypothesis"),
         coverage=tabulate_alerts(experiment),
         predictions=tabulate_predictions(experiment.predictions),
     )
-
-
-def _keys(charts: Sequence[Chart], lanes: Sequence[Lane], marks: Sequence[Mark]) -> tuple[tuple[str, str], ...]:
-    """The legend: only what is drawn."""
-    drawn = {mark.kind for mark in marks} | {mark.kind for lane in lanes for mark in lane.marks}
-    drawn |= {band.kind for lane in lanes for band in lane.bands}
-    if charts:
-        drawn.add("line")
-    if any(chart.limits for chart in charts):
-        drawn.add("limit")
-    if any(chart.baseline is not None for chart in charts):
-        drawn.add("base")
-    if any(chart.gaps for chart in charts):
-        drawn.add("gap")
-    legend = {
-        "line": "measured",
-        "base": "baseline",
-        "limit": "limit",
-        "gap": "could not be read",
-        "stage": "stage",
-        "inject": "injected",
-        "undo": "undone",
-        "pending": "alert pending",
-        "firing": "alert firing",
-        "alert": "alert fires",
-        "notified": "notified",
-        "abort": "guard tripped",
-        "note": "note",
-        "mark": "said by people",
-    }
-    return tuple((kind, word) for kind, word in legend.items() if kind in drawn)

@@ -66,6 +66,18 @@ def document(report: Report) -> JsonObject:
             {"at": iso(takeover.at), "by": takeover.by.value, "reason": takeover.reason}
             for takeover in report.takeovers
         ],
+        "regressions": [
+            {
+                "what": one.what,
+                "experiment": one.experiment,
+                "alert": one.alert,
+                "action": one.action,
+                "well_at": _moment(one.well_at),
+                "well_in": one.well_in,
+                "text": one.text,
+            }
+            for one in words.regressions(report)
+        ],
         "earlier_actions": [_earlier(one) for one in earlier_actions(report)],
         "handover": [_handover(one) for one in handovers(report.experiments)],
         "signatures": [_signed(one) for one in report.signatures],

@@ -12,6 +12,7 @@ import msgspec
 
 from gameday.journal.events import FindingKind, Outcome
 from gameday.report import format as fmt
+from gameday.report import words
 from gameday.report.views import Alert, AlertOutcome, ExperimentReport, Fault, Report, Row, Status
 
 # All but the characters of XML 1.0, §2.2. Said the other way round, by what is allowed, it takes 4 ms to compile.
@@ -66,6 +67,11 @@ def _suite(report: Report, experiment: ExperimentReport, cases: list[_Case]) -> 
     for key, result in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(key, str(sum(case.result == result for case in cases)))
     suite.set("time", f"{max(0.0, seconds if experiment.start is not None else 0.0):.3f}")
+    regressions = [one.text for one in words.regressions(report) if one.experiment == experiment.index]
+    if regressions:
+        properties = ET.SubElement(suite, "properties")
+        for said in regressions:
+            ET.SubElement(properties, "property", name="regression", value=_safe(said))
     for case in cases:
         classname = _safe(experiment.info.path or experiment.info.title)
         element = ET.SubElement(suite, "testcase", name=_safe(case.name), classname=classname)

@@ -52,9 +52,8 @@ def escape(text: str, limit: int = 400) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield f"## {_ICONS[report.status]} {escape(report.title)}: {escape(words.statement(report))}"
     yield ""
-    for one in earlier_actions(report):
-        if one.is_regression:
-            yield f"- **{escape(words.regression(one))}**"
+    for regression in words.regressions(report):
+        yield f"- **{escape(regression.text, 1000)}**"
     for sentence in words.sentences(report):
         yield f"- {escape(sentence, 1000)}"
     yield ""
@@ -181,7 +180,7 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
     for fault in experiment.faults:
         undone = "undone" if fault.undone_at is not None else "**NOT undone**"
         targets = escape(", ".join(fault.targets))
-        yield f"- {escape(fault.fault)} on {targets} ({fault.reach}), {undone}"
+        yield f"- {escape(fault.fault)} on {targets} ({escape(fault.reach)}), {undone}"
 
 
 def _predictions(experiment: ExperimentReport) -> Iterator[str]:

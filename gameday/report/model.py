@@ -10,6 +10,7 @@ from gameday.journal.events import (
     FORMAT,
     AbortRequested,
     ActionRecalled,
+    ActionWasClosed,
     ActivityEnded,
     ActivityStarted,
     AlertExamined,
@@ -47,6 +48,7 @@ from gameday.journal.events import (
     StageEnded,
     StageStarted,
     UndoEnded,
+    WasWell,
 )
 from gameday.journal.log import Unread, read_journal
 from gameday.journal.signatures import Signed, read_signatures
@@ -75,6 +77,8 @@ class _Session(msgspec.Struct):
     sinks: dict[str, str] = {}
     sink_failures: Counter[str] = msgspec.field(default_factory=Counter)
     recalled: list[ActionRecalled] = []
+    closed: list[ActionWasClosed] = []
+    was_well: list[WasWell] = []
     unread: list[Unread] = []
     unread_count: int = 0
 
@@ -139,6 +143,10 @@ class _Session(msgspec.Struct):
                 self._marked(event)
             case ActionRecalled() if len(self.recalled) < _MAX_KEPT:
                 self.recalled.append(event)
+            case ActionWasClosed() if len(self.closed) < _MAX_KEPT:
+                self.closed.append(event)
+            case WasWell() if len(self.was_well) < _MAX_KEPT:
+                self.was_well.append(event)
             case NoteAdded():
                 self._noted(event)
             case RecoveryMeasured():
@@ -227,6 +235,8 @@ class _Session(msgspec.Struct):
             unread=tuple(self.unread),
             unread_count=self.unread_count,
             recalled=tuple(self.recalled),
+            closed=tuple(self.closed),
+            was_well=tuple(self.was_well),
             signatures=signatures,
         )
 

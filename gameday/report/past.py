@@ -13,6 +13,7 @@ from gameday.journal.log import JournalError
 from gameday.report.past_run import RunPast, SessionPast, read_run
 
 CACHE = "history-cache.json"
+_AT_ONCE = 1 << 20  # bytes of journals: some 40 ms
 _VERSION = f"{__version__}/2"  # the number counts up when what is kept, or how it is made, changes
 
 
@@ -71,6 +72,36 @@ def read_sessions(root: Path) -> Sessions:
     silent = tuple(session.run for session in sessions if not session.started)
     known = sorted((session for session in sessions if session.started), key=lambda one: (one.started, one.run))
     return Sessions(tuple(known), (*unread, *silent))
+
+
+def keep_run(run: Run, root: Path) -> None:
+    """Have this run, which has ended, among those that have been read. Raises nothing."""
+    try:
+        status = run.journal.stat()
+        kept = _Kept(status.st_size, status.st_mtime_ns, read_run(run))
+    except (OSError, JournalError):
+        return
+    _write_cache(root, _read_cache(root) | {run.name: kept})
+
+
+def read_known_sessions(root: Path) -> tuple[SessionPast, ...]:
+    """The sessions that can be told of at once: those that have been read before, and of the others the latest, as
+    long as they are small. It writes nothing, and raises nothing."""
+    runs = all_runs(root)
+    known = _read_cache(root) if runs else {}
+    sessions, left = [], _AT_ONCE
+    for run in reversed(runs):
+        try:
+            status = run.journal.stat()
+            found = known.get(run.name)
+            if found is not None and (found.size, found.mtime_ns) == (status.st_size, status.st_mtime_ns):
+                sessions.append(found.run.session)
+            elif status.st_size <= left:
+                left -= status.st_size
+                sessions.append(read_run(run).session)
+        except (OSError, JournalError):
+            continue
+    return tuple(session for session in sessions if session.started)
 
 
 def _read(root: Path, runs: Iterable[Run]) -> tuple[dict[str, RunPast], tuple[str, ...]]:

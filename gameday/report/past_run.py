@@ -111,6 +111,13 @@ class RunPast(msgspec.Struct, frozen=True):
     past: Past = Past()
 
 
+def fingerprint(info: ExperimentInfo) -> str:
+    """Of the experiment as it was written; empty when that is not known."""
+    if not info.document:
+        return ""
+    return hashlib.sha256(msgspec.json.encode(info.document, order="deterministic")).hexdigest()[:8]
+
+
 def read_run(run: Run) -> RunPast:
     """What one run has shown. Raises JournalError."""
     reading = _Reading(run.name)
@@ -202,7 +209,6 @@ class _Experiment(msgspec.Struct):
         """How it went."""
         began = self.injected_at
         seen = [at for at in self.detected_at if began is not None and at >= began]
-        document = msgspec.json.encode(self.info.document, order="deterministic") if self.info.document else b""
         return ExperimentPast(
             path=self.info.path,
             title=self.info.title[:_LONGEST],
@@ -216,7 +222,7 @@ class _Experiment(msgspec.Struct):
             recovery=self.recovery,
             weaknesses=tuple(self.weaknesses.values()),
             others=self.others,
-            document=hashlib.sha256(document).hexdigest()[:8] if document else "",
+            document=fingerprint(self.info),
         )
 
     def past(self) -> Past:

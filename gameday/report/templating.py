@@ -171,7 +171,6 @@ def environment() -> Environment:
         readiness_tone=_readiness_tone,
         answer_tone=_answer_tone,
         standing=words.standing,
-        regression=words.regression,
         say_prediction=say_prediction,
     )
     return environment

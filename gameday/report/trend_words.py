@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 
 from gameday.coverage.matrix import Result
+from gameday.journal.events import Loss
 from gameday.report.format import clean, date, duration
 from gameday.report.past_run import SessionPast
-from gameday.report.trends import LEAST, Loss, Measure, Regression, Standing, Times, Trend, Trial
+from gameday.report.trends import LEAST, Measure, Regression, Standing, Times, Trend, Trial
 
 NEVER = "never"
 NONE = "—"

@@ -14,7 +14,7 @@ from itertools import groupby
 import msgspec
 
 from gameday.coverage.matrix import Result
-from gameday.journal.events import Verdict
+from gameday.journal.events import Loss, Verdict
 from gameday.report.past_run import ExperimentPast, SessionPast
 from gameday.report.views import Status
 
@@ -288,14 +288,6 @@ def trend(key: str, trials: Sequence[Trial]) -> Trend:
 # -- what used to be better
 
 
-class Loss(StrEnum):
-    """What does not hold any more."""
-
-    VERDICT = "verdict"  # it held, and does not
-    ALERT = "alert"  # it fired in time, and is late or missed
-    RECOVERY = "recovery"  # it came back in time, and is late or does not
-
-
 class Regression(msgspec.Struct, frozen=True):
     """Something that was well in `good`, the last such run, and has not been since `first`; `last` is the newest that
     shows it, and `runs` how many do. `alert`: its name. `has_changed`: the experiment is not written as it was in
@@ -333,14 +325,35 @@ def together(found: Iterable[Regression]) -> Iterator[tuple[Regression, ...]]:
         yield tuple(group)
 
 
+class Wellness(msgspec.Struct, frozen=True):
+    """Something was well in `good`, the last such run, and was not in `bad`, those after it. `alert`: its name."""
+
+    loss: Loss
+    good: Trial
+    bad: tuple[Trial, ...]
+    alert: str = ""
+
+
+def last_well(trials: Sequence[Trial]) -> tuple[Wellness, ...]:
+    """All that ever was, of these runs of one file in one environment, the oldest first. Only those that count do."""
+    judged = [trial for trial in trials if trial.is_judged]
+    return tuple(_wellness(judged, (alert.name for trial in judged for alert in trial.experiment.alerts)))
+
+
 def _regressions(trials: Sequence[Trial]) -> Iterator[Regression]:
-    if lost := _lost((trial, trial.status is Status.HELD) for trial in trials):
-        yield Regression(Loss.VERDICT, *lost)
-    for name in dict.fromkeys(alert.name for alert in trials[-1].experiment.alerts):
-        if lost := _lost((trial, _is_in_time(trial.experiment, name)) for trial in trials):
-            yield Regression(Loss.ALERT, *lost, name)
-    if lost := _lost((trial, _came_back(trial.experiment)) for trial in trials):
-        yield Regression(Loss.RECOVERY, *lost)
+    for found in _wellness(trials, (alert.name for alert in trials[-1].experiment.alerts)):
+        if bad := found.bad:
+            yield Regression(found.loss, found.good, bad[0], bad[-1], len(bad), found.alert)
+
+
+def _wellness(trials: Sequence[Trial], alerts: Iterable[str]) -> Iterator[Wellness]:
+    if last := _last_good((trial, trial.status is Status.HELD) for trial in trials):
+        yield Wellness(Loss.VERDICT, *last)
+    for name in dict.fromkeys(alerts):
+        if last := _last_good((trial, _is_in_time(trial.experiment, name)) for trial in trials):
+            yield Wellness(Loss.ALERT, *last, name)
+    if last := _last_good((trial, _came_back(trial.experiment)) for trial in trials):
+        yield Wellness(Loss.RECOVERY, *last)
 
 
 def _is_in_time(item: ExperimentPast, name: str) -> bool | None:
@@ -352,9 +365,8 @@ def _came_back(item: ExperimentPast) -> bool | None:
     return None if item.recovery is None else item.recovery.recovered and not item.recovery.is_late
 
 
-def _lost(states: Iterable[tuple[Trial, bool | None]]) -> tuple[Trial, Trial, Trial, int] | None:
-    """The last good run, the first and the last bad one after it, and how many these are; None when all is well, or
-    never was."""
+def _last_good(states: Iterable[tuple[Trial, bool | None]]) -> tuple[Trial, tuple[Trial, ...]] | None:
+    """The last good run, and the bad ones after it; None when there was no good one."""
     good: Trial | None = None
     bad: list[Trial] = []
     for trial, is_good in states:
@@ -362,4 +374,4 @@ def _lost(states: Iterable[tuple[Trial, bool | None]]) -> tuple[Trial, Trial, Tr
             good, bad = trial, []
         elif is_good is False:
             bad.append(trial)
-    return (good, bad[0], bad[-1], len(bad)) if good is not None and bad else None
+    return (good, tuple(bad)) if good is not None else None

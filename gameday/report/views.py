@@ -11,6 +11,7 @@ import msgspec
 from gameday.faults.base import Reach
 from gameday.journal.events import (
     ActionRecalled,
+    ActionWasClosed,
     AlertExamination,
     AlertInfo,
     AlertRuleInfo,
@@ -31,6 +32,7 @@ from gameday.journal.events import (
     Role,
     RunbookStep,
     Verdict,
+    WasWell,
 )
 from gameday.journal.log import Unread
 from gameday.journal.signatures import Signed
@@ -402,6 +404,8 @@ class Report(msgspec.Struct, frozen=True):
     unread: tuple[Unread, ...]
     unread_count: int
     recalled: tuple[ActionRecalled, ...]  # what earlier sessions had left to be done
+    closed: tuple[ActionWasClosed, ...]  # what its experiments had found before, and was closed as it began
+    was_well: tuple[WasWell, ...]  # what earlier runs of its experiments have shown
     signatures: tuple[Signed, ...]
 
     @property

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 
-from gameday.journal.events import FindingKind, Outcome, Role
+import msgspec
+
+from gameday.journal.events import FindingKind, Loss, Outcome, Role
 from gameday.report.earlier import Earlier, Standing, earlier_actions, owners
-from gameday.report.format import clean, duration, listing, plural, value
+from gameday.report.format import clean, date, duration, listing, plural, value
 from gameday.report.found import lists_of
 from gameday.report.handover import Readiness, handovers
+from gameday.report.lost import CameBack, Lost, came_back, fate_of, lost_of
 from gameday.report.views import Alert, AlertOutcome, ExperimentReport, Fault, Report, Row, Status
 
 STATUS = {
@@ -192,9 +195,10 @@ def _next(report: Report) -> str:
         return "Undo what is left, before anything else: how is said right below."
     if report.status is Status.NOT_STARTED:
         return "Settle what kept it from starting, then run it again."
-    came_back = {one.action.action for one in earlier_actions(report) if one.is_regression}
+    again = {one.action.action for one in earlier_actions(report) if one.is_regression}
+    again |= {one.action.action for one in came_back(report)}
     weaknesses = [one for found in lists_of(report) for one in found.findings if one.weakness]
-    weaknesses.sort(key=lambda one: one.action not in came_back)
+    weaknesses.sort(key=lambda one: one.action not in again)
     if weaknesses:
         first, others = weaknesses[0], len(weaknesses) - 1
         owner = owners(report).get(first.action or "")
@@ -212,8 +216,80 @@ def _next(report: Report) -> str:
             return _next_when_held(report)
 
 
-def regression(earlier: Earlier) -> str:
-    """Of an action item that was closed, and is found again."""
+class Regression(msgspec.Struct, frozen=True):
+    """What was well or mended before a session, and is not in it. `what` is a Loss, or "action"; `well_at` when the
+    run began in which it was well last, or when the action item was closed (`well_in`: by which run, or whom)."""
+
+    experiment: int
+    what: str
+    text: str
+    alert: str | None = None
+    action: str | None = None
+    well_at: float | None = None  # not known of an action item that came back before
+    well_in: str | None = None
+
+
+def regressions(report: Report) -> tuple[Regression, ...]:
+    """All of this session."""
+    return (
+        *(
+            Regression(
+                one.experiment.index,
+                one.well.loss.value,
+                f"REGRESSION: {_lost(one)}",
+                alert=one.well.alert or None,
+                well_at=one.well.good_at,
+                well_in=one.well.good_run,
+            )
+            for one in lost_of(report)
+        ),
+        *(
+            Regression(
+                one.experiment.index,
+                "action",
+                f"REGRESSION: {_back(one)}",
+                action=one.action.action,
+                well_at=one.action.closed_at,
+                well_in=one.action.closed_by,
+            )
+            for one in came_back(report)
+        ),
+        *(
+            Regression(one.experiment, "action", f"REGRESSION: {_not_mended(one)}", action=one.action.action)
+            for one in earlier_actions(report)
+            if one.is_regression and one.experiment is not None
+        ),
+    )
+
+
+def _lost(one: Lost) -> str:
+    well, title = one.well, f"“{clean(one.experiment.info.title, 200)}”"
+    then = f"on {date(well.good_at)} (run {clean(well.good_run, 120)})"
+    match well.loss:
+        case Loss.VERDICT:
+            said = f"{title} held {then}, and does not any more."
+        case Loss.ALERT:
+            now = "late" if fate_of(well.alert, one.experiment) is AlertOutcome.LATE else "missed"
+            said = f"{clean(well.alert, 120)} fired in time for {title} {then}, and is {now} now."
+        case Loss.RECOVERY:
+            recovery = one.experiment.recovery
+            took = recovery.seconds if recovery and recovery.recovered else None
+            now = "does not come back" if took is None else f"comes back late ({duration(took)})"
+            said = f"{title} came back in time {then}, and now {now}."
+    if well.lost_at is not None:
+        said += f" It was so already on {date(well.lost_at)}: this is run {well.lost_runs + 1} that shows it."
+    if one.has_changed:
+        said += " The experiment is written otherwise since: it may ask for more than it did."
+    return said
+
+
+def _back(one: CameBack) -> str:
+    action = one.action
+    title = clean(action.title, 200).rstrip(".")
+    return f"action item {action.action} was closed on {date(action.closed_at)}, and its finding is back: {title}."
+
+
+def _not_mended(earlier: Earlier) -> str:
     times = "once" if earlier.action.reopened == 1 else f"{earlier.action.reopened} times"
     title = clean(earlier.action.title, 200).rstrip(".")
     return f"It did not stay mended: {title}. It came back {times}, and is there again."

@@ -292,7 +292,7 @@ def page_of(directory: Path) -> str:
 def test_page(directory: Path) -> None:
     said = page_of(directory)
     for phrase in (
-        "It did not stay mended: PaymentsErrorsHigh fired 40 s too late. It came back 2 times, and is there again.",
+        "REGRESSION: It did not stay mended: PaymentsErrorsHigh fired 40 s too late. It came back 2 times, and is there again.",
         "What broke 1",
         "What went unseen 2",
         "What could not be acted on 1",
@@ -397,7 +397,7 @@ def test_markdown(directory: Path) -> None:
         "### Still open from earlier sessions\n",
         "### Can it be handed over?\n",
         "hold? **(you did not agree)** | holds: ❌ wrong | breaks: ✅ right | — | it broke |",
-        "- **It did not stay mended",
+        "- **REGRESSION&#58; It did not stay mended",
         "**found again**",
         "Said too late by",
     ):

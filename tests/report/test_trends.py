@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday.coverage.matrix import Result
-from gameday.journal.events import FindingKind, FindingRaised, Verdict
+from gameday.journal.events import FindingKind, FindingRaised, Loss, Verdict
 from gameday.people.actions import Outcome, action_id, changes_after, replay
 from gameday.report import trend_words as words
 from gameday.report.past_run import AlertPast, ExperimentPast, SessionPast, Weakness
@@ -18,7 +18,6 @@ from gameday.report.trend_chart import COLUMNS, trend_chart
 from gameday.report.trends import (
     LEAST,
     By,
-    Loss,
     Regression,
     Selection,
     Standing,
