@@ -80,8 +80,8 @@ def _read(path: Path) -> "tuple[tuple[Experiment, ...], Project]":
 def _given(
     experiment: "Experiment", signals: tuple[str, ...], alerts: tuple[str, ...], users: str | None, note: str
 ) -> "PredictionInfo":
-    from gameday.cli.predicting import parse_alert
     from gameday.journal.events import Outlook, PredictionInfo, SignalPrediction
+    from gameday.people.predicting import parse_alert
     from gameday.spec.units import UnitError
 
     known = [str(condition.signal) for condition in experiment.hypothesis.conditions]
@@ -126,10 +126,10 @@ def _ensure_known(option: str, name: str, known: list[str]) -> None:
 def _pass_on(
     experiment: "Experiment", project: "Project", author: str, role: "Role | None", said: "PredictionInfo"
 ) -> None:
-    from gameday.cli.predicting import say_prediction
     from gameday.engine.info import path_in
     from gameday.engine.predictions import Prediction, keep_prediction
     from gameday.engine.runs import Message, MessageKind
+    from gameday.people.predicting import say_prediction
 
     path = path_in(experiment, project)
     live = _living(project.root, path)

@@ -9,8 +9,9 @@ from gameday.engine.pairings import pair_session
 from gameday.engine.predictions import Prediction, keep_prediction, waiting_predictions
 from gameday.engine.preparation import SessionInput
 from gameday.journal.events import AlertPrediction, Outlook, PredictionInfo, Role, SignalPrediction
+from gameday.people.predicting import parse_alert
 from gameday.spec.model import Experiment
-from gameday.spec.units import UnitError, format_duration, parse_positive_duration
+from gameday.spec.units import UnitError
 
 _LONGEST = 1000  # characters of what is said in words
 _OUTLOOKS = {"h": Outlook.HOLDS, "b": Outlook.BREAKS, "u": Outlook.UNSURE}
@@ -76,24 +77,6 @@ def _ask_alert(name: str) -> AlertPrediction | None:
         except UnitError as error:
             click.echo(f"    found {error.found}, expected {error.expected}", err=True)
     return None
-
-
-def parse_alert(name: str, text: str) -> AlertPrediction:
-    """What is said of an alert: within which time it fires, or `never`. Raises UnitError."""
-    if text.lower() in ("n", "never"):
-        return AlertPrediction(name=name, fires=False)
-    return AlertPrediction(name=name, fires=True, within_s=parse_positive_duration(text))
-
-
-def say_prediction(prediction: PredictionInfo) -> str:
-    """All of it in one sentence, for whoever has said it."""
-    words = [f"{said.signal} {said.outlook}" for said in prediction.signals]
-    for alert in prediction.alerts:
-        within = f" within {format_duration(alert.within_s)}" if alert.within_s is not None else ""
-        words.append(f"{alert.name} {'fires' if alert.fires else 'does not fire'}{within}")
-    if prediction.users_notice is not None:
-        words.append(f"users {'notice' if prediction.users_notice else 'notice nothing'}")
-    return "; ".join([*words, *filter(None, [prediction.note])])
 
 
 def _ask(question: str, answers: tuple[str, ...] = ()) -> str:

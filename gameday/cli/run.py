@@ -5,6 +5,7 @@ import gc
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from gameday.engine.preparation import SessionInput
     from gameday.engine.recorder import Sink
     from gameday.engine.session import SessionResult
+    from gameday.journal.events import WasWell
+    from gameday.notify.outbox import ChannelSink
     from gameday.report.writer import ReportWriter
 
 _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its time to import
@@ -80,12 +83,14 @@ def command(
             session = msgspec.structs.replace(session, seed=seed)
         session = msgspec.structs.replace(session, is_unattended=unattended)
         session = _settle(session, yes=yes, unattended=unattended)
+        session = msgspec.structs.replace(session, was_well=_recall(session))
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
     except OSError as error:
         fail(f"not started, nothing was injected: {error}", 3)
     terminal = Terminal(live=sys.stderr.isatty())
-    sinks: list[Sink] = [terminal, *annotation_sinks(session.environment)]
+    channels = _channels(session)
+    sinks: list[Sink] = [terminal, *annotation_sinks(session.environment), *channels]
     try:
         result = asyncio.run(run_session(session, sinks, tell=terminal.tell, helpers=helpers))
     except SpecError as error:
@@ -99,7 +104,8 @@ def command(
         fail(f"not started, nothing was injected: {error}", 3)
     if spec.environment.kind is EnvironmentKind.LAB:
         say("The lab stays up; `gameday lab down` ends it.")
-    _finish(result, writer, spec.project.root, reports or spec.project.root / "reports", as_json=as_json)
+    reports = reports or spec.project.root / "reports"
+    _finish(result, writer, spec.project.root, reports, channels, as_json=as_json)
     sys.exit(result.verdict.exit_code)
 
 
@@ -119,6 +125,29 @@ def _settle(session: "SessionInput", *, yes: bool, unattended: bool) -> "Session
     if session.environment.policy.confirm and not yes:
         _confirm(session.title, session.environment.name, is_attended=is_attended)
     return session
+
+
+def _channels(session: "SessionInput") -> "Sequence[ChannelSink]":
+    """Those that are told of the session; most have none, and need not import any."""
+    if session.environment.slack is None and not session.environment.channels:
+        return ()
+    from gameday.notify.channels import channel_sinks
+
+    return channel_sinks(session.environment, session.project.root, say)
+
+
+def _recall(session: "SessionInput") -> "tuple[WasWell, ...]":
+    """What earlier runs have shown of these experiments: should it not be so any more, the report says it loudly."""
+    from gameday.engine.info import path_in
+    from gameday.engine.runs import all_runs
+
+    project = session.project
+    if not all_runs(project.root):
+        return ()
+    from gameday.report.well import well_before
+
+    paths = [path_in(experiment, project) for experiment in session.experiments]
+    return well_before(project.root, paths, session.environment.name)
 
 
 def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[tuple[str, ...]]:
@@ -144,7 +173,15 @@ def _confirm(title: str, environment: str, *, is_attended: bool) -> None:
         fail("not confirmed; nothing was injected", 3)
 
 
-def _finish(result: "SessionResult", writer: "ReportWriter", root: Path, reports: Path, *, as_json: bool) -> None:
+def _finish(
+    result: "SessionResult",
+    writer: "ReportWriter",
+    root: Path,
+    reports: Path,
+    channels: "Sequence[ChannelSink]" = (),
+    *,
+    as_json: bool,
+) -> None:
     """Write the reports and say, last, what a person must know: where the report is, and what is left."""
     from gameday.cli.left import say_what_is_left
     from gameday.cli.output import crash
@@ -169,9 +206,34 @@ def _finish(result: "SessionResult", writer: "ReportWriter", root: Path, reports
             if path.suffix == ".json":
                 click.echo(path.read_text(encoding="utf-8"))
     for path in written:
+        if path.suffix == ".json":
+            _say_regressions(path)
+    for path in written:
         if path.suffix == ".html":
             say(f"report: {path}")
+            if channels:
+                from gameday.cli.channels import tell_channels
+
+                tell_channels(channels, result, path)
     say_what_is_left(directory)
+
+
+class _Regression(msgspec.Struct, frozen=True):
+    text: str
+
+
+class _Regressions(msgspec.Struct, frozen=True):
+    """What of the report's document is said at the terminal."""
+
+    regressions: tuple[_Regression, ...] = ()
+
+
+def _say_regressions(document: Path) -> None:
+    from gameday.common.texts import one_line
+
+    with suppress(OSError, msgspec.MsgspecError):  # they are in the report
+        for one in msgspec.json.decode(document.read_bytes(), type=_Regressions).regressions:
+            say(click.style(one_line(one.text), fg="red", bold=True))
 
 
 def _remember(result: "SessionResult", root: Path, reports: Path) -> None:
@@ -180,8 +242,10 @@ def _remember(result: "SessionResult", root: Path, reports: Path) -> None:
     from gameday.journal.events import Verdict
     from gameday.journal.log import JournalError
     from gameday.people.action_log import log_path, remember_session
+    from gameday.report.past import keep_run
 
     refresh_page(root, reports)
+    keep_run(result.run, root)  # the next one has not to read it
     if result.verdict is Verdict.HELD and not log_path(root).exists():
         return  # there is nothing to open, and nothing to close
     try:

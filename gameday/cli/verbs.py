@@ -28,6 +28,7 @@ VERBS = {
     "coverage": "What is there and was exercised; ping: does an alert arrive?",
     "history": "All sessions; trends: what got better, what got worse.",
     "annotations": "The notes of a run on dashboards: list, remove.",
+    "slack": "test: whether token, scopes, channel and Socket Mode work.",
     "report": "Render a run's report again.",
     "export": "Write an experiment as a plain Chaos Toolkit one.",
     "lab": "The embedded environment: up, down, status.",

@@ -62,15 +62,17 @@ class HttpClient:
         """One answer of at most `max_bytes`. Raises HttpError, and nothing else for what network and server do."""
         return await self._request("GET", url, None, max_bytes)
 
-    async def post(self, url: URL, body: bytes, *, max_bytes: int) -> Answer:
-        """The answer to a POST of JSON; likewise."""
-        return await self._request("POST", url, body, max_bytes)
+    async def post(self, url: URL, body: bytes, *, max_bytes: int, headers: Mapping[str, str] | None = None) -> Answer:
+        """The answer to a POST of JSON; likewise. `headers`: of this request besides."""
+        return await self._request("POST", url, body, max_bytes, headers)
 
     async def send(self, method: str, url: URL, body: bytes | None = None, *, max_bytes: int) -> Answer:
         """The answer to a request of any method, with JSON or without; likewise."""
         return await self._request(method, url, body, max_bytes)
 
-    async def _request(self, method: str, url: URL, body: bytes | None, max_bytes: int) -> Answer:
+    async def _request(
+        self, method: str, url: URL, body: bytes | None, max_bytes: int, more: Mapping[str, str] | None = None
+    ) -> Answer:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
@@ -83,7 +85,7 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         try:
-            headers = {"Content-Type": "application/json"} if body is not None else None
+            headers = {**({"Content-Type": "application/json"} if body is not None else {}), **(more or {})}
             async with self._session.request(
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as response:

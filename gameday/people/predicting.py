@@ -1,12 +1,12 @@
-"""What people said would happen beside what happened, builder against SRE. Pure; no I/O."""
+"""What people say will happen, and that beside what happened, builder against SRE. Pure; no I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 
-from gameday.journal.events import Outlook, PredictionInfo, PredictionMade, Role
-from gameday.spec.units import format_duration
+from gameday.journal.events import AlertPrediction, Outlook, PredictionInfo, PredictionMade, Role
+from gameday.spec.units import format_duration, parse_positive_duration
 
 
 class Answer(StrEnum):
@@ -52,6 +52,24 @@ class Question(msgspec.Struct, frozen=True):
 type _Word = tuple[str, str, bool | None]  # text, stance, whether it was right
 
 _NOTHING: _Word = ("", "", None)
+
+
+def parse_alert(name: str, text: str) -> AlertPrediction:
+    """What is said of an alert: within which time it fires, or `never`. Raises UnitError."""
+    if text.lower() in ("n", "never"):
+        return AlertPrediction(name=name, fires=False)
+    return AlertPrediction(name=name, fires=True, within_s=parse_positive_duration(text))
+
+
+def say_prediction(prediction: PredictionInfo) -> str:
+    """All of it in one sentence, for whoever has said it."""
+    words = [f"{said.signal} {said.outlook}" for said in prediction.signals]
+    for alert in prediction.alerts:
+        within = f" within {format_duration(alert.within_s)}" if alert.within_s is not None else ""
+        words.append(f"{alert.name} {'fires' if alert.fires else 'does not fire'}{within}")
+    if prediction.users_notice is not None:
+        words.append(f"users {'notice' if prediction.users_notice else 'notice nothing'}")
+    return "; ".join([*words, *filter(None, [prediction.note])])
 
 
 def latest(predictions: Iterable[PredictionMade], injected_at: float | None) -> tuple[PredictionMade, ...]:

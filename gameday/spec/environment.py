@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from gameday.common.json import JsonObject
 from gameday.kubernetes.reference import ClusterRef
+from gameday.spec.channels import read_channels, read_slack
 from gameday.spec.model import Environment, EnvironmentKind
 from gameday.spec.policy import read_policy
 from gameday.spec.reader import Fields
@@ -33,7 +33,8 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
             policy=policy,
             dashboards=read_dashboards(fields),
             on_call=read_on_call(fields, root),
-            slack=_opaque(fields, "slack"),
+            slack=read_slack(fields, root),
+            channels=read_channels(fields),
             secrets=secrets,
         )
         fields.close()
@@ -49,16 +50,12 @@ def read_environment(fields: Fields, name: str, root: Path, secrets: tuple[str, 
         clusters=_clusters(fields, root),
         dashboards=read_dashboards(fields),
         on_call=read_on_call(fields, root),
-        slack=_opaque(fields, "slack"),
+        slack=read_slack(fields, root),
+        channels=read_channels(fields),
         secrets=secrets,
     )
     fields.close()
     return environment
-
-
-def _opaque(fields: Fields, key: str) -> JsonObject | None:
-    mapping = fields.mapping(key, key)
-    return mapping.json() if mapping else None
 
 
 def _inventory(fields: Fields, root: Path) -> Path | None:

@@ -1,7 +1,7 @@
 """What users write, as frozen values: experiment, game day, runbook, project."""
 
 from base64 import b64encode
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -312,12 +312,24 @@ class People(msgspec.Struct, frozen=True):
     pairs: tuple[GivenPair, ...] = ()
 
 
+class Blackout(msgspec.Struct, frozen=True):
+    """When nothing may start by itself: from one day to another, both included, or during the events of a calendar."""
+
+    first: date | None = None
+    last: date | None = None
+    calendar: str | None = None  # an absolute path, or a URL in which `${VARIABLES}` stand as they are written
+
+
 class Schedule(msgspec.Struct, frozen=True):
-    """When a game day is due."""
+    """When a game day is due: by a cron expression or on dates, in a time zone."""
 
     cron: str | None
     timezone: str
     duration_s: float | None
+    dates: tuple[datetime, ...] = ()  # aware, in that time zone, in their order
+    blackouts: tuple[Blackout, ...] = ()
+    catch_up_s: float | None = None  # how late a missed one may still start; None: it is skipped
+    owner: str | None = None
 
 
 class GameDay(msgspec.Struct, frozen=True):
@@ -416,6 +428,40 @@ class DashboardsConfig(msgspec.Struct, frozen=True):
     credentials: Credentials = Credentials()
 
 
+class SlackConfig(msgspec.Struct, frozen=True):
+    """Where Slack is told of a session: a channel with a bot's `token`, or an incoming `webhook`. With an `app_token`,
+    it can be steered from there, too. `allowed`: who may end it, else everybody in the game day; `people`: members by
+    our handles; `quiet`: the session's message, its abort and its end alone."""
+
+    channel: str = ""
+    token: str | None = None
+    app_token: str | None = None
+    webhook: str | None = None
+    url: str = "https://slack.com/api/"
+    quiet: bool = False
+    allowed: tuple[str, ...] = ()
+    people: tuple[tuple[str, str], ...] = ()
+    templates: Path | None = None
+    timeout_s: float = 10.0
+
+    def __repr__(self) -> str:  # without the tokens
+        return f"SlackConfig({self.channel!r})"
+
+
+class ChannelConfig(msgspec.Struct, frozen=True):
+    """Another channel, by the `kind` under which it is registered (entry points `gameday.channels`)."""
+
+    kind: str
+    webhook: str | None = None
+    secret: str | None = None
+    quiet: bool = False
+    timeout_s: float = 10.0
+    options: JsonObject = {}  # a third party's own
+
+    def __repr__(self) -> str:
+        return f"ChannelConfig({self.kind!r})"
+
+
 class OnCallConfig(msgspec.Struct, frozen=True):
     """Where it is known who is on call. `path` is that of a file, in place of a `url`; `schedule` is whose
     schedule it is for services that name none of their own; `within_s`: how far ahead a hole is looked for."""
@@ -503,8 +549,8 @@ class Environment(msgspec.Struct, frozen=True):
     policy: Policy = Policy()
     dashboards: DashboardsConfig | None = None
     on_call: OnCallConfig | None = None
-    # Named in the file, used by later verbs; kept whole.
-    slack: JsonObject | None = None
+    slack: SlackConfig | None = None
+    channels: tuple[ChannelConfig, ...] = ()  # further ones
     # Values among all these that must never be shown.
     secrets: tuple[str, ...] = ()
 
@@ -558,6 +604,7 @@ class Project(msgspec.Struct, frozen=True):
     rules: tuple[Path, ...] = ()  # files and directories with alerting rules
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of people: names, without `@`, and members
     actions: TrackerConfig | None = None  # as it is written: `load_tracker` fills in its `${VARIABLES}`
+    blackouts: tuple[Blackout, ...] = ()  # of every game day
 
     @property
     def root(self) -> Path:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,7 +33,7 @@ from gameday.journal.events import (
 )
 from gameday.journal.log import read_events
 from gameday.notify.annotations import AnnotationSink, Notes, annotation_sinks
-from gameday.spec.model import DashboardsConfig, Environment
+from gameday.spec.model import DashboardsConfig, Environment, EnvironmentKind
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
 import imagined
@@ -338,19 +338,19 @@ class PromptWatch(SwitchWatch):
             time.sleep(0.001)
 
 
-def timeline(root: Path, *requests: str) -> list[tuple[float, type[AnyEvent]]]:
+def timeline_of(
+    root: Path,
+    sinks: Callable[[Path], Sequence[Sink]],
+    environment: Callable[[Environment], Environment] = lambda one: one,
+) -> list[tuple[float, type[AnyEvent]]]:
     """All that a session wrote and when, in a time that passes only when nothing is left to be done.
 
-    `requests`: what becomes of its notes; without any, nobody takes some.
+    `sinks` makes those that it has, for the project in that directory.
     """
 
     async def run(session: SessionInput, _sinks: object) -> SessionResult:
-        directory = root / "system"
-        behave(directory, *requests)
-        dashboards = DashboardsConfig("testkit-notes", f"http://pretend{directory}", timeout_s=3.0)
-        environment = msgspec.structs.replace(session.environment, dashboards=dashboards)
-        sinks = annotation_sinks(environment) if requests else ()
-        return await run_session(msgspec.structs.replace(session, environment=environment), sinks)
+        session = msgspec.structs.replace(session, environment=environment(session.environment))
+        return await run_session(session, sinks(session.project.root))
 
     ladders = ((("1", "50%"), ("75%",)), (("25%", "50%"),))
     break_it = Act("StageStarted", 5, "signals", 0.03, delay=0.2)
@@ -362,6 +362,22 @@ def timeline(root: Path, *requests: str) -> list[tuple[float, type[AnyEvent]]]:
     assert world.result.verdict is Verdict.WEAKNESS
     events = read_events(world.result.run.journal)
     return [(event.at, type(event)) for event in events if not isinstance(event, SinkFailed)]
+
+
+def timeline(root: Path, *requests: str) -> list[tuple[float, type[AnyEvent]]]:
+    """The same with notes. `requests`: what becomes of these; without any, nobody takes some."""
+    directory = root / "system"
+    dashboards = DashboardsConfig("testkit-notes", f"http://pretend{directory}", timeout_s=3.0)
+
+    def annotated(environment: Environment) -> Environment:
+        behave(directory, *requests)
+        return msgspec.structs.replace(environment, dashboards=dashboards)
+
+    def sinks(_root: Path) -> Sequence[Sink]:
+        where = Environment("pretend", EnvironmentKind.DECLARED, dashboards=dashboards)
+        return annotation_sinks(where) if requests else ()
+
+    return timeline_of(root, sinks, annotated)
 
 
 @pytest.mark.parametrize("answer", ["hang", "HTTP 503: try again later", "HTTP 401: who are you?"])

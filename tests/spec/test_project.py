@@ -106,7 +106,9 @@ def test_the_design(shop: Path) -> None:
     assert (staging.signals.source, staging.signals.platform) == ("prometheus", "istio")
     assert staging.alerts
     assert staging.alerts.url == "http://alertmanager.monitoring:9093"
-    assert staging.slack == {"channel": "#gameday", "token": "xoxb-secret"}
+    assert staging.slack
+    assert (staging.slack.channel, staging.slack.token) == ("#gameday", "xoxb-secret")
+    assert "xoxb" not in repr(staging.slack)
     assert (staging.policy.max_blast_radius, staging.policy.confirm) == (0.5, True)
     assert staging.policy.hours == Hours(
         frozenset(range(5)), 9 * 60, 16 * 60, "Europe/Berlin", "Mon-Fri 09:00-16:00 Europe/Berlin"
@@ -144,7 +146,8 @@ def test_secrets_are_known_wherever_they_stand(write: Write, monkeypatch: pytest
 environments:
   e:
     signals: {url: "http://user:${DB_PASSWORD}@${HOST}:9090?api_key=abc", platform: envoy}
-    slack: {webhook: "https://hooks.example.com/T0", channel: "#c", nested: {client-secret: [one, two]}}
+    slack: {webhook: "https://hooks.example.com/T0", channel: "#c"}
+    channels: [{kind: my-own, nested: {client-secret: [one, two]}}]
 """
     project = load_project(write("gameday.yaml", text).parent)
     assert set(secret_values(load_environment(project, "e"))) == {

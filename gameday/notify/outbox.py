@@ -1,0 +1,372 @@
+"""The sink that tells a channel of a session. The run never waits for it; each thing is said at most once, in order;
+what could not be said is counted."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from gameday.common.texts import one_line
+from gameday.journal.events import AnyEvent, SessionStarted
+from gameday.notify.base import QUIET, Channel, ChannelError, Detail, Kind, Picture, Session, Status
+from gameday.notify.narrator import Narrator
+
+MOST_FAILURES = 20  # that are kept until they are said
+_MOST_WAITING = 500
+_MOST_AT_ONCE = 10  # details in one message
+_LONGEST_WAIT_S = 60.0
+_LASTING = frozenset({Kind.ABORT, Kind.END, Kind.REPORT})  # never given up for want of room
+_MOST_CHARACTERS = 300  # of a reason
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Seconds: `settle_s` before a status that has changed is shown, so that what comes together is shown together;
+    `refresh_s` until one is shown whose numbers alone have changed; `again_s` before the first new attempt, twice as
+    many before each further one; `flush_s` for what is left when the session has ended."""
+
+    settle_s: float = 0.3
+    refresh_s: float = 5.0
+    again_s: float = 1.0
+    flush_s: float = 4.0
+
+
+_PACE = Pace()
+
+
+class Outbox:
+    """What waits to be said to one channel, and how it went. All of it runs in one event loop."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        quiet: bool = False,
+        pace: Pace = _PACE,
+        clock: Callable[[], float] = time.monotonic,
+        failed: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        """`failed` is told of the first failure, and of the one after which nothing is tried any more."""
+        self._channel = channel
+        self._quiet = quiet
+        self._pace = pace
+        self._clock = clock
+        self._failed = failed
+        self._waiting: deque[Detail] = deque()
+        self._status: Status | None = None  # to be shown
+        self._shown: Status | None = None
+        self._changed_at = 0.0
+        self._shown_at = float("-inf")
+        self._not_before = 0.0
+        self._attempts = 0  # in a row that were not taken
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._told = False
+        self._is_over = False  # nothing is tried any more
+        self._says_next = False  # after a status it is a detail's turn
+        self.said = 0
+        self.unsaid: Counter[Kind] = Counter()
+        self.why = ""
+
+    def put(self, details: Iterable[Detail], status: Status | None) -> None:
+        """Take what there is to say, and where the session is now."""
+        for detail in details:
+            if self._quiet and detail.kind not in QUIET:
+                continue
+            if self._is_over:
+                self.unsaid[detail.kind] += 1
+                continue
+            if len(self._waiting) >= _MOST_WAITING:
+                self._make_room()
+            self._waiting.append(detail)
+        if status is not None and self._channel.has_status and not self._is_over:
+            if self._status is None or status.key != self._status.key:
+                self._changed_at = self._clock()
+            self._status = status
+        self._idle.clear()
+        self._news.set()
+
+    def _make_room(self) -> None:
+        """Give up the oldest that may be."""
+        oldest = next((one for one in self._waiting if one.kind not in _LASTING), self._waiting[0])
+        self._waiting.remove(oldest)
+        self._give_up([oldest], f"more than {_MOST_WAITING} messages were waiting")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all has been said, and the status is shown as it is."""
+        return self._is_over or not (self._waiting or self._is_status_new())
+
+    def _is_status_new(self) -> bool:
+        return self._status is not None and (self._shown is None or self._status.key != self._shown.key)
+
+    def _due_at(self) -> float | None:
+        """When the next thing is to be done; None: when there is news."""
+        if self._is_over:
+            return None
+        times = [0.0] if self._waiting and self._is_begun() else []
+        if self._is_status_new():
+            times.append(0.0 if self._shown is None else self._changed_at + self._pace.settle_s)
+        elif self._status is not None and self._status is not self._shown:
+            times.append(self._shown_at + self._pace.refresh_s)
+        return max(min(times), self._not_before) if times else None
+
+    def _is_begun(self) -> bool:
+        """Details go below the status, which comes first."""
+        return not self._channel.has_status or self._shown is not None
+
+    async def work(self) -> None:
+        """Say what comes, for ever."""
+        while True:
+            self._news.clear()
+            if self.is_empty:
+                self._idle.set()
+            due = self._due_at()
+            wait_s = None if due is None else due - self._clock()
+            if wait_s is None or wait_s > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), wait_s)
+                continue
+            await self.step()
+
+    async def flushed(self) -> None:
+        """Return once `work` has said all that is waiting."""
+        await self._idle.wait()
+
+    async def step(self) -> None:
+        """Do the one thing that is next: never raises."""
+        is_status_due = self._is_status_new() or not self._waiting
+        if self._status is not None and is_status_due and not (self._says_next and self._waiting and self._is_begun()):
+            await self._show(self._status)
+        elif self._waiting:
+            await self._say(self._take())
+        self._not_before = max(self._not_before, self._clock() + self._channel.pace_s)
+
+    def _take(self) -> tuple[Detail, ...]:
+        return tuple(self._waiting[index] for index in range(min(len(self._waiting), _MOST_AT_ONCE)))
+
+    async def _show(self, status: Status) -> None:
+        is_first = self._shown is None
+        try:
+            await _only_channel_errors(self._channel.show(status))
+        except ChannelError as error:
+            if not self._is_to_be_tried_again(error) and is_first:
+                self._shown = status  # whether it stands is not known: what comes is said without it
+            if error.retry_after_s is None:
+                self._shown, self._shown_at = self._shown and status, self._clock()
+            return
+        self._attempts, self._shown, self._shown_at, self._says_next = 0, status, self._clock(), True
+
+    async def _say(self, details: tuple[Detail, ...]) -> None:
+        self._says_next = False
+        try:
+            await _only_channel_errors(self._channel.say(details))
+        except ChannelError as error:
+            if not self._is_to_be_tried_again(error) and not self._is_over:
+                self._drop(details)
+                self._give_up(details, str(error))
+            return
+        self._attempts = 0
+        self._drop(details)
+        self.said += len(details)
+
+    def _drop(self, details: Sequence[Detail]) -> None:
+        """They wait no longer. Room may have been made of some meanwhile."""
+        for detail in details:
+            if self._waiting and self._waiting[0] is detail:
+                self._waiting.popleft()
+
+    def _is_to_be_tried_again(self, error: ChannelError) -> bool:
+        """Note what went wrong."""
+        self._fail(str(error))
+        if error.is_final:
+            self.end(str(error))
+            return False
+        if error.retry_after_s is None:
+            return False
+        self._attempts += 1
+        patience = min(self._pace.again_s * 2.0 ** (self._attempts - 1), _LONGEST_WAIT_S)
+        self._not_before = self._clock() + max(error.retry_after_s, patience if self._attempts > 1 else 0.0)
+        return True
+
+    def _fail(self, reason: str) -> None:
+        self.why = one_line(reason)[:_MOST_CHARACTERS]
+        if not self._told:
+            self._told = True
+            self._failed(self.why)
+
+    def _give_up(self, details: Iterable[Detail], reason: str) -> None:
+        self.unsaid.update(detail.kind for detail in details)
+        self.why = one_line(reason)[:_MOST_CHARACTERS]
+
+    def end(self, reason: str = "") -> None:
+        """Say no more. What waits is counted as not said."""
+        if not self._is_over:
+            self._is_over = True
+            if self._waiting:
+                self._give_up(self._waiting, reason)
+                self._waiting.clear()
+            self._news.set()
+
+    def summary(self) -> str:
+        """What was not said, in one line; empty when all was."""
+        missing = sum(self.unsaid.values())
+        if not missing:
+            return ""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.unsaid.items()))
+        return f"{missing} of {missing + self.said} messages were not said, or perhaps not ({kinds}): {self.why}"
+
+
+async def _only_channel_errors(work: Awaitable[None]) -> None:
+    """A third party's channel may raise anything, and nothing may end the worker."""
+    try:
+        await work
+    except ChannelError:
+        raise
+    except Exception as error:
+        raise ChannelError(_reason(error)) from error
+
+
+class ChannelSink:
+    """A sink (`engine.recorder.Sink`) for one channel. What it says is said by a thread of its own."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        root: Path,
+        *,
+        quiet: bool = False,
+        pace: Pace = _PACE,
+        failures: deque[str] | None = None,
+    ) -> None:
+        """`root`: of the project, below which the run lies. `failures`: where the channel says what goes wrong beside
+        what is said."""
+        self.name = channel.name
+        self._channel = channel
+        self._root = root
+        self._quiet = quiet
+        self._pace = pace
+        self._narrator = Narrator()
+        self._loop = asyncio.new_event_loop()
+        self._outbox: Outbox | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+        self._failures = failures if failures is not None else deque[str](maxlen=MOST_FAILURES)
+        self._is_closed = False
+
+    def handle(self, event: AnyEvent) -> None:
+        """Take one event. Raises ChannelError, after the fact, once something could not be said."""
+        details = self._narrator.take(event)
+        if isinstance(event, SessionStarted):
+            self._begin(event)
+        if self._thread is None:
+            return
+        status = self._narrator.status(event.at)
+        self._loop.call_soon_threadsafe(self._put, details, status)
+        if self._failures:
+            raise ChannelError(self._failures.popleft())
+
+    def _begin(self, session: SessionStarted) -> None:
+        from gameday.engine.runs import runs_directory
+
+        directory = runs_directory(self._root) / session.session
+        self._thread = threading.Thread(target=self._run, args=(Session(session, directory),), daemon=True)
+        self._thread.start()
+
+    def _run(self, session: Session) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._outbox = Outbox(self._channel, quiet=self._quiet, pace=self._pace, failed=self._failures.append)
+        with contextlib.suppress(Exception):
+            self._loop.run_until_complete(self._open(session))
+        self._worker = self._loop.create_task(self._outbox.work())
+        self._loop.run_forever()
+
+    async def _open(self, session: Session) -> None:
+        assert self._outbox is not None
+        try:
+            await self._channel.open(session)
+        except Exception as error:  # noqa: BLE001 - a third party's channel may raise anything
+            self._failures.append(_reason(error))
+            self._outbox.end(_reason(error))
+
+    def _put(self, details: Sequence[Detail], status: Status | None) -> None:
+        if self._outbox is not None:
+            self._outbox.put(details, status)
+
+    def _ask[T](self, work: Coroutine[None, None, T], seconds: float) -> T:
+        """What the loop makes of it. Raises TimeoutError after so many seconds, and what `work` raises."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(seconds)
+        finally:
+            future.cancel()
+
+    def close(self) -> None:
+        """The session has ended: say what is left, within `flush_s`. Raises ChannelError when something was not said.
+
+        What is said afterwards, by `report`, finds the channel open: `end` closes it.
+        """
+        if self._thread is None:
+            return
+        try:
+            self._ask(self._flush(), self._pace.flush_s)
+        except TimeoutError:
+            self._ask(self._give_up(), 1.0)
+        assert self._outbox is not None
+        if reason := self._outbox.summary() or "".join([*self._failures][:1]):
+            raise ChannelError(reason)
+
+    async def _flush(self) -> None:
+        assert self._outbox is not None
+        await self._outbox.flushed()
+
+    async def _give_up(self) -> None:
+        assert self._outbox is not None
+        self._outbox.end(f"{self.name} took too long")
+
+    def report(self, detail: Detail, pictures: Callable[[], Sequence[Picture]], seconds: float) -> str:
+        """After the session: where its report is, and its charts. What could not be said; empty when all was."""
+        if self._thread is None:
+            return ""
+        try:
+            return self._ask(self._report(detail, pictures), seconds)
+        except TimeoutError:
+            return f"no answer within {seconds:g} s"
+        except Exception as error:  # noqa: BLE001 - a third party's channel, or a picture that cannot be drawn
+            return _reason(error)
+
+    async def _report(self, detail: Detail, pictures: Callable[[], Sequence[Picture]]) -> str:
+        assert self._outbox is not None
+        self._outbox.unsaid.clear()  # the journal has those
+        self._outbox.put([detail], None)
+        await self._outbox.flushed()
+        if missing := self._outbox.summary():
+            return missing
+        for picture in () if self._quiet else await asyncio.to_thread(pictures):
+            await self._channel.upload(picture)
+        return ""
+
+    def end(self) -> None:
+        """Let go of the channel. Never raises."""
+        if self._thread is None or self._is_closed:
+            return
+        self._is_closed = True
+        with contextlib.suppress(Exception):
+            self._ask(self._close(), 2.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(1.0)
+
+    async def _close(self) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        await self._channel.close()
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) if isinstance(error, ChannelError) else f"{type(error).__name__}: {error}"
+    return one_line(text)[:_MOST_CHARACTERS]

@@ -1,0 +1,286 @@
+"""Slack as a channel: one message for the session, which changes, and its thread; or an incoming webhook.
+
+Methods: https://docs.slack.dev/reference/methods/chat.postMessage, /chat.update, and the upload in three steps of
+https://docs.slack.dev/messaging/working-with-files.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gameday.journal.events import SessionStarted
+from gameday.notify.base import QUIET, ChannelError, Detail, Kind, Picture, Session, Status
+from gameday.notify.slack.blocks import fallback, message_of, quoted, status_blocks, status_text
+from gameday.notify.slack.errors import code_of
+from gameday.notify.slack.templates import Words
+
+if TYPE_CHECKING:
+    import aiohttp
+    from slack_sdk.errors import SlackApiError
+    from slack_sdk.web.async_client import AsyncWebClient
+    from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+    from gameday.notify.slack.listener import Listener
+    from gameday.spec.channels import SlackConfig
+
+_UPLOAD_TIMES = 3  # as many requests as an upload has
+# What does not change by asking again: https://docs.slack.dev/reference/methods/chat.postMessage#errors.
+_FINAL = frozenset(
+    {"not_authed", "invalid_auth", "token_revoked", "token_expired", "account_inactive", "missing_scope",
+     "not_allowed_token_type", "channel_not_found", "not_in_channel", "is_archived", "restricted_action",
+     "access_denied", "ekm_access_denied", "org_login_required", "no_permission", "team_access_not_granted",
+     "no_service", "channel_is_archived", "action_prohibited", "no_active_hooks", "no_team", "team_disabled",
+     "user_not_found", "invalid_token"}
+)  # fmt: skip
+# Of the session's message alone: it is gone, or is no longer ours to change.
+_PARENT_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
+# A webhook has no thread: what happens in it is in everybody's way.
+_BY_WEBHOOK = QUIET | {Kind.BRIEF, Kind.EXPERIMENT, Kind.VERDICT}
+
+
+class SlackChannel:
+    """With a bot's token. Everything that people read is made by `Words` and `blocks`."""
+
+    name = "slack"
+    pace_s = 1.1  # about one message a second and channel: https://docs.slack.dev/apis/web-api/rate-limits
+    has_status = True
+
+    def __init__(self, config: "SlackConfig", failed: Callable[[str], None] = lambda _reason: None) -> None:
+        """`failed` is told of what goes wrong beside what is said: a template, what is heard from Slack."""
+        # Now, and not in a thread beside the run: an import keeps all threads waiting.
+        import_module("slack_sdk.web.async_client")
+        if config.app_token:
+            import_module("slack_sdk.socket_mode.aiohttp")
+            import_module("gameday.notify.slack.listener")
+        self._config = config
+        self._failed = failed
+        self._timeout_s = config.timeout_s
+        self._connections: aiohttp.ClientSession | None = None
+        self._client: AsyncWebClient | None = None
+        self._words = Words(config.templates, failed)
+        self._people = dict(config.people)
+        self._session: SessionStarted | None = None
+        self._directory: Path | None = None
+        self._channel = config.channel
+        self._ts: str | None = None
+        self._has_parent = True  # there is one, or there can be
+        self._listener: Listener | None = None
+
+    async def open(self, session: Session) -> None:
+        """What it will be about."""
+        import aiohttp
+        from slack_sdk.web.async_client import AsyncWebClient
+
+        self._connections = aiohttp.ClientSession()
+        # Nothing is tried twice: a message whose answer was lost would be said twice.
+        self._client = AsyncWebClient(
+            self._config.token,
+            base_url=self._config.url,
+            timeout=max(1, round(self._timeout_s)),
+            session=self._connections,
+            retry_handlers=[],
+        )
+        self._session, self._directory = session.started, session.directory
+
+    async def show(self, status: Status) -> None:
+        """Post the session's message, or change it."""
+        if not self._has_parent:
+            return
+        assert self._client is not None
+        has_buttons = bool(self._config.app_token)
+        message: dict[str, Any] = {
+            "text": status_text(status),
+            "blocks": status_blocks(status, has_buttons=has_buttons),
+        }
+        if self._ts is not None:
+            try:
+                await self._call(self._client.chat_update(channel=self._channel, ts=self._ts, **message))
+            except _ParentGoneError:
+                self._has_parent = False
+            return
+        try:
+            said = await self._call(self._client.chat_postMessage(channel=self._channel, unfurl_links=False, **message))
+        except ChannelError as error:
+            # Where nobody knows whether it stands, no second one is posted.
+            self._has_parent = error.retry_after_s is not None
+            raise
+        self._channel, self._ts = str(said["channel"]), str(said["ts"])
+        await self._listen()
+
+    async def _listen(self) -> None:
+        if not self._config.app_token or self._client is None or self._directory is None or self._ts is None:
+            return
+        from gameday.notify.slack.listener import Listener, Parent
+
+        parent = Parent(self._channel, self._ts)
+        allowed, directory = self._config.allowed, self._directory
+        self._listener = Listener(self._config, self._client, directory, allowed, parent, on_failure=self._failed)
+        await self._listener.start()
+
+    async def say(self, details: tuple[Detail, ...]) -> None:
+        """Into the thread; an abort is shown in the channel as well."""
+        assert self._client is not None
+        if self._listener is not None:
+            details = tuple(detail for detail in details if not self._listener.is_echo(detail))
+        if not details:
+            return
+        texts = [self._say(detail) for detail in details]
+        is_loud = self._ts is not None and any(detail.kind is Kind.ABORT for detail in details)
+        await self._call(
+            self._client.chat_postMessage(
+                channel=self._channel,
+                thread_ts=self._ts,
+                reply_broadcast=is_loud or None,
+                text=fallback(texts),
+                blocks=message_of(texts),
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        )
+
+    def _say(self, detail: Detail) -> str:
+        session = self._session
+        more = {"session": session.session, "environment": session.environment, "host": session.host} if session else {}
+        return self._words.say(detail, self._mention(detail.mentions), more)
+
+    def _mention(self, handles: Sequence[str]) -> str:
+        """Members are mentioned by their ids; others are named."""
+        return " ".join(
+            f"<@{member}>" if (member := self._people.get(handle)) else quoted(handle) for handle in handles
+        )
+
+    async def upload(self, picture: Picture) -> None:
+        """Into the thread."""
+        assert self._client is not None
+        await self._call(
+            self._client.files_upload_v2(
+                channel=self._channel,
+                thread_ts=self._ts,
+                filename=picture.file_name,
+                title=picture.title[:200],
+                alt_txt=picture.alt[:1000],
+                content=picture.png,
+            ),
+            _UPLOAD_TIMES,
+        )
+
+    async def close(self) -> None:
+        """Hear no more. Never raises."""
+        if self._listener is not None:
+            await self._listener.close()
+        if self._connections is not None:
+            await self._connections.close()
+
+    async def _call(self, work: Awaitable[Any], times: int = 1) -> Any:
+        """Raises ChannelError, and _ParentGoneError."""
+        from slack_sdk.errors import SlackApiError
+
+        try:
+            async with asyncio.timeout(times * self._timeout_s):
+                return await work
+        except SlackApiError as error:
+            raise _refusal(error) from error
+        except Exception as error:
+            raise failure_of(error, self._timeout_s) from error
+
+
+class SlackWebhook:
+    """With an incoming webhook: no thread, and nothing can be changed, so less is said."""
+
+    name = "slack"
+    pace_s = 1.1
+    has_status = False
+
+    def __init__(self, config: "SlackConfig", failed: Callable[[str], None] = lambda _reason: None) -> None:
+        import_module("slack_sdk.webhook.async_client")
+        self._config = config
+        self._timeout_s = config.timeout_s
+        self._client: AsyncWebhookClient | None = None
+        self._words = Words(config.templates, failed)
+        self._people = dict(config.people)
+        self._session: SessionStarted | None = None
+
+    async def open(self, session: Session) -> None:
+        """What it will be about."""
+        from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+        timeout = max(1, round(self._timeout_s))
+        self._client = AsyncWebhookClient(self._config.webhook or "", timeout=timeout, retry_handlers=[])
+        self._session = session.started
+
+    async def show(self, status: Status) -> None:
+        """Nothing: what is posted cannot be changed."""
+
+    async def say(self, details: tuple[Detail, ...]) -> None:
+        """The few that matter to a whole channel."""
+        assert self._client is not None
+        assert self._session is not None
+        more = {"session": self._session.session, "environment": self._session.environment}
+        texts = [
+            self._words.say(detail, " ".join(self._mention(handle) for handle in detail.mentions), more)
+            for detail in details
+            if detail.kind in _BY_WEBHOOK
+        ]
+        if not texts:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                said = await self._client.send(text=fallback(texts), blocks=message_of(texts), unfurl_links=False)
+        except Exception as error:
+            raise failure_of(error, self._timeout_s) from error
+        if said.status_code == 429:
+            raise ChannelError("Slack takes no more for now", retry_after_s=_seconds(dict(said.headers)))
+        if said.status_code != 200:
+            why = said.body if said.body in _FINAL else f"HTTP {said.status_code}"
+            raise ChannelError(why, is_final=said.body in _FINAL)
+
+    def _mention(self, handle: str) -> str:
+        member = self._people.get(handle)
+        return f"<@{member}>" if member else quoted(handle)
+
+    async def upload(self, picture: Picture) -> None:
+        """Nothing: a webhook takes no files."""
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def open_slack(config: "SlackConfig", failed: Callable[[str], None]) -> SlackChannel | SlackWebhook:
+    """The one that is configured."""
+    return SlackWebhook(config, failed) if config.webhook else SlackChannel(config, failed)
+
+
+class _ParentGoneError(ChannelError):
+    """The session's message cannot be changed any more."""
+
+
+def _refusal(error: "SlackApiError") -> ChannelError:
+    why = code_of(error)
+    status = getattr(error.response, "status_code", None)
+    if why == "ratelimited" or status == 429:
+        headers = {str(key).lower(): str(value) for key, value in error.response.headers.items()}
+        return ChannelError("Slack takes no more for now", retry_after_s=_seconds(headers))
+    if why in _PARENT_GONE:
+        return _ParentGoneError(why)
+    return ChannelError(why, is_final=why in _FINAL)
+
+
+def _seconds(headers: dict[str, str]) -> float:
+    """Retry-After: https://docs.slack.dev/apis/web-api/rate-limits."""
+    said = next((value for key, value in headers.items() if key.lower() == "retry-after"), "")
+    return float(said) if said.isdigit() else 30.0
+
+
+def failure_of(error: Exception, timeout_s: float) -> ChannelError:
+    """What became of a request that was not answered. One that never left may be sent again."""
+    import aiohttp
+
+    if isinstance(error, TimeoutError):
+        return ChannelError(f"no answer within {timeout_s:g} s")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or "no connection"
+        return ChannelError(f"it cannot be reached: {reason}", retry_after_s=1.0)
+    # An error's own text may have an address in it that is as good as a token.
+    return ChannelError(f"no valid answer ({type(error).__name__})")
