@@ -4,8 +4,8 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,11 +79,10 @@ def command(
             # Now, when they need import little more, and nothing is held that they must not share.
             helpers, writer = Helpers(zygote, launch_guardian(early=True)), ReportWriter.start()
         session = make_input(spec, start_lab=True)
-        if seed is not None:
-            session = msgspec.structs.replace(session, seed=seed)
-        session = msgspec.structs.replace(session, is_unattended=unattended)
-        session = _settle(session, yes=yes, unattended=unattended)
-        session = msgspec.structs.replace(session, was_well=_recall(session))
+        session = msgspec.structs.replace(
+            session, seed=session.seed if seed is None else seed, is_unattended=unattended
+        )
+        session = _settle(session, yes=yes)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
     except OSError as error:
@@ -104,12 +103,14 @@ def command(
         fail(f"not started, nothing was injected: {error}", 3)
     if spec.environment.kind is EnvironmentKind.LAB:
         say("The lab stays up; `gameday lab down` ends it.")
-    reports = reports or spec.project.root / "reports"
-    _finish(result, writer, spec.project.root, reports, channels, as_json=as_json)
+    with _closing(channels):
+        tell = partial(_tell, channels, result, spec.project.report_url) if channels else None
+        where = reports or spec.project.root / "reports"
+        _finish(result, writer, spec.project.root, where, as_json=as_json, tell=tell)
     sys.exit(result.verdict.exit_code)
 
 
-def _settle(session: "SessionInput", *, yes: bool, unattended: bool) -> "SessionInput":
+def _settle(session: "SessionInput", *, yes: bool) -> "SessionInput":
     """Who takes part; then, where there is anybody to ask, what they think will happen, and whether to begin."""
     from gameday.people import on_call_services
 
@@ -117,14 +118,14 @@ def _settle(session: "SessionInput", *, yes: bool, unattended: bool) -> "Session
         from gameday.engine.roles import resolve_people
 
         session = msgspec.structs.replace(session, people=asyncio.run(resolve_people(session, time.time())))
-    is_attended = not unattended and sys.stdin.isatty() and sys.stderr.isatty()
+    is_attended = not session.is_unattended and sys.stdin.isatty() and sys.stderr.isatty()
     if is_attended and not yes:
         from gameday.cli.predicting import ask_pairs
 
         ask_pairs(session)
     if session.environment.policy.confirm and not yes:
         _confirm(session.title, session.environment.name, is_attended=is_attended)
-    return session
+    return msgspec.structs.replace(session, was_well=_recall(session))
 
 
 def _channels(session: "SessionInput") -> "Sequence[ChannelSink]":
@@ -134,6 +135,22 @@ def _channels(session: "SessionInput") -> "Sequence[ChannelSink]":
     from gameday.notify.channels import channel_sinks
 
     return channel_sinks(session.environment, session.project.root, say)
+
+
+@contextmanager
+def _closing(channels: "Sequence[ChannelSink]") -> Iterator[None]:
+    """Whatever becomes of the report, they are let go of."""
+    try:
+        yield
+    finally:
+        for channel in channels:
+            channel.end()
+
+
+def _tell(channels: "Sequence[ChannelSink]", result: "SessionResult", report_url: str | None, report: Path) -> None:
+    from gameday.cli.channels import tell_channels
+
+    tell_channels(channels, result, report, report_url)
 
 
 def _recall(session: "SessionInput") -> "tuple[WasWell, ...]":
@@ -178,11 +195,12 @@ def _finish(
     writer: "ReportWriter",
     root: Path,
     reports: Path,
-    channels: "Sequence[ChannelSink]" = (),
     *,
     as_json: bool,
+    tell: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write the reports and say, last, what a person must know: where the report is, and what is left."""
+    """Write the reports and say, last, what a person must know: where the report is, and what is left. `tell` is told
+    where the report is."""
     from gameday.cli.left import say_what_is_left
     from gameday.cli.output import crash
     from gameday.journal.log import JournalError
@@ -211,10 +229,8 @@ def _finish(
     for path in written:
         if path.suffix == ".html":
             say(f"report: {path}")
-            if channels:
-                from gameday.cli.channels import tell_channels
-
-                tell_channels(channels, result, path)
+            if tell:
+                tell(path)
     say_what_is_left(directory)
 
 

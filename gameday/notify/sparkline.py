@@ -12,5 +12,6 @@ def sparkline(values: Sequence[float | None]) -> str:
     if not known:
         return GAP * len(values)
     low, high = min(known), max(known)
-    steps = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(GAP if value is None else _BLOCKS[int((value - low) * steps)] for value in values)
+    span, most = high - low or 1.0, len(_BLOCKS) - 1
+    # Divided first: what is next to nothing is not within the reach of a factor.
+    return "".join(GAP if value is None else _BLOCKS[int((value - low) / span * most)] for value in values)

@@ -28,7 +28,9 @@ def default_words(detail: Detail, mentions: str) -> str:
     lines = [quoted(line) for line in detail.lines[:_MOST_LINES]]
     if len(detail.lines) > _MOST_LINES:
         lines.append(f"and {len(detail.lines) - _MOST_LINES} more")
-    head = f"{ICONS[detail.level]} *{quoted(cut(detail.title, 600))}* · {_clock(detail)}"
+    # The report comes when the session is over.
+    clock = "" if detail.kind is Kind.REPORT else f" · {_clock(detail)}"
+    head = f"{ICONS[detail.level]} *{quoted(cut(detail.title, 600))}*{clock}"
     link = [quoted(detail.link)] if detail.link else []
     return cut("\n".join([head, *lines, *link, *([mentions] if mentions else [])]), _LONGEST)
 
