@@ -156,15 +156,13 @@ def _start(game_day: "GameDay | None", at: datetime | None) -> datetime | None:
     """The time that was asked for, else when the schedule comes round next, in its time zone."""
     from zoneinfo import ZoneInfo
 
-    from gameday.spec.cron import next_time
+    from gameday.spec.schedule import next_due
 
     schedule = game_day.schedule if game_day else None
     if at is not None:
         zone = ZoneInfo(schedule.timezone if schedule else "UTC")
         return at.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)  # one that is not on the clock becomes one
-    if schedule is None or schedule.cron is None:
-        return None
-    return next_time(schedule.cron, schedule.timezone, datetime.now(UTC))
+    return next_due(schedule, datetime.now(UTC)) if schedule else None
 
 
 def _duration(game_day: "GameDay | None", experiments: "tuple[Experiment, ...]") -> float:

@@ -1,7 +1,7 @@
-"""An invitation as iCalendar (RFC 5545, https://www.rfc-editor.org/rfc/rfc5545): one event, in UTC. Pure; no I/O."""
+"""Invitations as iCalendar (RFC 5545, https://www.rfc-editor.org/rfc/rfc5545): events, in UTC or a time zone. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -18,7 +18,9 @@ _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # CONTROL of section 3.1; 
 class Invitation(msgspec.Struct, frozen=True):
     """`uid` is the same each time that the same event is written; `stamp` is when it is. `start` and `stamp` are aware.
 
-    `required` and `optional` are handles, `organizer` one; of these only e-mail addresses can be invited.
+    `required` and `optional` are handles, `organizer` one; of these only e-mail addresses can be invited. With `rule`,
+    an RRULE such as FREQ=WEEKLY, it comes again, but not at the times in `excluded`. With `timezone` all are times of
+    that zone (IANA), which the document must describe.
     """
 
     uid: str
@@ -30,6 +32,9 @@ class Invitation(msgspec.Struct, frozen=True):
     organizer: str | None = None
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    rule: str | None = None
+    excluded: tuple[datetime, ...] = ()
+    timezone: str | None = None
 
 
 def is_address(handle: str) -> bool:
@@ -39,18 +44,35 @@ def is_address(handle: str) -> bool:
 
 def render_invitation(invitation: Invitation) -> str:
     """The document, its lines ended by CR LF. Without an organizer's address nobody is invited: section 3.8.4.1."""
-    return "".join(f"{line}\r\n" for whole in _lines(invitation) for line in _fold(whole))
+    return render_calendar((invitation,))
 
 
-def _lines(invitation: Invitation) -> Iterator[str]:
+def render_calendar(invitations: Iterable[Invitation], timezones: Iterable[str] = ()) -> str:
+    """One document of several. `timezones` are whole VTIMEZONE components, of the zones that invitations are in."""
+    return "".join(f"{line}\r\n" for whole in _lines(invitations, timezones) for line in _fold(whole))
+
+
+def _lines(invitations: Iterable[Invitation], timezones: Iterable[str]) -> Iterator[str]:
     yield "BEGIN:VCALENDAR"
     yield "VERSION:2.0"
     yield f"PRODID:-//gameday//gameday {__version__}//EN"
+    for timezone in timezones:
+        yield from timezone.replace("\r\n ", "").splitlines()
+    for invitation in invitations:
+        yield from _event(invitation)
+    yield "END:VCALENDAR"
+
+
+def _event(invitation: Invitation) -> Iterator[str]:
     yield "BEGIN:VEVENT"
     yield f"UID:{_text(invitation.uid)}"
     yield f"DTSTAMP:{_moment(invitation.stamp)}"
-    yield f"DTSTART:{_moment(invitation.start)}"
+    yield f"DTSTART{_local(invitation.start, invitation.timezone)}"
     yield f"DURATION:{_duration(invitation.duration_s)}"
+    if invitation.rule:
+        yield f"RRULE:{invitation.rule}"
+    for moment in invitation.excluded:
+        yield f"EXDATE{_local(moment, invitation.timezone)}"
     yield f"SUMMARY:{_text(invitation.title)}"
     yield f"DESCRIPTION:{_text(invitation.description)}"
     if invitation.organizer is not None and is_address(invitation.organizer):
@@ -62,7 +84,6 @@ def _lines(invitation: Invitation) -> Iterator[str]:
                     invited.add(handle)
                     yield f"ATTENDEE;ROLE={role};PARTSTAT=NEEDS-ACTION;RSVP=TRUE:{_mailto(handle)}"
     yield "END:VEVENT"
-    yield "END:VCALENDAR"
 
 
 def _fold(line: str) -> Iterator[str]:
@@ -88,6 +109,15 @@ def _text(text: str) -> str:
 def _moment(moment: datetime) -> str:
     """A date with UTC time: section 3.3.5."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _local(moment: datetime, timezone: str | None) -> str:
+    """The parameter that names the zone, if any, and the value: section 3.3.5."""
+    from zoneinfo import ZoneInfo
+
+    if timezone is None or timezone == "UTC":
+        return f":{_moment(moment)}"
+    return f";TZID={timezone}:{moment.astimezone(ZoneInfo(timezone)):%Y%m%dT%H%M%S}"
 
 
 def _duration(seconds: float) -> str:

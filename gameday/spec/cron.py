@@ -44,9 +44,8 @@ def next_time(cron: str, timezone: str, after: datetime) -> datetime | None:
     from zoneinfo import ZoneInfo
 
     zone = ZoneInfo(timezone)
-    minutes, hours, month_days, months, week_days = map(_values, cron.split(), _CRON)
-    either = not any(field.startswith("*") for field in (cron.split()[2], cron.split()[4]))
-    week_days |= {0} if 7 in week_days else set()
+    minutes, hours, month_days, months, week_days = allowed_values(cron)
+    either = either_day(cron)
     times = [time(hour, minute) for hour in sorted(hours) for minute in sorted(minutes)]
     for day in _days_from(after.astimezone(zone).date()):
         on_month_day, on_week_day = day.day in month_days, day.isoweekday() % 7 in week_days
@@ -56,6 +55,17 @@ def next_time(cron: str, timezone: str, after: datetime) -> datetime | None:
             if (found := min((moment for moment in moments if moment > after), default=None)) is not None:
                 return found.astimezone(zone)
     return None
+
+
+def allowed_values(cron: str) -> tuple[set[int], ...]:
+    """All minutes, hours, days of the month, months and days of the week (Sunday is 0) of a result of `parse_cron`."""
+    minutes, hours, month_days, months, week_days = map(_values, cron.split(), _CRON)
+    return minutes, hours, month_days, months, {day % 7 for day in week_days}
+
+
+def either_day(cron: str) -> bool:
+    """Whether one of the two, day of the month and day of the week, is enough: crontab(5)."""
+    return not any(field.startswith("*") for field in (cron.split()[2], cron.split()[4]))
 
 
 def _days_from(first: date) -> Iterator[date]:

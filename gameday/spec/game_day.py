@@ -8,11 +8,11 @@ import msgspec
 from gameday.spec.cron import parse_cron
 from gameday.spec.experiment import StepCheck, load_experiment
 from gameday.spec.location import SpecError
-from gameday.spec.model import ON_CALL, Experiment, GameDay, GivenPair, People, Project, Schedule
+from gameday.spec.model import ON_CALL, Experiment, GameDay, GivenPair, People, Project
 from gameday.spec.nodes import Mapping, Node
 from gameday.spec.reader import Fields, File, nearest, read_document
-from gameday.spec.timezones import read_timezone
-from gameday.spec.units import UnitError, excerpt, parse_positive_duration
+from gameday.spec.schedule import read_schedule
+from gameday.spec.units import UnitError, excerpt
 
 __all__ = ["load_game_day", "parse_cron", "parse_game_day"]
 
@@ -43,7 +43,7 @@ def parse_game_day(
         title=title,
         environment=_environment(root, project),
         people=msgspec.structs.replace(_people(root, project), pairs=_given([given for _, given in experiments])),
-        schedule=_schedule(root),
+        schedule=read_schedule(root, project.root if project else path.parent),
         experiments=tuple(experiment for experiment, _ in experiments),
         location=file.location(root.node),
     )
@@ -119,19 +119,6 @@ def _handle(fields: Fields, node: Node, project: Project | None) -> str | None:
 def _members(handle: str, project: Project | None) -> tuple[str, ...] | None:
     """Those of the group that a handle names, if it names one."""
     return project.group(handle) if project else None
-
-
-def _schedule(root: Fields) -> Schedule | None:
-    fields = root.mapping("when", 'a schedule, such as {cron: "0 10 * * FRI", duration: 2h}')
-    if fields is None:
-        return None
-    schedule = Schedule(
-        cron=fields.scalar("cron", parse_cron, 'a cron expression such as "0 10 * * FRI"'),
-        timezone=read_timezone(fields, "timezone") or "UTC",
-        duration_s=fields.scalar("duration", parse_positive_duration, "a duration such as 2h"),
-    )
-    fields.close()
-    return schedule
 
 
 def _experiments(

@@ -603,6 +603,7 @@ class Project(msgspec.Struct, frozen=True):
     stop_switch_file: Path | None = None  # where gameday.yaml says that it is
     rules: tuple[Path, ...] = ()  # files and directories with alerting rules
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of people: names, without `@`, and members
+    report_url: str | None = None  # where reports can be read by whoever is not at this machine; ends in a slash
     actions: TrackerConfig | None = None  # as it is written: `load_tracker` fills in its `${VARIABLES}`
     blackouts: tuple[Blackout, ...] = ()  # of every game day
 

@@ -14,12 +14,15 @@ from gameday.spec.model import Environment, Project, Runbook, Service, TrackerCo
 from gameday.spec.nodes import Mapping, Node
 from gameday.spec.reader import Fields, File, nearest, read_document
 from gameday.spec.runbook import check_runbook, load_runbook
+from gameday.spec.schedule import read_blackouts
+from gameday.spec.sources import read_url
 from gameday.spec.tracker import WHAT, read_tracker
 from gameday.spec.units import UnitError, excerpt
 from gameday.spec.variables import fill_in
 
 RUNBOOKS = "runbooks"
 _HISTORY = "sqlite:///.gameday/history.db"
+_A_REPORT_URL = "a URL such as https://reports.example.com/gameday/"
 _MOST_RUNBOOKS = 10_000
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -91,6 +94,23 @@ def load_tracker(project: Project) -> TrackerConfig | None:
     return read
 
 
+def load_history(project: Project) -> str | None:
+    """The URL of the store that gameday.yaml names under `history`, the `${VARIABLES}` filled in from the process's own;
+    None: it names none. It may hold a password. Raises SpecError."""
+    if not project.path.is_file():
+        return None
+    file = File(project.path)
+    fields = Fields(file, read_document(project.path), "gameday.yaml")
+    node = fields.get("history")
+    if node is None:
+        return None
+    secrets = fill_in(file, node)
+    file.check()
+    read = fields.scalar("history", _history, f"a URL such as {_HISTORY}")
+    _check(file, secrets)
+    return read
+
+
 def _check(file: File, secrets: tuple[str, ...]) -> None:
     """Raise SpecError when there is any mistake. What was found may be what was filled in."""
     if mistakes := file.mistakes():
@@ -123,7 +143,9 @@ def _read(fields: Fields, project: Project) -> Project:
         stop_switch_file=_stop_switch(fields, project.root),
         rules=_rules(fields, project.root),
         groups=_groups(fields),
+        report_url=_report_url(fields),
         actions=_actions(fields),
+        blackouts=read_blackouts(fields, project.root),
     )
     fields.close()
     return read
@@ -132,6 +154,11 @@ def _read(fields: Fields, project: Project) -> Project:
 def _stop_switch(fields: Fields, root: Path) -> Path | None:
     text = fields.text("stop-switch", "the path of a file")
     return root / Path(text).expanduser() if text else None
+
+
+def _report_url(fields: Fields) -> str | None:
+    url = fields.scalar("report-url", lambda text: read_url(text, _A_REPORT_URL), _A_REPORT_URL)
+    return url if url is None or url.endswith("/") else f"{url}/"
 
 
 def _actions(fields: Fields) -> TrackerConfig | None:
