@@ -13,6 +13,14 @@ import msgspec
 
 from gameday.journal.events import SessionStarted, Verdict
 
+VERDICTS = {
+    Verdict.HELD: "everything held",
+    Verdict.WEAKNESS: "a weakness was found",
+    Verdict.NOT_STARTED: "not started, nothing was injected",
+    Verdict.ABORTED: "aborted, everything undone",
+    Verdict.UNDO_FAILED: "an undo FAILED",
+}
+
 
 class ChannelError(Exception):
     """Something could not be said; the message says why, without tokens.

@@ -36,7 +36,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.state import RunState
-from gameday.notify.base import Detail, Kind, Level, SignalBar, Status
+from gameday.notify.base import VERDICTS, Detail, Kind, Level, SignalBar, Status
 from gameday.spec.model import Unit
 from gameday.spec.units import format_duration, format_value
 
@@ -48,13 +48,6 @@ _LEVELS = {
     Verdict.NOT_STARTED: Level.WARNING,
     Verdict.ABORTED: Level.BAD,
     Verdict.UNDO_FAILED: Level.BAD,
-}
-_WORDS = {
-    Verdict.HELD: "everything held",
-    Verdict.WEAKNESS: "a weakness was found",
-    Verdict.NOT_STARTED: "not started, nothing was injected",
-    Verdict.ABORTED: "aborted, everything undone",
-    Verdict.UNDO_FAILED: "an undo FAILED",
 }
 _PHASES = {
     Phase.BRIEF: "about to begin",
@@ -204,12 +197,12 @@ class Narrator:
                 yield self._begins(event)
             case ExperimentEnded():
                 info = self._info()
-                title = f"{info.title if info else 'The experiment'}: {_WORDS[event.verdict]}"
+                title = f"{info.title if info else 'The experiment'}: {VERDICTS[event.verdict]}"
                 lines = [*_some(event.reason), *(_finding(found) for found in self._findings)]
                 yield self._detail(Kind.VERDICT, title, event.at, tuple(dict.fromkeys(lines)), _LEVELS[event.verdict])
             case SessionEnded():
                 assert self._session is not None
-                title = f"{self._session.title}: {_WORDS[event.verdict]}"
+                title = f"{self._session.title}: {VERDICTS[event.verdict]}"
                 took = (*_some(event.reason), f"it took {_seconds(event.at - self._session.at)}")
                 yield self._detail(Kind.END, title, event.at, took, _LEVELS[event.verdict])
 
@@ -304,7 +297,7 @@ class Narrator:
         state = self._state
         if state.ended is not None:
             reason = f": {state.ended.reason}" if state.ended.reason else ""
-            return f"{_WORDS[state.ended.verdict]}{reason}", _LEVELS[state.ended.verdict]
+            return f"{VERDICTS[state.ended.verdict]}{reason}", _LEVELS[state.ended.verdict]
         if state.abort is not None:
             return f"aborted: {state.abort.reason}", Level.BAD
         phase = _PHASES.get(state.phase.phase, str(state.phase.phase)) if state.phase else _PHASES[Phase.BRIEF]

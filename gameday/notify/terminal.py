@@ -45,6 +45,7 @@ from gameday.journal.events import (
     UndoEnded,
     Verdict,
 )
+from gameday.notify.base import VERDICTS
 from gameday.notify.sparkline import sparkline
 from gameday.spec.model import Unit
 from gameday.spec.units import format_value
@@ -61,13 +62,6 @@ _COLOURS = {
     Verdict.NOT_STARTED: "yellow",
     Verdict.ABORTED: "red",
     Verdict.UNDO_FAILED: "bold red",
-}
-_WORDS = {
-    Verdict.HELD: "everything held",
-    Verdict.WEAKNESS: "a weakness was found",
-    Verdict.NOT_STARTED: "not started, nothing was injected",
-    Verdict.ABORTED: "aborted, everything undone",
-    Verdict.UNDO_FAILED: "an undo FAILED",
 }
 
 
@@ -222,10 +216,10 @@ class Terminal:
                 return f"{event.sink} failed: {event.detail}", "yellow"
             case ExperimentEnded():
                 reason = f": {event.reason}" if event.reason else ""
-                return f"■ {_WORDS[event.verdict]}{reason}", _COLOURS[event.verdict]
+                return f"■ {VERDICTS[event.verdict]}{reason}", _COLOURS[event.verdict]
             case SessionEnded() if not self._brief:
                 reason = f": {event.reason}" if event.reason else ""
-                return f"{_WORDS[event.verdict]}{reason}", f"bold {_COLOURS[event.verdict]}"
+                return f"{VERDICTS[event.verdict]}{reason}", f"bold {_COLOURS[event.verdict]}"
             case _:
                 return None
 
