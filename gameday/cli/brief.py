@@ -289,9 +289,23 @@ def _missing(
         check = check_hours(environment.policy, start)
         if check.outcome is CheckOutcome.FAILURE:
             yield f"It could not start then: {check.detail}"
+    if game_day and start is not None and (reason := _blackout(project, game_day, start)):
+        yield f"It would not start by itself then: {reason}"
     for number, experiment in enumerate(experiments, 1):
         for text in _missing_of(project, experiment, any(isinstance(step, FaultStep) for step in experiment.method)):
             yield f"Experiment {number}: {text}" if len(experiments) > 1 else text
+
+
+def _blackout(project: "Project", game_day: "GameDay", start: datetime) -> str | None:
+    """Which blackout keeps it from starting, of those that can be told without a server."""
+    from gameday.engine.freezes import Freezes
+    from gameday.engine.schedule import Scheduled, foresee
+
+    if game_day.schedule is None:
+        return None
+    blackouts = (*game_day.schedule.blackouts, *project.blackouts)
+    near = tuple(blackout for blackout in blackouts if "://" not in (blackout.calendar or ""))
+    return foresee(Scheduled("", "", game_day.schedule, near), Freezes(project.root), start).reason or None
 
 
 def _missing_of(project: "Project", experiment: "Experiment", has_faults: bool) -> Iterator[str]:

@@ -27,6 +27,7 @@ VERBS = {
     "runbook": "Lint runbooks; follow one, step by step.",
     "coverage": "What is there and was exercised; ping: does an alert arrive?",
     "history": "All sessions; trends: what got better, what got worse.",
+    "schedule": "Game days that are due: list, next, due, run, export.",
     "annotations": "The notes of a run on dashboards: list, remove.",
     "slack": "test: whether token, scopes, channel and Socket Mode work.",
     "report": "Render a run's report again.",

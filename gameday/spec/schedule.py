@@ -63,7 +63,7 @@ def parse_blackout(text: str, directory: Path) -> Blackout:
             parts = urlsplit(stripped)
         except ValueError:
             raise UnitError("a URL that is none", _A_BLACKOUT) from None
-        if parts.scheme not in ("https", "http") or not parts.netloc or not stripped.isprintable() or " " in stripped:
+        if parts.scheme != "https" or not parts.netloc or not stripped.isprintable() or " " in stripped:
             raise UnitError("a URL that is none of https", _A_BLACKOUT)  # it may hold a token
         return Blackout(calendar=stripped)
     if stripped.lower().endswith(".ics"):

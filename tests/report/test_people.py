@@ -292,7 +292,8 @@ def page_of(directory: Path) -> str:
 def test_page(directory: Path) -> None:
     said = page_of(directory)
     for phrase in (
-        "REGRESSION: It did not stay mended: PaymentsErrorsHigh fired 40 s too late. It came back 2 times, and is there again.",
+        "REGRESSION: It did not stay mended: PaymentsErrorsHigh fired 40 s too late. "
+        "It came back 2 times, and is there again.",
         "What broke 1",
         "What went unseen 2",
         "What could not be acted on 1",

@@ -1,0 +1,238 @@
+"""`gameday schedule run`: starts what is due, each game day as a child with a log of its own, until all have ended."""
+
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from gameday.cli.output import say
+
+if TYPE_CHECKING:
+    from gameday.cli.schedule_load import Found
+    from gameday.engine.schedule import Claims, Occurrence
+
+_INVALID, _NOT_STARTED = 2, 3
+_AGAIN_S = 60.0  # while something runs we look again: a systemd timer starts no second service meanwhile
+_LONGEST_LINE = 300
+_TAIL_BYTES = 4096
+_NEWEST = 50  # of the runs, among which is that of a child that has ended
+_WORDS = {
+    0: "everything held",
+    1: "a weakness was found",
+    2: "not started: the input is wrong",
+    3: "not started",
+    4: "aborted, everything undone",
+    5: "an undo failed",
+}
+
+
+def run_due(paths: Sequence[Path]) -> int:
+    """Start what is due and nobody else has taken, wait for it; the highest exit status of all."""
+    return _Runs(paths).go()
+
+
+class _Child:
+    """A session that has been started, and where its output goes."""
+
+    def __init__(self, occurrence: "Occurrence", claims: "Claims", root: Path) -> None:
+        """Raises OSError."""
+        self.claims, self.root = claims, root
+        name = occurrence.scheduled.name
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", name.rpartition(".")[0].removeprefix("experiments/")).strip("-")[-100:]
+        self.occurrence = occurrence
+        self.log = root / ".gameday" / "schedule" / f"{slug}-{occurrence.due_at.astimezone(UTC):%Y%m%dT%H%M%SZ}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        # -P: what lies in the project is no module. A session of its own: a Ctrl-C reaches it through us alone.
+        program = (sys.executable, "-P", "-m", "gameday.cli.main")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*program, "run", name, "--unattended"],
+                cwd=root,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def outcome(self) -> tuple[str, str | None]:
+        """What became of it, once it has ended; and the session's name, if it came to one."""
+        status, (run, reason) = self.process.returncode, _session_of(self)
+        words = _WORDS.get(status) or (f"ended by {_signal(-status)}" if status < 0 else f"failed with status {status}")
+        why = "" if status in (0, 1) else reason or _last_line(self.log)
+        return f"{words}: {why}" if why else words, run
+
+
+class _Runs:
+    """What one call has started."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._status = 0
+        self._children: list[_Child] = []
+        self._ended: queue.SimpleQueue[_Child] = queue.SimpleQueue()
+        self._is_stopping = False
+        self._said: set[str] = set()
+
+    def go(self) -> int:
+        """Raises nothing that a file or a store can make it raise."""
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = {number: signal.signal(number, self._stop) for number in numbers}
+        try:
+            self._look()
+            while self._children:
+                try:
+                    self._finish(self._ended.get(timeout=_AGAIN_S))
+                except queue.Empty:
+                    if not self._is_stopping:
+                        self._look()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return self._status
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Hand it on: sessions undo what they have done, and we wait for that. Nothing else is started."""
+        self._is_stopping = True
+        for child in self._children:
+            _terminate(child)
+
+    def _look(self) -> None:
+        from gameday.cli.load import print_mistakes
+        from gameday.cli.schedule_load import find_scheduled
+        from gameday.engine.locks import LockHeldError
+        from gameday.spec.location import SpecError
+
+        try:
+            found = find_scheduled(self._paths)
+            self._start(found)
+            if found.wrong:
+                raise SpecError(found.wrong)
+        except SpecError as error:
+            self._worse(_INVALID)
+            if str(error) not in self._said:
+                self._said.add(str(error))
+                print_mistakes(error)
+        except (OSError, LockHeldError) as error:
+            self._worse(_NOT_STARTED)
+            self._say(f"not started: what is due cannot be claimed: {error}")
+
+    def _start(self, found: "Found") -> None:
+        from gameday.cli.schedule_load import holder, open_claims
+        from gameday.engine.freezes import Freezes
+        from gameday.engine.schedule import State, look_at_all, take
+
+        claims, freezes = open_claims(found.project), Freezes(found.project.root)
+        for occurrence in look_at_all(found.game_days, freezes, claims, datetime.now(UTC), holder()):
+            if self._is_stopping:
+                return
+            what = _what(occurrence)
+            if occurrence.state is State.UNKNOWN:
+                self._worse(_NOT_STARTED)
+                self._say(f"{what}: not started: whether there is a blackout cannot be told: {occurrence.reason}")
+            elif take(occurrence, claims, holder()):
+                if occurrence.state is State.DUE:
+                    self._begin(occurrence, claims, found.project.root)
+                else:
+                    self._say(f"{what}: not started: {occurrence.state}: {occurrence.reason}")
+
+    def _begin(self, occurrence: "Occurrence", claims: "Claims", root: Path) -> None:
+        try:
+            child = _Child(occurrence, claims, root)
+        except OSError as error:
+            self._worse(_NOT_STARTED)
+            self._say(f"{_what(occurrence)}: not started: {error}")
+            self._settle(claims, occurrence, f"not started: {error}", None)
+            return
+        self._children.append(child)
+        if self._is_stopping:  # the signal came before the child was known
+            _terminate(child)
+        threading.Thread(target=self._wait, args=(child,), daemon=True).start()
+
+    def _wait(self, child: _Child) -> None:
+        child.process.wait()
+        self._ended.put(child)
+
+    def _finish(self, child: _Child) -> None:
+        self._children.remove(child)
+        status, (outcome, run) = child.process.returncode, child.outcome()
+        self._worse(status if status >= 0 else 128 - status)
+        self._settle(child.claims, child.occurrence, outcome, run)
+        if status != 0:
+            self._say(f"{_what(child.occurrence)}: {outcome}; {child.log}")
+
+    def _settle(self, claims: "Claims", occurrence: "Occurrence", outcome: str, run: str | None) -> None:
+        from gameday.engine.schedule import KIND
+
+        try:
+            claims.settle(KIND, occurrence.scheduled.name, occurrence.due_at.timestamp(), outcome, run)
+        except Exception as error:  # noqa: BLE001 - the journal is the truth of the run; the store may be down
+            self._say(f"{_what(occurrence)}: its outcome could not be noted: {error}")
+
+    def _worse(self, status: int) -> None:
+        self._status = max(self._status, status)
+
+    def _say(self, text: str) -> None:
+        """One line, once."""
+        from gameday.common.texts import one_line
+
+        if text not in self._said:
+            self._said.add(text)
+            say(one_line(text))
+
+
+def _what(occurrence: "Occurrence") -> str:
+    return f"{occurrence.scheduled.name}, due {occurrence.due_at:%Y-%m-%d %H:%M %Z}"
+
+
+def _terminate(child: _Child) -> None:
+    with suppress(ProcessLookupError):
+        child.process.send_signal(signal.SIGTERM)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"the signal {number}"
+
+
+def _last_line(log: Path) -> str:
+    """What it said last, without colours."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            lines = click.unstyle(file.read().decode(errors="replace")).splitlines()
+    except OSError:
+        return ""
+    return next((line.strip()[:_LONGEST_LINE] for line in reversed(lines) if line.strip()), "")
+
+
+def _session_of(child: _Child) -> tuple[str | None, str]:
+    """The name of the session that it has run, if it came to one; and why that ended as it did."""
+    from gameday.engine.runs import all_runs
+    from gameday.journal.events import SessionEnded, SessionStarted
+    from gameday.journal.log import JournalError, read_events
+
+    for run in reversed(all_runs(child.root)[-_NEWEST:]):
+        is_ours, reason = False, ""
+        with suppress(JournalError, OSError):
+            for event in read_events(run.directory):
+                if isinstance(event, SessionStarted):
+                    is_ours = event.runner.pid == child.process.pid
+                    if not is_ours:
+                        break
+                elif isinstance(event, SessionEnded):
+                    reason = event.reason[:_LONGEST_LINE]
+        if is_ours:
+            return run.name, reason
+    return None, ""
