@@ -17,7 +17,7 @@ from gameday.cli.load import (
 )
 from gameday.common.project import PROJECT_FILE
 from gameday.spec.location import Mistake
-from gameday.spec.model import Experiment, Project
+from gameday.spec.model import Experiment, GameDay, Project
 from gameday.spec.nodes import Mapping
 from gameday.spec.project import RUNBOOKS, list_files, read_project
 from gameday.spec.reader import read_document
@@ -109,6 +109,7 @@ class _Validation:
         for experiment in experiments:
             self.warnings |= dict.fromkeys((*experiment.warnings, *_unset(experiment)))
             self.warnings |= dict.fromkeys(self._review(experiment, project))
+        self.warnings |= dict.fromkeys(_unread_calendars(game_day, project)) if game_day else {}
         environment = project.environment(game_day.environment) if game_day and game_day.environment else None
         if environment:
             for experiment in experiments:
@@ -127,6 +128,25 @@ class _Validation:
         if files is not None:
             yield from files.problems
             yield from review_alerts(experiment.alerts, files)
+
+
+def _unread_calendars(game_day: GameDay, project: Project) -> Iterator[Mistake]:
+    """Files of blackouts that cannot be read: until they can, nothing that names them starts by itself."""
+    blackouts = (*game_day.schedule.blackouts, *project.blackouts) if game_day.schedule else ()
+    files = [blackout for blackout in blackouts if blackout.calendar and "://" not in blackout.calendar]
+    if not files:
+        return
+    from datetime import UTC, datetime
+
+    from gameday.engine.freezes import FreezeError, Freezes
+
+    freezes = Freezes(project.root)
+    for blackout in files:
+        try:
+            freezes.find((blackout,), datetime.now(UTC), 0.0, UTC)
+        except FreezeError as error:
+            expected = "one that can be read: until then it is a blackout"
+            yield Mistake(game_day.location, f"a calendar of blackouts: {error}", expected)
 
 
 def _unset(experiment: Experiment) -> Iterator[Mistake]:

@@ -1,6 +1,7 @@
 """Calendars of change freezes (iCalendar, RFC 5545): fetched or read, kept as a copy, and asked about a time."""
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -16,11 +17,13 @@ from gameday.spec.variables import VARIABLE
 
 if TYPE_CHECKING:
     from icalendar import Calendar
+    from recurring_ical_events import CalendarQuery  # type: ignore[import-untyped]
 
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 4 * 1024 * 1024
 _FRESH_S = 300.0  # so old a copy is not fetched anew: `schedule run` comes every minute
 _STALE_S = 24 * 3600.0  # so old a copy still counts when the calendar cannot be fetched
+_MOST_A_DAY = 24
 _TOO_OFTEN = {"SECONDLY", "MINUTELY", "HOURLY"}  # no freeze does, and to count it out takes for ever
 
 type Fetch = Callable[[str], bytes]  # raises OSError
@@ -44,7 +47,7 @@ class Freezes:
         self._copies = root / ".gameday" / "calendars"
         self._fetch = fetch or fetch_calendar
         self._now = now
-        self._read: dict[str, Calendar] = {}
+        self._read: dict[str, CalendarQuery] = {}
 
     def find(self, blackouts: Iterable[Blackout], start: datetime, duration_s: float, zone: tzinfo) -> Freeze | None:
         """The first blackout that the time from `start` (aware) on meets, for `duration_s`; days are those of `zone`.
@@ -70,12 +73,10 @@ class Freezes:
 
     def _event(self, source: str, start: datetime, end: datetime, zone: tzinfo) -> str | None:
         """The title of an event that lies in that time."""
-        import recurring_ical_events  # type: ignore[import-untyped]
-
-        calendar = self._calendar(source)
+        query = self._query(source)
         try:
             around = (start - timedelta(days=2), end + timedelta(days=2))
-            for event in recurring_ical_events.of(calendar).between(*around):
+            for event in query.between(*around):
                 if str(event.get("STATUS", "")).upper() == "CANCELLED":
                     continue
                 first, last = event["DTSTART"].dt, event["DTEND"].dt
@@ -86,9 +87,15 @@ class Freezes:
             raise FreezeError(f"{shown(source)}: its events cannot be told ({type(error).__name__})") from error
         return None
 
-    def _calendar(self, source: str) -> "Calendar":
+    def _query(self, source: str) -> "CalendarQuery":
         if source not in self._read:
-            self._read[source] = _parse(source, self._bytes(source))
+            import recurring_ical_events
+
+            calendar = _parse(source, self._bytes(source))
+            try:
+                self._read[source] = recurring_ical_events.of(calendar)
+            except Exception as error:
+                raise FreezeError(f"{shown(source)}: its events cannot be told ({type(error).__name__})") from error
         return self._read[source]
 
     def _bytes(self, source: str) -> bytes:
@@ -169,9 +176,14 @@ def _parse(source: str, data: bytes) -> "Calendar":
         raise
     except Exception as error:
         raise FreezeError(f"{shown(source)} is no calendar that can be read ({type(error).__name__})") from error
-    if rules and _TOO_OFTEN & {str(name).upper() for rule in rules for name in rule.get("FREQ", ())}:
-        raise FreezeError(f"{shown(source)} has an event that repeats more than once a day")
+    if any(_is_too_often(rule) for rule in rules):
+        raise FreezeError(f"{shown(source)} has an event that repeats every hour or more often")
     return calendar
+
+
+def _is_too_often(rule: dict[str, list[str]]) -> bool:
+    times_a_day = math.prod(len(rule.get(part) or (0,)) for part in ("BYHOUR", "BYMINUTE", "BYSECOND"))
+    return times_a_day > _MOST_A_DAY or bool(_TOO_OFTEN & {str(name).upper() for name in rule.get("FREQ", ())})
 
 
 def _rules(value: object) -> list[dict[str, list[str]]]:

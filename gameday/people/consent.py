@@ -36,22 +36,34 @@ def consent_path(approval: Approval, root: Path) -> Path:
     return approval.file or root / ".gameday" / _NAME
 
 
-def fingerprint(environment: str, game_day: Path | None, experiments: Sequence[Experiment]) -> str:
-    """What somebody consents to, SHA-256 in hexadecimal: the environment's name, all files, and the configuration,
-    which the command line can change. A file that cannot be read counts as an empty one."""
-    digest = hashlib.sha256()
-
-    def add(data: bytes) -> None:
-        digest.update(len(data).to_bytes(8, "big") + data)
-
-    add(environment.encode())
+def digest_files(game_day: Path | None, experiments: Sequence[Experiment]) -> str:
+    """Of what the files say now, SHA-256 in hexadecimal. A file that cannot be read counts as an empty one."""
+    contents = []
     for path in [*([game_day] if game_day else []), *(experiment.path for experiment in experiments)]:
         try:
-            add(path.read_bytes())
+            contents.append(path.read_bytes())
         except OSError:
-            add(b"")
+            contents.append(b"")
+    return _digest(contents)
+
+
+def fingerprint(
+    environment: str, game_day: Path | None, experiments: Sequence[Experiment], contents: str | None = None
+) -> str:
+    """What somebody consents to, SHA-256 in hexadecimal: the environment's name, all files, and the configuration and
+    the way of running, which the command line can change. `contents`: of `digest_files` when they were read, for they
+    may have been changed since."""
+    parts = [environment, contents or digest_files(game_day, experiments)]
     for experiment in experiments:
-        add(json.dumps(experiment.configuration, sort_keys=True, default=str).encode())
+        parts.append(json.dumps(experiment.configuration, sort_keys=True, default=str))
+        parts.append(msgspec.json.encode(experiment.runtime).decode())
+    return _digest(map(str.encode, parts))
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
 
 
@@ -88,6 +100,11 @@ def read_consent(path: Path, sha256: str) -> tuple[Consent, ...]:
                 found.pop(_same(consent.author), None)
                 found[_same(consent.author)] = consent
     return tuple(consent for consent in found.values() if not consent.is_withdrawn)
+
+
+def has_consented(author: str, consents: Iterable[Consent]) -> bool:
+    """Whether there is any by this author."""
+    return any(_same(consent.author) == _same(author) for consent in consents)
 
 
 def find_consent(

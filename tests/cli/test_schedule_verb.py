@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gameday.cli.brief import command as brief
+from gameday.cli.check import command as check
 from gameday.cli.schedule import command
 from gameday.engine.claims import FileClaims
 from gameday.engine.runs import all_runs
@@ -250,6 +251,15 @@ def test_a_brief_says_that_it_lies_in_a_blackout(project: Path) -> None:
         (project / "freeze.ics").write_bytes(FREEZE)
     write_game_day(project, '{cron: "0 10 27 12 *", blackouts: [freeze.ics, "https://127.0.0.1:1/never-asked.ics"]}')
     assert "by itself" not in CliRunner().invoke(brief, [NAME], catch_exceptions=False).stdout
+
+
+def test_check_warns_of_a_calendar_that_cannot_be_read(project: Path) -> None:
+    write_game_day(project, '{cron: "0 10 25 12 *", blackouts: [freeze.ics]}')
+    for warned in (True, False):
+        checked = CliRunner().invoke(check, [], catch_exceptions=False)
+        assert checked.exit_code == 0
+        assert ("freeze.ics cannot be read" in checked.stderr) is warned
+        (project / "freeze.ics").write_bytes(FREEZE)
 
 
 @pytest.fixture(autouse=True)
