@@ -5,8 +5,9 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +21,9 @@ from gameday.journal.events import AnyEvent
 from gameday.journal.log import read_events
 from gameday.spec.location import SpecError
 from gameday.spec.model import Environment, EnvironmentKind, Experiment, FaultStep, People, Project
+
+if TYPE_CHECKING:
+    from gameday.notify.outbox import ChannelSink
 
 _driver: Driver | None = None
 
@@ -68,19 +72,33 @@ def open_session(
     Raises DrivenError and EndedError.
     """
     global _driver  # noqa: PLW0603 - `chaos run` executes one experiment in one process
+    from gameday.cli.output import say
     from gameday.notify.annotations import annotation_sinks
     from gameday.notify.terminal import Terminal
 
     project, where = find_environment(environment)
     if where.policy.confirm and not confirmed:
-        raise DrivenError(f"the policy of `{where.name}` wants a confirmation: set {CONFIRM_VARIABLE}=1 to give it")
+        place = where.policy.place("confirm")
+        raise DrivenError(
+            f"the policy of `{where.name}` wants a confirmation{place}: set {CONFIRM_VARIABLE}=1 to give it"
+        )
+    if where.policy.approval:
+        raise DrivenError(
+            f"the policy of `{where.name}` wants somebody else's consent{where.policy.place('approval')}, which is to "
+            "files as `gameday run` reads them: `chaos run` may have been given others"
+        )
     experiment = read_experiment(document, project, where)
     loaded = json.loads(json.dumps(configuration, default=str))  # its probes may have given anything
     # The Toolkit has filled in what it gives us, secrets too: the document is not one to be kept.
     experiment = msgspec.structs.replace(experiment, path=project.root / source, configuration=loaded, document={})
     session = _input(experiment, project, where, configuration, secrets)
-    _driver = Driver(session, [Terminal(live=False), *annotation_sinks(where)], interrupt_run)
-    atexit.register(_leave)
+    channels: Sequence[ChannelSink] = ()
+    if where.slack or where.channels:
+        from gameday.notify.channels import channel_sinks
+
+        channels = channel_sinks(where, project.root, say)
+    _driver = Driver(session, [Terminal(live=False), *annotation_sinks(where), *channels], interrupt_run)
+    atexit.register(_leave, channels)
     _driver.open()
 
 
@@ -185,8 +203,12 @@ def ensure_clean(run: Run | None) -> None:
         raise DrivenError(f"not undone: {left}; try again with `gameday recover {run.name}`")
 
 
-def _leave() -> None:
+def _leave(channels: "Sequence[ChannelSink]") -> None:
     """Nothing may be left, whatever the Toolkit was told about rollbacks."""
-    with contextlib.suppress(DrivenError, EndedError):  # said already, and in the journal
-        if _driver is not None and not _driver.has_ended:
-            end("the process of `chaos run` ends")
+    try:
+        with contextlib.suppress(DrivenError, EndedError):  # said already, and in the journal
+            if _driver is not None and not _driver.has_ended:
+                end("the process of `chaos run` ends")
+    finally:
+        for channel in channels:
+            channel.end()

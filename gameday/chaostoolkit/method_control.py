@@ -1,6 +1,7 @@
 """A Chaos Toolkit control that keeps the Toolkit's method in step with the session's, where users' actions are in it.
 
-An action that fails is a weakness, and ends the method; once that is over, what is left of it is passed over. Format:
+An action that fails is a weakness, and ends the method, as one does that the policy refuses; once that is over, what is
+left of it is passed over. Format:
 https://chaostoolkit.org/reference/extending/create-control-extension/.
 """
 
@@ -8,7 +9,7 @@ import contextlib
 import logging
 
 from gameday.chaostoolkit import current
-from gameday.chaostoolkit.adapter import pass_over, put_back
+from gameday.chaostoolkit.adapter import interruption, pass_over, put_back
 from gameday.common.json import JsonObject
 from gameday.engine.driven import DrivenError, EndedError
 
@@ -29,8 +30,18 @@ def after_method_control(context: JsonObject) -> None:
 
 
 def before_activity_control(context: JsonObject) -> None:
-    """Pass it over when the method is over."""
-    if _concerns(context) and (reason := current.driver().passes_over):
+    """Pass it over when the method is over, or the policy does not allow it."""
+    if not _concerns(context):
+        return
+    reason = current.driver().passes_over
+    if not reason and context.get("type") == "action":
+        try:
+            current.driver().allow(str(context.get("name")), context)
+        except EndedError as error:
+            raise interruption(f"gameday: {error}") from None
+        except DrivenError as error:
+            reason = str(error)
+    if reason:
         _logger.warning(f"Passed over: {context.get('name')} ({reason})")
         pass_over(context)
 

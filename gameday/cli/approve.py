@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gameday.cli.output import fail, say
-from gameday.cli.session import read_session, relative_to, user
+from gameday.cli.session import read_session, user
 
 if TYPE_CHECKING:
     from gameday.cli.load import SessionSpec
@@ -32,7 +32,7 @@ def command(
     A changed file voids it. The policy says whose consent counts, and for how long. It is a record, and no proof of who
     you are.
     """
-    from gameday.people.consent import Consent, add_consent, consent_path, fingerprint, read_consent
+    from gameday.people.consent import Consent, add_consent, consent_path, fingerprint, has_consented, read_consent
 
     spec = read_session(path, environment)
     approval, name = spec.environment.policy.approval, spec.environment.name
@@ -40,8 +40,7 @@ def command(
         fail(f"the policy of `{name}` wants no consent: it has no `approval`")
     root = spec.project.root
     where = consent_path(approval, root)
-    game_day = root / relative_to(path, root) if spec.game_day else None  # as a session has it
-    sha256 = fingerprint(name, game_day, spec.experiments)
+    sha256 = fingerprint(name, path if spec.game_day else None, spec.experiments, spec.contents)
     title = spec.game_day.title if spec.game_day else spec.experiments[0].title
     try:
         if listing:
@@ -49,6 +48,8 @@ def command(
         if len(comment) > _MAX_CHARACTERS:
             fail(f"the comment has {len(comment)} characters; at most {_MAX_CHARACTERS} are taken")
         who = author or user()
+        if withdraw and not has_consented(who, read_consent(where, sha256)):
+            fail(f"there is no consent of {who} to these files as they are (see --list; --author names another)", 3)
         if not yes and not withdraw:
             _show(title, spec)
             if not click.confirm(f"Do you, {who}, consent to that somebody else runs this on `{name}`?", err=True):

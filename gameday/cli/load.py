@@ -54,6 +54,7 @@ class SessionSpec(msgspec.Struct, frozen=True):
     environment: Environment
     game_day: GameDay | None
     experiments: tuple[Experiment, ...]
+    contents: str = ""  # digest of its files as they were read, where consent to them is wanted
 
 
 class Mistakes:
@@ -100,10 +101,11 @@ def load_session(
         return ()
 
     loaded = mistakes.of(lambda: parse_path(path, read_document(path), project, check_or_keep))
+    game_day, experiments = loaded or (None, ())
+    contents = _digest(project, path if game_day else None, experiments)  # at once: what follows may take its time
     complaints = (validate or validate_here)([activity.definition for activity in activities])
     for activity, wrong_with_it in zip(activities, complaints, strict=True):
         mistakes.add(_complain(activity, wrong_with_it))
-    game_day, experiments = loaded or (None, ())
     name = environment_override or (game_day.environment if game_day else None)
     if name is None and experiments and all(experiment.plain for experiment in experiments):
         environment: Environment | None = _NOWHERE
@@ -115,7 +117,16 @@ def load_session(
             mistakes.add(check_signals(experiment, environment))
     mistakes.check()
     assert environment is not None
-    return SessionSpec(path, project, environment, game_day, experiments)
+    return SessionSpec(path, project, environment, game_day, experiments, contents)
+
+
+def _digest(project: Project, game_day: Path | None, experiments: tuple[Experiment, ...]) -> str:
+    """Of the files, where anybody's consent to them may be wanted."""
+    if not any(environment.policy.approval for environment in project.environments):
+        return ""
+    from gameday.people.consent import digest_files  # 4 ms
+
+    return digest_files(game_day, experiments)
 
 
 def project_start(path: Path) -> Path:

@@ -36,6 +36,7 @@ def make_input(spec: SessionSpec, *, start_lab: bool) -> SessionInput:
         secrets=secret_values(spec.environment),
         by=user(),
         seed=int.from_bytes(os.urandom(4)) >> 1,
+        contents=spec.contents,
     )
 
 

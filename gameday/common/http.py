@@ -1,6 +1,7 @@
 """Asks HTTP servers for JSON: always in time, never more than can be held, every failure in one sentence."""
 
 import os
+import ssl
 from collections.abc import Mapping
 
 import aiohttp
@@ -102,7 +103,8 @@ class HttpClient:
             raise HttpError(f"no answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientConnectorError as error:
             errno = error.os_error.errno  # asyncio's own text repeats the address
-            reason = os.strerror(errno) if errno and errno > 0 else str(error.os_error)
+            is_system = bool(errno and errno > 0) and not isinstance(error.os_error, ssl.SSLError)
+            reason = os.strerror(errno) if is_system and errno else str(error.os_error)
             raise HttpError(f"cannot connect to {url.host}:{url.port}: {reason}", may_be_done=False) from error
         except aiohttp.ServerDisconnectedError as error:
             raise HttpError("the server closed the connection without an answer") from error

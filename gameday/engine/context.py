@@ -1,6 +1,7 @@
 """What the parts of an experiment's run share: the experiment as prepared, the tools, the findings so far."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +27,7 @@ from gameday.journal.events import (
     RunbookInfo,
 )
 from gameday.signals import Query, SignalSource
-from gameday.spec.model import Activity, Experiment
+from gameday.spec.model import Activity, Experiment, FaultStep
 
 if TYPE_CHECKING:
     from gameday.engine.coverage import Coverage
@@ -101,6 +102,13 @@ class Context(msgspec.Struct):
         """Which cluster activities mean: the environment's, if it has one."""
         reference = self.tools.system.cluster
         return ActivityCluster(reference, self.tools.run.directory) if reference else None
+
+    async def refusal(self, step: FaultStep | Activity, *, has_injected: bool) -> str | None:
+        """Why the policy, as things are now, keeps this step from touching anything; None when it does not."""
+        tools = self.tools
+        # By the system's clock: that of the run stands still while the machine sleeps, and hours pass.
+        now, in_place = datetime.now(UTC), bool(tools.recorder.state.faults) or has_injected
+        return await tools.rules.refusal(self.experiment, step, tools.source, now, in_place)
 
     def enter(self, phase: Phase) -> None:
         """A phase begins."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gameday.common.json import JsonObject
 from gameday.engine.abort import AbortedError
 from gameday.engine.context import Context
 from gameday.engine.findings import failed_finding
@@ -29,7 +30,7 @@ from gameday.faults.arguments import read_arguments
 from gameday.faults.registry import load_fault
 from gameday.journal.events import AnyEvent, Phase, PhaseEntered, SessionStarted, Verdict
 from gameday.spec.location import Location
-from gameday.spec.model import FaultStep, Target
+from gameday.spec.model import Activity, ActivityKind, FaultStep, Target
 
 _NOWHERE = Location(Path())
 _START_TIMEOUT_S = 120.0  # of preflight, beside the baseline
@@ -150,6 +151,10 @@ class DrivenMethod(Method):
         self._broken = f"the action “{name}” failed"
         self._context.findings.append(failed_finding("action", name, error))
 
+    async def allow(self, action: Activity) -> None:
+        """Hold an action of the other runner's own to the policy. Raises InjectionRefusedError."""
+        await self._ensure_allowed(action)
+
     async def touch(self) -> None:
         """The other runner is about to touch the system by itself: alerts are timed from here."""
         self._context.enter(Phase.INJECT)
@@ -253,6 +258,11 @@ class Driver:
     def touch(self) -> None:
         """The system is about to be touched by other means than ours. Raises EndedError."""
         self._ask(lambda method: method.touch(), 0.0)
+
+    def allow(self, name: str, definition: JsonObject) -> None:
+        """Another action than ours is about to be run: hold it to the policy. Raises DrivenError and EndedError."""
+        action = Activity(ActivityKind.ACTION, name, definition, False, 0.0, 0.0, _NOWHERE)
+        self._ask(lambda method: method.allow(action), PLAN_TIMEOUT_S)
 
     def fail(self, name: str, error: str) -> None:
         """An action of the other runner's own has failed: end the method. Raises EndedError."""

@@ -37,8 +37,18 @@ class JobKind(StrEnum):
     EXPERIMENT = "experiment"
 
 
+class Ceiling(msgspec.Struct, frozen=True):
+    """The largest share that a fault may touch, 0 to 1, and where the policy says so. `share` is None: any."""
+
+    share: float | None = None
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"the policy's ceiling is {format_percentage(self.share or 0)}{self.place}"
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing to do. `ceiling`: the policy's largest share, 0 to 1. `children`: where the child says that it runs.
+    """One thing to do. `ceiling`: the policy's, where there is one. `children`: where the child says that it runs.
     `examine`: with a plan, look more closely than it does."""
 
     kind: JobKind
@@ -46,7 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: msgspec.Raw = msgspec.Raw()
     request: FaultRequest | None = None
     system: System = System()
-    ceiling: float | None = None
+    ceiling: Ceiling | None = None
     activity: ActivityRequest | None = None
     experiment: ExperimentRequest | None = None
     definitions: tuple[JsonObject, ...] = ()
@@ -75,16 +85,6 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     experiment: ExperimentOutcome | None = None
     configuration: JsonObject | None = None
     complaints: tuple[tuple[str, ...], ...] = ()
-
-
-class Ceiling(msgspec.Struct, frozen=True):
-    """The largest share that a fault may touch, 0 to 1, and where the policy says so. `share` is None: any."""
-
-    share: float | None = None
-    place: str = ""
-
-    def __str__(self) -> str:
-        return f"the policy's ceiling is {format_percentage(self.share or 0)}{self.place}"
 
 
 def exceeds(reach: Reach, ceiling: float | None) -> bool:
@@ -157,11 +157,8 @@ def _inject(job: Job) -> JobResult:
     fault = load_fault(job.fault)
     plan = decode(job.plan, fault.plan_type)
     reach = fault.reach(plan, job.system)
-    if exceeds(reach, job.ceiling):
-        return JobResult(
-            error=f"refused: {reach} would be affected now, and the policy's ceiling is {(job.ceiling or 0) * 100:g}%",
-            reach=reach,
-        )
+    if job.ceiling and exceeds(reach, job.ceiling.share):
+        return JobResult(error=f"refused: {reach} would be affected now, and {job.ceiling}", reach=reach)
     fault.inject(plan)
     return JobResult(reach=reach)
 

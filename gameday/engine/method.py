@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from gameday.coverage import Finding
 from gameday.engine.abort import AbortedError
@@ -95,6 +94,9 @@ class Method:
                 return
         if self._background:
             await self._race(asyncio.wait(self._background))
+            for task in self._background:
+                if isinstance(error := task.exception(), InjectionRefusedError):
+                    raise error
         if activities:  # the stages of faults have been judged one by one
             await self.judge_since(began)
 
@@ -107,6 +109,8 @@ class Method:
         """Kill activities that still run in the background."""
         for task in self._background:
             task.cancel()
+            if task.done() and not task.cancelled():
+                task.exception()  # seen; asyncio need not complain that nobody looked
 
     async def _ladder(self, number: int, step: FaultStep) -> bool:
         """The stages of one fault, each held and judged before the next. Whether all held."""
@@ -191,7 +195,7 @@ class Method:
         if self.injected_at is None:
             self.injected_at = context.now()
         inject = Job(
-            kind=JobKind.INJECT, fault=step.fault, plan=planned.plan, system=tools.system, ceiling=tools.ceiling.share
+            kind=JobKind.INJECT, fault=step.fault, plan=planned.plan, system=tools.system, ceiling=tools.ceiling
         )
         injected = await self._race(tools.workers.run(inject, planned.patience.inject_s))
         if injected.error:
@@ -206,11 +210,7 @@ class Method:
 
     async def _ensure_allowed(self, step: FaultStep | Activity) -> None:
         """Hold the step to the policy as things are now. Raises InjectionRefusedError."""
-        context, tools = self._context, self._context.tools
-        now = datetime.fromtimestamp(context.now(), UTC)
-        in_place = bool(tools.recorder.state.faults) or self.has_injected
-        refusal = await self._race(tools.rules.refusal(context.experiment, step, tools.source, now, in_place))
-        if refusal is not None:
+        if refusal := await self._race(self._context.refusal(step, has_injected=self.has_injected)):
             raise InjectionRefusedError(refusal)
 
     def _write_ahead(self, fault_id: str, number: int, stage: int, step: FaultStep, planned: JobResult) -> None:
@@ -247,6 +247,9 @@ class Method:
         if activity.kind is ActivityKind.ACTION and self.injected_at is None:
             self.injected_at = self._context.now()
         if activity.background:
+            # From now on it may be under way, whether it has succeeded or not.
+            is_real = activity.kind is ActivityKind.ACTION and not self._context.experiment.pretends(activity)
+            self.has_injected = self.has_injected or is_real
             self._background.append(asyncio.create_task(self._with_pauses(activity)))
             return True
         return await self._race(self._with_pauses(activity))
@@ -254,6 +257,8 @@ class Method:
     async def _with_pauses(self, activity: Activity) -> bool:
         before_s, after_s = self._context.experiment.pauses(activity)
         await asyncio.sleep(before_s)
+        if before_s and (refusal := await self._context.refusal(activity, has_injected=self.has_injected)):
+            raise InjectionRefusedError(refusal)  # a policy may have more to say after a long pause
         ended = await self._context.perform(activity, "method", _ACTIVITY_TIMEOUT_S)
         await asyncio.sleep(after_s)
         if ended.interrupted:

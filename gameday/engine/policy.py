@@ -1,19 +1,25 @@
 """The policy of an environment: looked at before a session, and again right before whatever touches the system."""
 
+import asyncio
+import contextlib
+import os
+import re
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import msgspec
 
-from gameday.common.json import Json
+from gameday.common.json import Json, JsonObject
 from gameday.engine.context import PreparedExperiment
 from gameday.engine.jobs import Ceiling
 from gameday.engine.judge import number_of
 from gameday.engine.preflight import Check
 from gameday.engine.preparation import SessionInput
 from gameday.journal.events import CheckOutcome, Reading, ReadingState
-from gameday.people.consent import consent_path, find_consent, fingerprint, read_consent
+from gameday.people.consent import Consent, consent_path, find_consent, fingerprint, read_consent
 from gameday.signals import Query, SignalSource
 from gameday.spec.model import (
     Activity,
@@ -29,8 +35,13 @@ from gameday.spec.model import (
     Unit,
 )
 from gameday.spec.units import format_duration, format_percentage
+from gameday.spec.variables import VARIABLE
 
 _MAX_ANSWER_BYTES = 8 * 1024 * 1024
+_VARIABLE = "${"  # how one begins
+_CONSENT_S = 5.0  # to read who consents
+_ASK_S = 60.0  # for an answer to a query
+_ALL_OF_IT = 1.000001  # as much as can be left of a budget, and what floating point adds
 
 
 def ceiling_of(environment: Environment, *, is_unattended: bool) -> Ceiling:
@@ -72,7 +83,9 @@ class Rules:
         self._policies = policies_of(environment, is_unattended=session.is_unattended)
         self._approval = environment.policy.approval
         game_day = session.project.root / session.path if session.kind == "game-day" else None
-        self._sha256 = fingerprint(environment.name, game_day, session.experiments) if self._approval else ""
+        self._sha256 = (
+            fingerprint(environment.name, game_day, session.experiments, session.contents) if self._approval else ""
+        )
 
     @property
     def needs_signals(self) -> bool:
@@ -83,14 +96,14 @@ class Rules:
         """Of each of the policies that hold."""
         return tuple(dict.fromkeys(check_hours(policy, now) for policy in self._policies))
 
-    def check_consent(self, now: float) -> tuple[Check, ...]:
+    async def check_consent(self, now: float) -> tuple[Check, ...]:
         """Whether somebody else has agreed, where the policy wants that. `now`: Unix time."""
         if self._approval is None:
             return ()
         session, place = self._session, self._session.environment.policy.place("approval")
         path = consent_path(self._approval, session.project.root)
         try:
-            consents = read_consent(path, self._sha256)
+            consents = await _read_in_time(path, self._sha256)
         except OSError as error:
             detail = f"{path} cannot be read: {error.strerror}{place}"
             return (Check("consent", CheckOutcome.FAILURE, detail),)
@@ -106,7 +119,7 @@ class Rules:
     def check_method(self, item: PreparedExperiment) -> tuple[Check, ...]:
         """Whether the policy allows what the experiment does: which faults, on which services."""
         checks = []
-        for step in item.experiment.method:
+        for step in _steps(item.experiment):
             refusals = list(self._refusals_of(item.experiment, step))
             checks += [Check("policy", CheckOutcome.FAILURE, refusal, item.index) for refusal in refusals]
             if not refusals and _acts(item.experiment, step) and isinstance(step, Activity):
@@ -124,8 +137,10 @@ class Rules:
     def _refusals_of(self, experiment: Experiment, step: FaultStep | Activity) -> Iterator[str]:
         if not _acts(experiment, step):
             return
-        name = step.fault if isinstance(step, FaultStep) else _touching(step)
+        name = step.fault if isinstance(step, FaultStep) else _touching(step, experiment.configuration)
         for policy in self._policies:
+            if _VARIABLE in name and any(one.startswith("http:") for one in policy.faults_refused):
+                yield f"{step.name}: whether the policy refuses {name} cannot be told{policy.place('faults')}"
             if _is_one_of(name, policy.faults_refused) or (policy.faults and not _is_one_of(name, policy.faults)):
                 said = (
                     f"refuses {', '.join(policy.faults_refused)}"
@@ -160,7 +175,7 @@ class Rules:
             return None
         if refusal := next(self._refusals_of(experiment, step), None):
             return refusal
-        checks = [*self.check_hours(now), *self.check_consent(now.timestamp())]
+        checks = [*self.check_hours(now), *await self.check_consent(now.timestamp())]
         if all(check.outcome is not CheckOutcome.FAILURE for check in checks):
             checks += await self.check_state(source)
         refused = [
@@ -170,8 +185,47 @@ class Rules:
         ]
         return f"{refused[0].name}: {refused[0].detail}" if refused else None
 
+    async def refusal_of_any(self, experiment: Experiment, source: SignalSource | None, now: datetime) -> str | None:
+        """The same of all that the experiment does, for one that another program runs as a whole."""
+        for step in _steps(experiment):
+            if refusal := await self.refusal(experiment, step, source, now, in_place=False):
+                return refusal
+        return None
+
+
+async def _read_in_time(path: Path, sha256: str) -> tuple[Consent, ...]:
+    """Who consents. Read by a thread, for a file on another machine may hang whoever asks for it. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[tuple[Consent, ...]] = loop.create_future()
+
+    def settle(found: tuple[Consent, ...], error: OSError | None) -> None:
+        if not answer.done():
+            answer.set_exception(error) if error else answer.set_result(found)
+
+    def read() -> None:
+        found: tuple[Consent, ...] = ()
+        failed = None
+        try:
+            found = read_consent(path, sha256)
+        except OSError as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, found, failed)
+
+    threading.Thread(target=read, name="consent", daemon=True).start()
+    try:
+        async with asyncio.timeout(_CONSENT_S):
+            return await answer
+    except TimeoutError:
+        raise OSError(None, f"no answer within {_CONSENT_S:g} s", str(path)) from None
+
 
 _BUDGET, _INCIDENTS = "error budget", "incidents"
+
+
+def _steps(experiment: Experiment) -> tuple[FaultStep | Activity, ...]:
+    """All that may act: a plain hypothesis may hold actions, too. Rollbacks are never refused."""
+    return (*experiment.hypothesis.probes, *experiment.method)
 
 
 def _acts(experiment: Experiment, step: FaultStep | Activity) -> bool:
@@ -196,7 +250,7 @@ def _other_services(step: FaultStep, policy: Policy) -> Iterator[str]:
             )
 
 
-def _touching(action: Activity) -> str:
+def _touching(action: Activity, configuration: JsonObject) -> str:
     """What a policy knows an action of the Chaos Toolkit by: "chaosk8s.pod.actions.terminate_pods", "process:kubectl",
     "http:https://…"."""
     provider = action.definition.get("provider")
@@ -208,7 +262,15 @@ def _touching(action: Activity) -> str:
         case "process":
             return f"process:{provider.get('path')}"
         case kind:
-            return f"{kind}:{provider.get('url')}"
+            return f"{kind}:{VARIABLE.sub(lambda found: _value(found, configuration), str(provider.get('url')))}"
+
+
+def _value(found: re.Match[str], configuration: JsonObject) -> str:
+    """What the Toolkit puts in its place, as far as it can be told before it is run."""
+    entry = configuration.get(found[1])
+    if isinstance(entry, dict) and entry.get("type") == "env":
+        entry = os.environ.get(str(entry.get("key"))) or entry.get("default")
+    return found[0] if entry is None or isinstance(entry, dict | list) else str(entry)
 
 
 async def _ask(query: str, source: SignalSource | None, unit: Unit) -> tuple[float | None, str]:
@@ -217,7 +279,10 @@ async def _ask(query: str, source: SignalSource | None, unit: Unit) -> tuple[flo
         return None, "the environment has no signals"
     asked = Query(SignalId("policy", SignalKind.SATURATION, "rule"), query, unit)
     try:
-        readings: Sequence[Reading] = await source.read([asked])
+        async with asyncio.timeout(_ASK_S):  # sources have shorter ones of their own; this is for a third party's
+            readings: Sequence[Reading] = await source.read([asked])
+    except TimeoutError:
+        return None, f"no answer within {_ASK_S:g} s"
     except Exception as error:  # noqa: BLE001 - a third party's source; what cannot be told is refused
         return None, f"{type(error).__name__}: {error}"
     reading = readings[0] if readings else Reading(str(asked.signal), ReadingState.UNREACHABLE)
@@ -230,6 +295,8 @@ async def _ask(query: str, source: SignalSource | None, unit: Unit) -> tuple[flo
 
 async def _check_budget(budget: ErrorBudget, source: SignalSource | None, place: str) -> Check:
     left, why = await _ask(budget.query, source, Unit.RATIO)
+    if left is not None and left > _ALL_OF_IT:  # in percent, or not what it is taken for
+        left, why = None, f"the query answers with {left:g}, and must with a share, 0 to 1"
     if left is None:
         return Check(_BUDGET, CheckOutcome.FAILURE, f"what is left of it cannot be told: {why}{place}")
     is_enough = left >= budget.least if budget.or_equal else left > budget.least
@@ -240,6 +307,8 @@ async def _check_budget(budget: ErrorBudget, source: SignalSource | None, place:
 async def _check_incidents(incidents: Incidents, source: SignalSource | None, place: str) -> Check:
     if incidents.query:
         number, why = await _ask(incidents.query, source, Unit.NUMBER)
+        if number is not None and number < 0:
+            number, why = None, f"the query answers with {number:g}, which is no number of incidents"
     else:
         number, why = await _count(incidents)
     if number is None:
@@ -260,6 +329,8 @@ async def _count(incidents: Incidents) -> tuple[float | None, str]:
         if answer.status != 200:
             return None, f"HTTP {answer.status}: {answer.excerpt()}"
         found: Json = msgspec.json.decode(answer.body)
+    except RecursionError:
+        return None, "its answer is nested too deeply"
     except (HttpError, ValueError) as error:  # what msgspec raises is a ValueError
         return None, str(error)
     finally:

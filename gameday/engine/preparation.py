@@ -33,6 +33,7 @@ class SessionInput(msgspec.Struct, frozen=True):
     seed: int
     was_well: tuple[WasWell, ...] = ()  # what earlier runs of these experiments have shown
     is_unattended: bool = False  # nobody is there: the stricter rules hold, and a warning is a failure
+    contents: str | None = None  # digest of its files, as they were when they were read
 
 
 def prepare(session: SessionInput, today: datetime) -> tuple[PreparedExperiment, ...]:

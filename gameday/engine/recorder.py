@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Protocol
@@ -40,6 +41,7 @@ class _SinkThread:
     def __init__(self, sink: Sink, failed: Callable[[str, str], None]) -> None:
         self.sink = sink
         self.dropped = 0
+        self._is_asked = False
         self._failed = failed
         self._queue: queue.Queue[AnyEvent | None] = queue.Queue(_QUEUE_EVENTS)
         self._thread = threading.Thread(target=self._work, name=f"sink-{sink.name}", daemon=True)
@@ -65,13 +67,20 @@ class _SinkThread:
         except Exception as error:  # noqa: BLE001
             self._failed(self.sink.name, f"{type(error).__name__}: {error}")
 
-    def finish(self, deadline_s: float) -> bool:
-        """Let the sink handle what is queued; False when it did not within the deadline."""
+    def ask_to_finish(self) -> None:
+        """What is queued is the last."""
+        with contextlib.suppress(queue.Full):  # `finish` asks again
+            self._queue.put_nowait(None)
+            self._is_asked = True
+
+    def finish(self, deadline: float) -> bool:
+        """Let the sink handle what is queued; False when it did not by then, in the time of the monotonic clock."""
         try:
-            self._queue.put(None, timeout=deadline_s)
+            if not self._is_asked:
+                self._queue.put(None, timeout=max(0.0, deadline - time.monotonic()))
         except queue.Full:
             return False
-        self._thread.join(deadline_s)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
 
 
@@ -164,8 +173,11 @@ class Recorder:
 
     def close(self, sinks_deadline_s: float) -> None:
         """Let the sinks finish, say which did not, and close the journal. Never raises."""
+        deadline = time.monotonic() + sinks_deadline_s  # of all: they finish side by side
         for sink in self._sinks:
-            finished = sink.finish(sinks_deadline_s)
+            sink.ask_to_finish()
+        for sink in self._sinks:
+            finished = sink.finish(deadline)
             if not finished or sink.dropped:
                 detail = f"{sink.dropped} events dropped" if finished else "did not finish in time"
                 self._sink_failures.put((sink.sink.name, detail))

@@ -270,13 +270,19 @@ class _Session:
         self._may_run = stopped is None
         note(check_stop_switch(stopped))
         now = datetime.now(UTC)
-        note(*self._rules.check_hours(now), *self._rules.check_consent(now.timestamp()))
+        note(*self._rules.check_hours(now), *await self._consent(now.timestamp()))
         note(*check_people(self._session.people))
         if not failures:
             note(await self._start_helpers())
         if not failures and not self._abort.request:
             await self._check_experiments(note)
         return "; ".join(failures) or None
+
+    async def _consent(self, now: float) -> tuple[Check, ...]:
+        """Nothing, when the session is ended meanwhile."""
+        with contextlib.suppress(AbortedError):
+            return await self._abort.race(self._rules.check_consent(now))
+        return ()
 
     def _lock_services(self) -> Check:
         """One run at a time on a service and its dependencies."""

@@ -100,7 +100,7 @@ class SteadyState:
             for condition in context.experiment.hypothesis.conditions
             if not (when == "before" and condition.relative)  # nothing to compare with yet
         ]
-        probes = await asyncio.gather(*map(self._probe, context.experiment.hypothesis.probes))
+        probes = await asyncio.gather(*(self._probe(probe, when) for probe in context.experiment.hypothesis.probes))
         judgements = (*conditions, *probes)
         wanting = [judgement for judgement in judgements if judgement.outcome is not Outcome.HELD]
         context.record(
@@ -119,7 +119,12 @@ class SteadyState:
             self.broken += wanting
         return judgements
 
-    async def _probe(self, probe: Activity) -> Judgement:
+    async def _probe(self, probe: Activity, when: str) -> Judgement:
+        # A plain hypothesis may hold an action. Once the method has begun, an incident may be of our own making.
+        if refusal := await self._context.refusal(probe, has_injected=when != "before"):
+            return Judgement(
+                subject=probe.name, condition=TOLERANCE, outcome=Outcome.UNREADABLE, samples=1, detail=refusal
+            )
         ended = await self._context.perform(probe, "hypothesis", _PROBE_TIMEOUT_S)
         if ended.status != "succeeded":
             outcome, detail = Outcome.UNREADABLE, ended.error

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import re
 from collections import Counter
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -117,7 +118,11 @@ class Supervised:
 
         Raises AbortedError once the child is dead. An end that the Toolkit came to by itself is asked for as an abort.
         """
-        context = self._context
+        context, tools = self._context, self._context.tools
+        # Once for all of it: the Toolkit does not ask before each step.
+        allowed = tools.rules.refusal_of_any(context.experiment, tools.source, datetime.now(UTC))
+        if refusal := await tools.abort.race(allowed):
+            return refusal
         request = ExperimentRequest(
             document=_resolved(context.experiment, context.configuration),
             directory=self._directory,

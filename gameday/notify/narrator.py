@@ -114,6 +114,8 @@ class Narrator:
                     for one in event.judgements
                     if one.outcome is not Outcome.HELD
                 ]
+            case ActivityStarted(section="method", kind="action"):
+                self._injected_at = self._injected_at or event.at
             case FindingRaised(weakness=True):
                 self._findings.append(event)
             case SignalsSampled():

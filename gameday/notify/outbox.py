@@ -22,6 +22,7 @@ _MOST_AT_ONCE = 10  # details in one message
 _LONGEST_WAIT_S = 60.0
 _LASTING = frozenset({Kind.ABORT, Kind.END, Kind.REPORT})  # never given up for want of room
 _MOST_CHARACTERS = 300  # of a reason
+_WIND_UP_S = 0.5
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -87,14 +88,24 @@ class Outbox:
             if self._status is None or status.key != self._status.key:
                 self._changed_at = self._clock()
             self._status = status
-        self._idle.clear()
+        if not self.is_empty:
+            self._idle.clear()
         self._news.set()
 
-    def _make_room(self) -> None:
+    def hurry(self, seconds: float) -> None:
+        """The session has ended, and this is the time that is left: the oldest that would keep its end from being said
+        are given up."""
+        if self._channel.pace_s > 0:
+            # Before them comes what is being said, and a status.
+            most = max(1, int(seconds / self._channel.pace_s) - 2) * _MOST_AT_ONCE
+            while len(self._waiting) > most:
+                self._make_room(f"more than {most} messages were waiting when the session ended")
+
+    def _make_room(self, reason: str = f"more than {_MOST_WAITING} messages were waiting") -> None:
         """Give up the oldest that may be."""
         oldest = next((one for one in self._waiting if one.kind not in _LASTING), self._waiting[0])
         self._waiting.remove(oldest)
-        self._give_up([oldest], f"more than {_MOST_WAITING} messages were waiting")
+        self._give_up([oldest], reason)
 
     @property
     def is_empty(self) -> bool:
@@ -211,6 +222,7 @@ class Outbox:
                 self._give_up(self._waiting, reason)
                 self._waiting.clear()
             self._news.set()
+            self._idle.set()  # `work` may not have begun
 
     def summary(self) -> str:
         """What was not said, in one line; empty when all was."""
@@ -234,6 +246,8 @@ async def _only_channel_errors(work: Awaitable[None]) -> None:
 class ChannelSink:
     """A sink (`engine.recorder.Sink`) for one channel. What it says is said by a thread of its own."""
 
+    _loop: asyncio.AbstractEventLoop  # once there is a thread
+
     def __init__(
         self,
         channel: Channel,
@@ -251,7 +265,6 @@ class ChannelSink:
         self._quiet = quiet
         self._pace = pace
         self._narrator = Narrator()
-        self._loop = asyncio.new_event_loop()
         self._outbox: Outbox | None = None
         self._worker: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
@@ -263,7 +276,7 @@ class ChannelSink:
         details = self._narrator.take(event)
         if isinstance(event, SessionStarted):
             self._begin(event)
-        if self._thread is None:
+        if self._thread is None or self._is_closed:
             return
         status = self._narrator.status(event.at)
         self._loop.call_soon_threadsafe(self._put, details, status)
@@ -273,17 +286,34 @@ class ChannelSink:
     def _begin(self, session: SessionStarted) -> None:
         from gameday.engine.runs import runs_directory
 
+        if self._thread is not None:  # a journal begins once
+            return
         directory = runs_directory(self._root) / session.session
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(Session(session, directory),), daemon=True)
         self._thread.start()
 
     def _run(self, session: Session) -> None:
         asyncio.set_event_loop(self._loop)
         self._outbox = Outbox(self._channel, quiet=self._quiet, pace=self._pace, failed=self._failures.append)
+        try:
+            with contextlib.suppress(Exception):
+                self._loop.run_until_complete(self._open(session))
+            if not self._is_closed:
+                self._worker = self._loop.create_task(self._outbox.work())
+                self._loop.run_forever()
+        finally:
+            self._wind_up()
+
+    def _wind_up(self) -> None:
+        """Whatever the channel has left running is ended, and the loop's own sockets are closed."""
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
         with contextlib.suppress(Exception):
-            self._loop.run_until_complete(self._open(session))
-        self._worker = self._loop.create_task(self._outbox.work())
-        self._loop.run_forever()
+            if tasks:
+                self._loop.run_until_complete(asyncio.wait(tasks, timeout=_WIND_UP_S))
+            self._loop.close()
 
     async def _open(self, session: Session) -> None:
         assert self._outbox is not None
@@ -310,7 +340,7 @@ class ChannelSink:
 
         What is said afterwards, by `report`, finds the channel open: `end` closes it.
         """
-        if self._thread is None:
+        if self._thread is None or self._is_closed:
             return
         try:
             self._ask(self._flush(), self._pace.flush_s)
@@ -322,6 +352,7 @@ class ChannelSink:
 
     async def _flush(self) -> None:
         assert self._outbox is not None
+        self._outbox.hurry(self._pace.flush_s)
         await self._outbox.flushed()
 
     async def _give_up(self) -> None:
@@ -330,7 +361,7 @@ class ChannelSink:
 
     def report(self, detail: Detail, pictures: Callable[[], Sequence[Picture]], seconds: float) -> str:
         """After the session: where its report is, and its charts. What could not be said; empty when all was."""
-        if self._thread is None:
+        if self._thread is None or self._is_closed:
             return ""
         try:
             return self._ask(self._report(detail, pictures), seconds)
@@ -357,8 +388,9 @@ class ChannelSink:
         self._is_closed = True
         with contextlib.suppress(Exception):
             self._ask(self._close(), 2.0)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(1.0)
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(2 * _WIND_UP_S)
 
     async def _close(self) -> None:
         if self._worker is not None:

@@ -19,7 +19,7 @@ from gameday.spec.units import format_duration
 _SAID = QUIET | {Kind.BRIEF, Kind.PREFLIGHT, Kind.EXPERIMENT, Kind.INJECTION, Kind.ALERT, Kind.UNDO, Kind.VERDICT}
 _COLOURS = {Level.INFO: "default", Level.GOOD: "good", Level.WARNING: "warning", Level.BAD: "attention"}
 _MAX_BYTES = 28 * 1024
-_LONGEST_TITLE, _LONGEST_LINE, _MOST_LINES = 400, 400, 20
+_LONGEST, _MOST_LINES = 400, 20  # characters of a text, lines of a detail
 # What Teams' Markdown would format: https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features.
 _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\*_[]`<>#"})
 
@@ -62,17 +62,15 @@ class Teams:
 
 
 def card_of(details: list[Detail]) -> bytes:
-    """The message: below Teams' limit, whatever the lengths of texts. What is too much is left out from the end."""
-    lines = _MOST_LINES
+    """The message: below Teams' limit, whatever the lengths of texts. Lines are left out, and then cut; each detail is
+    said, if only in a few words."""
+    lines, length = _MOST_LINES, _LONGEST
     while True:
-        body = msgspec.json.encode(_message([block for detail in details for block in _blocks(detail, lines)]))
-        if len(body) <= _MAX_BYTES:
+        blocks = [block for detail in details for block in _blocks(detail, lines, length)]
+        body = msgspec.json.encode(_message(blocks))
+        if len(body) <= _MAX_BYTES or (lines, length) == (1, 1):
             return body
-        lines //= 2
-        if not lines:
-            details, lines = details[:-1] or details, 1
-            if len(details) == 1:
-                return msgspec.json.encode(_message(_blocks(details[0], 1)))
+        lines, length = (lines // 2, length) if lines > 1 else (1, max(1, length // 2))
 
 
 def _message(body: list[JsonObject]) -> JsonObject:
@@ -91,12 +89,12 @@ def _message(body: list[JsonObject]) -> JsonObject:
     return {"type": "message", "attachments": [attachment]}
 
 
-def _blocks(detail: Detail, most: int) -> list[JsonObject]:
-    title = f"{_text(detail.title, _LONGEST_TITLE)} ({format_duration(float(round(detail.after_s)))})"
-    lines = [_text(line, _LONGEST_LINE) for line in detail.lines[:most]]
+def _blocks(detail: Detail, most: int, length: int) -> list[JsonObject]:
+    title = f"{_text(detail.title, length)} ({format_duration(float(round(detail.after_s)))})"
+    lines = [_text(line, length) for line in detail.lines[:most]]
     if len(detail.lines) > most:
         lines.append(f"and {len(detail.lines) - most} more")
-    lines += [_text(detail.link, _LONGEST_LINE)] if detail.link else []
+    lines += [_text(detail.link, length)] if detail.link else []
     head: JsonObject = {
         "type": "TextBlock",
         "text": title,

@@ -18,6 +18,7 @@ from gameday.spec.model import ChannelConfig
 
 SCHEMA = 1  # docs/channels.md describes it
 _MAX_ANSWER_BYTES = 64 * 1024
+_SHORTEST_TOKEN = 6  # characters of a part of a URL
 
 
 class Webhook:
@@ -81,11 +82,20 @@ async def post_json(client: HttpClient, url: URL, body: bytes, headers: dict[str
     try:
         answer = await client.post(url, body, headers=headers, max_bytes=_MAX_ANSWER_BYTES)
     except HttpError as error:
-        raise ChannelError(str(error), retry_after_s=None if error.may_be_done else 1.0) from error
+        raise ChannelError(_hidden(url, str(error)), retry_after_s=None if error.may_be_done else 1.0) from error
     if answer.status == 429:
         after = next((value for key, value in answer.headers.items() if key.lower() == "retry-after"), "")
         raise ChannelError("HTTP 429: not now", retry_after_s=float(after) if after.isdigit() else 5.0)
     if not 200 <= answer.status < 300:
         # Gone, forbidden, unknown: it will be so the next time.
         is_final = answer.status in (401, 403, 404, 410)
-        raise ChannelError(f"HTTP {answer.status}: {answer.excerpt()}", is_final=is_final)
+        raise ChannelError(f"HTTP {answer.status}: {_hidden(url, answer.excerpt())}", is_final=is_final)
+
+
+def _hidden(url: URL, text: str) -> str:
+    """The text without what is as good as a token: servers like to say which path it was that they do not know."""
+    parts = {url.path, url.raw_path, *url.parts, *url.raw_parts, *url.query.values()}
+    for part in sorted(parts, key=len, reverse=True):
+        if len(part) >= _SHORTEST_TOKEN:
+            text = text.replace(part, "…")
+    return text

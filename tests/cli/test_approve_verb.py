@@ -83,3 +83,31 @@ def test_a_policy_that_names_what_nobody_knows(project: Path) -> None:
     assert "gameday.yaml:5:" in result.output
     for word in ("`process/kil`", "did you mean `process/kill`", "`shpo`", "did you mean `shop`", "2 mistakes"):
         assert word in result.output
+
+
+def test_who_takes_back_what_was_never_given_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """She has consented by the name that her chat has for her."""
+    as_user("al", monkeypatch)
+    assert approve("--author", "@ada", "--yes").exit_code == 0
+    taken_back = approve("--withdraw")
+    assert (taken_back.exit_code, "no consent of al" in taken_back.output) == (3, True)
+    assert approve("--withdraw", "--author", "@ada").exit_code == 0
+
+
+def test_a_game_day_that_lies_elsewhere(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path_factory.mktemp("elsewhere") / "day.yaml"
+    path.with_name("experiment.yaml").write_text(EXPERIMENT)
+    day = "title: A day\nenvironment: prod\nexperiments: [experiment.yaml]\npeople: {sres: ['@sre']}\n"
+    path.write_text(day)
+
+    def of_the_day(*words: str) -> int:
+        return CliRunner().invoke(command, (str(path), *words)).exit_code
+
+    as_user("bo", monkeypatch)
+    assert of_the_day("--author", "@ada", "--yes") == 0
+    as_user("cy", monkeypatch)
+    assert of_the_day("--list") == 0
+    path.write_text(day.replace("@sre", "@nobody"))
+    assert of_the_day("--list") == 1

@@ -34,6 +34,7 @@ from gameday.journal.events import (
 )
 from gameday.spec.experiment import load_experiment
 from gameday.spec.reader import read_document
+from tests.serving import Serving, StandInHandler
 
 PROGRAMS = Path(sys.executable).parent
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
@@ -566,3 +567,43 @@ def test_gameday_itself_does_not_run_what_was_exported(chaos: Chaos) -> None:
     assert done.returncode == 3, done.stderr
     assert "this is for `chaos run`" in done.stderr
     assert chaos.system.calls == []
+
+
+def test_the_policy_holds_plain_actions_too(chaos: Chaos) -> None:
+    step = "  - {type: action, name: touch, provider: {type: process, path: touch, arguments: [touched]}}\n"
+    chaos.system.write_project(policy='{faults: {allow: ["testkit/*"]}}')
+    chaos.run(EXPERIMENT.replace("abort-when:", f"{step}abort-when:"))
+    assert chaos.verdict is Verdict.WEAKNESS
+    assert not (chaos.root / "touched").exists()
+    (finding,) = events_of(chaos.latest, FindingRaised)
+    assert "this is process:touch (policy.faults, gameday.yaml:" in finding.detail
+    assert chaos.system.broken == []
+
+
+def test_consent_is_not_to_what_chaos_was_given(chaos: Chaos) -> None:
+    chaos.system.write_project(policy="{approval: {within: 1h}}")
+    chaos.run(EXPERIMENT)
+    assert "wants somebody else's consent (policy.approval, gameday.yaml:" in chaos.output
+    assert chaos.system.calls == []
+
+
+def test_channels_are_told(chaos: Chaos) -> None:
+    bodies: list[dict[str, Any]] = []
+
+    class Hook(StandInHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    server = Serving(Hook)
+    try:
+        project = chaos.root / "gameday.yaml"
+        hook = f"    channels: [{{kind: webhook, webhook: '{server.url}/hook'}}]\n    policy:"
+        project.write_text(project.read_text().replace("    policy:", hook))
+        assert chaos.run(EXPERIMENT) == 0
+    finally:
+        server.close()
+    said = [one["kind"] for body in bodies for one in body.get("messages", ())]
+    assert (said[0], said[-1], said.count("injection")) == ("brief", "end", 2)

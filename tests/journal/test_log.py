@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from gameday.common.processes import ProcessRef
 from gameday.common.redact import MASK, Redactor
 from gameday.engine.recorder import Recorder, SecretInPlanError
-from gameday.journal.events import FaultPlanned, NoteAdded, SessionStarted, UndoEnded
+from gameday.journal.events import AnyEvent, FaultPlanned, NoteAdded, SessionStarted, SinkFailed, UndoEnded
 from gameday.journal.log import JournalError, JournalWriter, Unread, read_events, read_journal
 from gameday.journal.state import replay
 
@@ -270,3 +271,22 @@ def test_nothing_is_written_once_it_is_closed(tmp_path: Path) -> None:
     with (tmp_path / "other").open("wb"), pytest.raises(JournalError):
         writer.append(note("late"))
     assert (tmp_path / "other").read_bytes() == b""
+
+
+def test_sinks_finish_side_by_side(tmp_path: Path) -> None:
+    """The end of a run waits for the slowest, not for one after the other."""
+    both = threading.Barrier(2, timeout=30)
+
+    class Waiting:
+        name = "waiting"
+
+        def handle(self, event: AnyEvent) -> None:
+            return None
+
+        def close(self) -> None:
+            both.wait()
+
+    recorder = Recorder(JournalWriter(tmp_path), Redactor(), [Waiting(), Waiting()])
+    recorder.close(60.0)
+    assert not both.broken
+    assert not [event for event in read_events(tmp_path) if isinstance(event, SinkFailed)]

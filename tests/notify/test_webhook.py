@@ -4,13 +4,16 @@ import asyncio
 import hashlib
 import hmac
 import json
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gameday.common.http import HttpClient, HttpError, parse_url
 from gameday.notify.base import Channel, ChannelError, Detail, Kind, Level, Session, Status
-from gameday.notify.teams import Teams
+from gameday.notify.teams import Teams, card_of
 from gameday.notify.webhook import Webhook
 from gameday.spec.model import ChannelConfig
 from tests.notify.test_annotations import STARTED
@@ -26,6 +29,7 @@ class Server:
     def __init__(self) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
+        self.body = b"ok"
         outer = self
 
         class Handler(StandInHandler):
@@ -34,10 +38,10 @@ class Server:
                 outer.requests.append(({key.lower(): value for key, value in self.headers.items()}, body))
                 status, headers = outer.answers.pop(0) if outer.answers else (202, {})
                 self.send_response(status)
-                for key, value in {**headers, "Content-Length": "2"}.items():
+                for key, value in {**headers, "Content-Length": str(len(outer.body))}.items():
                     self.send_header(key, value)
                 self.end_headers()
-                self.wfile.write(b"ok")
+                self.wfile.write(outer.body)
 
         self.serving = Serving(Handler)
 
@@ -158,3 +162,49 @@ def test_a_card_is_never_too_large(server: Server) -> None:
     long = Detail(Kind.VERDICT, "\x00é" * 5000, 1.0, 1.0, tuple("<*é" * 500 for _ in range(100)))
     use(Teams(ChannelConfig("teams", server.url)), *[long] * 10)
     assert card(server)
+
+
+def test_every_detail_is_on_the_card() -> None:
+    """The last may be the end of the session."""
+    details = [Detail(Kind.VERDICT, "🚨" * 500, 1.0, 1.0, ("🔥" * 500,)) for _ in range(9)]
+    details.append(Detail(Kind.END, "It is over", 1.0, 1.0))
+    body = card_of(details)
+    assert len(body) <= 28 * 1024
+    blocks = json.loads(body)["attachments"][0]["content"]["body"]
+    assert len([block for block in blocks if block.get("weight") == "bolder"]) == 10
+    assert blocks[-1]["text"].startswith("It is over")
+
+
+@pytest.mark.parametrize("kind", [Webhook, Teams])
+@pytest.mark.parametrize("status", [404, 301])
+def test_no_token_of_the_url_is_said(server: Server, kind: type[Webhook] | type[Teams], status: int) -> None:
+    """As Express says 404, and as what is in front of a server leads to https."""
+    token = "T0K3N-0f-th3-h00k"
+    url = f"{server.serving.url}/services/{token}"
+    server.answers = [(status, {"Location": url.replace("http:", "https:")})]
+    server.body = f"<pre>Cannot POST /services/{token}</pre>".encode()
+    with pytest.raises(ChannelError, match=f"HTTP {status}") as raised:
+        use(kind(ChannelConfig("x", url)), DETAIL)
+    assert token not in str(raised.value)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def work() -> None:
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+        async with server:
+            client = HttpClient(10.0)
+            try:
+                port = server.sockets[0].getsockname()[1]
+                with pytest.raises(HttpError, match="certificate verify failed") as raised:
+                    await client.post(parse_url(f"https://localhost:{port}/"), b"{}", max_bytes=1000)
+            finally:
+                await client.close()
+            assert not raised.value.may_be_done
+
+    asyncio.run(work())

@@ -6,7 +6,7 @@ import pytest
 
 from gameday.people.consent import Consent, add_consent, find_consent, fingerprint, read_consent
 from gameday.spec.experiment import load_experiment
-from gameday.spec.model import Approval, Project
+from gameday.spec.model import Approval, Project, RollbackStrategy, Runtime
 
 PROJECT = Project(Path("gameday.yaml"), "shop", (), (), "", groups=(("leads", ("@ada", "@lin")),))
 NOW = 1_000_000.0
@@ -53,10 +53,12 @@ def test_the_fingerprint_is_of_what_would_be_run(tmp_path: Path) -> None:
     text = "title: t\nservice: s\nmethod: [{fault: pods/kill, target: {service: s}, hold: 1s, blast-radius: 1}]\n"
     seen = set()
 
-    def note(environment: str = "prod", day: Path | None = game_day, rate: int = 1) -> None:
+    def note(
+        environment: str = "prod", day: Path | None = game_day, rate: int = 1, runtime: Runtime = Runtime()
+    ) -> None:
         from msgspec.structs import replace
 
-        experiment = replace(load_experiment(path), configuration={"rate": rate})
+        experiment = replace(load_experiment(path), configuration={"rate": rate}, runtime=runtime)
         seen.add(fingerprint(environment, day, [experiment]))
 
     path.write_text(text)
@@ -67,8 +69,9 @@ def test_the_fingerprint_is_of_what_would_be_run(tmp_path: Path) -> None:
     note("staging")
     note(day=None)
     note(rate=2)
+    note(runtime=Runtime(rollbacks=RollbackStrategy.NEVER))
     game_day.write_text("b")
     note()
     path.write_text(text + "# a word\n")
     note()
-    assert len(seen) == 6
+    assert len(seen) == 7

@@ -1,6 +1,7 @@
 """The words of each message: ours, or a team's own templates (Jinja2, sandboxed), one file for each kind of message."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ SUFFIX = ".mrkdwn.j2"
 _MOST_LINES = 30
 _MAX_BYTES = 64 * 1024
 _LONGEST = 2900  # characters of what is made
+_WIDEST = 1000  # characters that a template may have something filled up to
 
 
 class Mrkdwn(str):
@@ -103,11 +105,32 @@ class Words:
 
 def _sandbox() -> "Environment":
     """Where a template can neither reach out nor go on for long: what is large, or many, it cannot make up itself."""
+    from jinja2 import Undefined
     from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    def refuse_large(*arguments: object) -> None:
+        # One call that pads to hundreds of megabytes keeps all threads waiting, the run's too.
+        if any(isinstance(one, int | float) and one > _WIDEST for one in arguments):
+            raise SecurityError(f"more than {_WIDEST} is not to be had in a template")
+
+    def bounded(function: Callable[..., object]) -> Callable[..., object]:
+        @wraps(function)
+        def call(*arguments: object, **named: object) -> object:
+            refuse_large(*arguments, *named.values())
+            return function(*arguments, **named)
+
+        return call
+
     class Sandbox(ImmutableSandboxedEnvironment):
-        intercepted_binops = frozenset({"*", "**"})
+        intercepted_binops = frozenset({"*", "**", "%"})
+
+        def call(self, context: object, function: object, /, *arguments: object, **named: object) -> object:
+            if getattr(function, "__name__", "") in ("format", "format_map"):  # their widths are in a text
+                raise SecurityError("`format` is not to be had in a template")
+            if not isinstance(function, Undefined):  # which says so itself
+                refuse_large(*arguments, *named.values())
+            return super().call(context, function, *arguments, **named)  # type: ignore[arg-type]
 
         def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
             raise SecurityError(f"`{operator}` is not to be had in a template")
@@ -115,6 +138,9 @@ def _sandbox() -> "Environment":
     # Slack's own markup is not HTML: `_show` quotes for it.
     sandbox = Sandbox(finalize=_show, autoescape=False, trim_blocks=True, lstrip_blocks=True)
     sandbox.globals = {}  # above all `range`
+    del sandbox.filters["format"]
+    for name in ("center", "indent", "batch", "slice"):
+        sandbox.filters[name] = bounded(sandbox.filters[name])
     return sandbox
 
 
