@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gameday.cli.history_opening import store_errors
+from gameday.cli.history_store import COMMANDS
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root
 
 if TYPE_CHECKING:
-    from gameday.report.past import Sessions
+    from gameday.cli.past_source import PastSource
     from gameday.report.trends import Regression, Selection
 
 _PAGE = "index.html"  # as gameday.report.index names it, which few runs need to import
@@ -35,6 +37,7 @@ def _selecting[F: Callable[..., None]](function: F) -> F:
             click.option("--experiment", metavar="PATH", help="This experiment alone."),
             click.option("--env", "environment", help="Sessions in this environment alone."),
             click.option("--since", help="Sessions of the last so many days, say: 30d."),
+            click.option("--local", is_flag=True, help="From the journals here, whatever store gameday.yaml names."),
             click.option("--fail-on", type=click.Choice(("regression",)), help="Exit 1 when something used to hold."),
             click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
         )
@@ -60,6 +63,7 @@ def command(
     experiment: str | None,
     environment: str | None,
     since: str | None,
+    local: bool,
     fail_on: str | None,
     as_json: bool,
     verdict: str | None,
@@ -86,19 +90,22 @@ def command(
         fail("--reports says where --html writes; give both")
     from gameday.cli.history_text import as_document, session_lines
 
-    found, selection = _read(), _select(service, fault, experiment, environment, since, verdict)
-    chosen = [session for session in reversed(found.sessions) if selection.wants(session)]
-    lost = _regressions(found, selection)
+    selection = _select(service, fault, experiment, environment, since, verdict)
+    with store_errors():
+        past = _past(local)
+        chosen, left_out = past.sessions(selection, limit)
+        lost = past.regressions(selection)
+        is_empty = not chosen and past.is_empty
     if as_json:
-        _print(as_document(found, lost, sessions=chosen[:limit], left_out=max(0, len(chosen) - limit)))
+        _print(as_document(past.unread, lost, sessions=chosen, left_out=left_out))
     else:
-        for line in session_lines(chosen[:limit]):
+        for line in session_lines(chosen):
             click.echo(line)
-        if len(chosen) > limit:
-            say(f"\n{len(chosen) - limit} older; --limit shows more.")
+        if left_out:
+            say(f"\n{left_out} older; --limit shows more.")
         elif not chosen:
-            say("no session is like that" if found.sessions else "there are no sessions yet")
-    _end(found, lost, fail_on)
+            say("there are no sessions yet" if is_empty else "no session is like that")
+    _end(past, lost, fail_on)
 
 
 @command.command("trends")
@@ -110,6 +117,7 @@ def trends(
     experiment: str | None,
     environment: str | None,
     since: str | None,
+    local: bool,
     fail_on: str | None,
     as_json: bool,
     by: tuple[str, ...],
@@ -123,26 +131,34 @@ def trends(
     from gameday.report.trend_words import COUNTING
     from gameday.report.trends import By
 
-    found, selection = _read(), _select(service, fault, experiment, environment, since, None)
-    lost = _regressions(found, selection)
-    trials = selection.trials(found.sessions)
+    selection = _select(service, fault, experiment, environment, since, None)
+    with store_errors():
+        past = _past(local)
+        trials = past.trials(selection)
+        lost = past.regressions(selection)
+        is_empty = not trials and past.is_empty
     kinds = [By(name) for name in dict.fromkeys(by or ("service", "fault"))]
     if as_json:
-        _print(as_document(found, lost, trials=trials, by=kinds))
+        _print(as_document(past.unread, lost, trials=trials, by=kinds))
     else:
         for line in trend_lines(trials, kinds):
             click.echo(line)
-        say(f"\n{COUNTING}" if trials else "no run is like that" if found.sessions else "there are no sessions yet")
-    _end(found, lost, fail_on)
+        say(f"\n{COUNTING}" if trials else "there are no sessions yet" if is_empty else "no run is like that")
+    _end(past, lost, fail_on)
 
 
+for _command in COMMANDS:
+    command.add_command(_command)
 _DEFAULT = click.core.ParameterSource.DEFAULT
 
 
-def _read() -> "Sessions":
-    from gameday.report.past import read_sessions
+def _past(local: bool) -> "PastSource":
+    """The store that gameday.yaml names, which has caught up with the journals; else the journals."""
+    from gameday.cli.history_opening import read_store
+    from gameday.cli.past_source import JournalSource
 
-    return read_sessions(project_root())
+    root = project_root()
+    return JournalSource(root) if local else read_store(root) or JournalSource(root)
 
 
 def _select(
@@ -174,31 +190,20 @@ def _path_of(experiment: str | None) -> str | None:
     return path.relative_to(root).as_posix() if is_file else experiment.removeprefix("./")
 
 
-def _regressions(found: "Sessions", selection: "Selection") -> "tuple[Regression, ...]":
-    """Those that are asked for. What was better may lie further back, and may have ended in any way."""
-    import msgspec
-
-    from gameday.report.trends import regressions
-
-    before = msgspec.structs.replace(selection, since=None, verdict=None)
-    begin = selection.since or 0.0
-    return tuple(one for one in regressions(before.trials(found.sessions)) if one.last.session.started >= begin)
-
-
 def _print(document: object) -> None:
     import json
 
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def _end(found: "Sessions", lost: "tuple[Regression, ...]", fail_on: str | None) -> None:
+def _end(past: "PastSource", lost: "tuple[Regression, ...]", fail_on: str | None) -> None:
     """Say, last and loudly, what used to hold, and end the program with its status."""
     from gameday.cli.history_text import regression_lines
     from gameday.report.format import clean, plural
 
-    if found.unread:
-        names = clean(", ".join(found.unread[:5]))
-        say(f"{plural(len(found.unread), 'run')} left out, for their journals cannot be read: {names}")
+    if past.unread:
+        names = clean(", ".join(past.unread[:5]))
+        say(f"{plural(len(past.unread), 'run')} left out, for their journals cannot be read: {names}")
     for line in regression_lines(lost):
         say(click.style(line, fg="red", bold=True) if line.startswith("REGRESSION") else line)
     sys.exit(1 if lost and fail_on else 0)
@@ -207,22 +212,35 @@ def _end(found: "Sessions", lost: "tuple[Regression, ...]", fail_on: str | None)
 def refresh_page(root: Path, reports: Path) -> None:
     """Have the page written anew where there is one, by a process that nobody waits for. Raises nothing: whatever
     becomes of it, `gameday history --html` does it again."""
-    import subprocess
     from contextlib import suppress
 
     with suppress(OSError):
         if (reports / _PAGE).exists():
-            # -P: what lies in the project is no module.
-            program = (sys.executable, "-P", "-m", "gameday.cli.main", "history", "--html")
-            nothing = subprocess.DEVNULL
-            subprocess.Popen(
-                (*program, "--reports", str(reports.absolute())),
-                cwd=root,
-                stdin=nothing,
-                stdout=nothing,
-                stderr=nothing,
-                start_new_session=True,
-            )
+            _leave_to_another(root, "--html", "--reports", str(reports.absolute()))
+
+
+def feed_store(root: Path) -> None:
+    """Have the store catch up where gameday.yaml names one, by a process that nobody waits for. Raises nothing:
+    whatever becomes of it, the next sync catches up."""
+    import re
+    from contextlib import suppress
+
+    from gameday.common.project import PROJECT_FILE
+
+    with suppress(OSError):
+        # To read the whole file takes longer than to start a process that does.
+        if re.search(rb"^[\"']?history[\"']?\s*:", (root / PROJECT_FILE).read_bytes(), re.MULTILINE):
+            _leave_to_another(root, "sync", "--quiet")
+
+
+def _leave_to_another(root: Path, *arguments: str) -> None:
+    """Raises OSError."""
+    import subprocess
+
+    nothing = subprocess.DEVNULL
+    # -P: what lies in the project is no module.
+    program = (sys.executable, "-P", "-m", "gameday.cli.main", "history", *arguments)
+    subprocess.Popen(program, cwd=root, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
 
 
 def _write_page(reports: Path | None) -> None:

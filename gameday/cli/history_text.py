@@ -9,7 +9,6 @@ from gameday.cli.coverage_text import table
 from gameday.common.json import JsonObject
 from gameday.report import trend_words as words
 from gameday.report.format import clean, iso, listing, moment
-from gameday.report.past import Sessions
 from gameday.report.past_run import ExperimentPast, SessionPast
 from gameday.report.trends import (
     Balance,
@@ -125,7 +124,7 @@ def regression_lines(lost: Iterable[Regression]) -> Iterator[str]:
 
 
 def as_document(
-    found: Sessions,
+    unread: Iterable[str],
     lost: Iterable[Regression],
     *,
     sessions: Iterable[SessionPast] | None = None,
@@ -134,7 +133,7 @@ def as_document(
     by: Iterable[By] = (),
 ) -> JsonObject:
     """Of the view of sessions, or of that of trends."""
-    document: JsonObject = {"schema": SCHEMA, "unread_runs": list(found.unread)}
+    document: JsonObject = {"schema": SCHEMA, "unread_runs": list(unread)}
     if sessions is not None:
         document |= {"sessions": [_session_json(one) for one in sessions], "sessions_left_out": left_out}
     if trials is not None:

@@ -15,6 +15,7 @@ import msgspec
 
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
+from gameday.cli.shared_locks import shared_locks
 from gameday.cli.source import local_file
 from gameday.cli.toolkit import apply_options, toolkit_options
 from gameday.common.json import JsonObject
@@ -91,7 +92,8 @@ def command(
     channels = _channels(session)
     sinks: list[Sink] = [terminal, *annotation_sinks(session.environment), *channels]
     try:
-        result = asyncio.run(run_session(session, sinks, tell=terminal.tell, helpers=helpers))
+        with shared_locks(session):
+            result = asyncio.run(run_session(session, sinks, tell=terminal.tell, helpers=helpers))
     except SpecError as error:
         from gameday.cli.load import print_mistakes
 
@@ -124,7 +126,7 @@ def _settle(session: "SessionInput", *, yes: bool) -> "SessionInput":
 
         ask_pairs(session)
     if session.environment.policy.confirm and not yes:
-        _confirm(session.title, session.environment.name, is_attended=is_attended)
+        _confirm(session, is_attended=is_attended)
     return msgspec.structs.replace(session, was_well=_recall(session))
 
 
@@ -183,10 +185,11 @@ def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[t
         fail(f"not started, nothing was injected: the activities cannot be checked: {error}", 3)
 
 
-def _confirm(title: str, environment: str, *, is_attended: bool) -> None:
+def _confirm(session: "SessionInput", *, is_attended: bool) -> None:
+    environment, place = session.environment.name, session.environment.policy.place("confirm")
     if not is_attended:
-        fail(f"the policy of `{environment}` wants a confirmation; say --yes when nobody can be asked", 3)
-    if not click.confirm(f"Run “{title}” on `{environment}`?", err=True):
+        fail(f"the policy of `{environment}` wants a confirmation{place}; say --yes when nobody can be asked", 3)
+    if not click.confirm(f"Run “{session.title}” on `{environment}`?", err=True):
         fail("not confirmed; nothing was injected", 3)
 
 
@@ -201,6 +204,7 @@ def _finish(
 ) -> None:
     """Write the reports and say, last, what a person must know: where the report is, and what is left. `tell` is told
     where the report is."""
+    from gameday.cli.history import feed_store
     from gameday.cli.left import say_what_is_left
     from gameday.cli.output import crash
     from gameday.journal.log import JournalError
@@ -231,6 +235,7 @@ def _finish(
             say(f"report: {path}")
             if tell:
                 tell(path)
+    feed_store(root)
     say_what_is_left(directory)
 
 

@@ -120,7 +120,7 @@ def fingerprint(info: ExperimentInfo) -> str:
 
 def read_run(run: Run) -> RunPast:
     """What one run has shown. Raises JournalError."""
-    reading = _Reading(run.name)
+    reading = RunReading(run.name)
     for event in read_events(run.journal):
         reading.apply(event)
     return RunPast(reading.session(), reading.past())
@@ -240,7 +240,7 @@ class _Experiment(msgspec.Struct):
         return past
 
 
-class _Reading(msgspec.Struct):
+class RunReading(msgspec.Struct):
     """One run; grows by one event at a time."""
 
     name: str

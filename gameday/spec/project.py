@@ -95,8 +95,8 @@ def load_tracker(project: Project) -> TrackerConfig | None:
 
 
 def load_history(project: Project) -> str | None:
-    """The URL of the store that gameday.yaml names under `history`, the `${VARIABLES}` filled in from the process's own;
-    None: it names none. It may hold a password. Raises SpecError."""
+    """The URL of the store that gameday.yaml names under `history`, the `${VARIABLES}` filled in from the process's
+    own; None: it names none. It may hold a password. Raises SpecError."""
     if not project.path.is_file():
         return None
     file = File(project.path)
