@@ -12,6 +12,7 @@ from gameday.engine.runs import all_runs
 from gameday.history.store import open_store
 from tests.history.postgresql import Missing, Server, start_postgresql
 
+pytestmark = pytest.mark.lab
 PROGRAM = [sys.executable, "-P", "-m", "gameday.cli.main", "schedule"]
 NAME = "experiments/g.yaml"
 
@@ -22,7 +23,7 @@ def server() -> Iterator[Server]:
         with start_postgresql(fsync=False) as started:
             yield started
     except Missing as error:
-        pytest.skip(str(error))
+        pytest.fail(str(error))
 
 
 def machine(root: Path, url: str, due: str) -> Path:

@@ -85,6 +85,24 @@ class Server:
         self.processes.clear()
 
 
+def _multiarch(usr: Path) -> str:
+    """Debian's name for where the libraries of this kind of machine lie."""
+    return next((path.name for path in usr.glob("lib/*-linux-gnu")), "none")
+
+
+def _within_reach(programs: Path, directory: Path, who: dict[str, object]) -> Path:
+    """The programs, or copies of them where a directory above is closed to whom they are to be run by."""
+    try:
+        subprocess.run([programs / "postgres", "--version"], capture_output=True, check=False, **who)  # type: ignore[call-overload]
+    except PermissionError:
+        usr, copy = programs.parents[3], directory / "usr"
+        for part in (programs.parent.relative_to(usr), Path("share/postgresql"), Path("lib") / _multiarch(usr)):
+            if (usr / part).is_dir():
+                shutil.copytree(usr / part, copy / part, symlinks=True, dirs_exist_ok=True)
+        return copy / programs.relative_to(usr)
+    return programs
+
+
 @contextlib.contextmanager
 def start_postgresql(*, fsync: bool = True) -> Iterator[Server]:
     """Raises Missing. Without `fsync` it is quicker, and of no use to measure."""
@@ -95,6 +113,7 @@ def start_postgresql(*, fsync: bool = True) -> Iterator[Server]:
         nobody = pwd.getpwnam("nobody")
         os.chown(directory, nobody.pw_uid, nobody.pw_gid)
         who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        programs = _within_reach(programs, directory, who)
     libraries = [str(path) for path in (*programs.parents[3].glob("lib/*-linux-gnu"), programs.parent / "lib")]
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "LD_LIBRARY_PATH": ":".join(libraries)}
     server: Server | None = None
