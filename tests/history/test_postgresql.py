@@ -213,14 +213,20 @@ def test_a_run_beside_another_machines_is_not_started(shop: Path, url: str, serv
     store.close()
 
 
-def test_whether_another_breaks_the_same_must_be_known(shop: Path, url: str, server: Server) -> None:
+def test_where_nobody_is_there_it_must_be_known_whether_another_breaks_the_same(
+    shop: Path, url: str, server: Server
+) -> None:
     (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {url}\nenvironments: {{here: {{}}}}\n")
     (shop / "nothing.yaml").write_text(EXPERIMENT)
     run = [sys.executable, "-m", "gameday.cli.main", "run", "nothing.yaml", "--env", "here"]
     server.stop()
     try:
-        refused = subprocess.run(run, cwd=shop, capture_output=True, text=True, timeout=120, check=False)
+        refused, warned = (
+            subprocess.run([*run, *more], cwd=shop, capture_output=True, text=True, timeout=120, check=False)
+            for more in (["--unattended"], [])
+        )
     finally:
         server.start()
-    assert refused.returncode == 3, refused.stderr
-    assert "whether another machine breaks the same cannot be told" in refused.stderr
+    assert (refused.returncode, warned.returncode) == (3, 0), refused.stderr + warned.stderr
+    assert "nothing was injected: whether another machine breaks the same cannot be told" in refused.stderr
+    assert "WARNING: whether another machine breaks the same cannot be told" in warned.stderr
