@@ -18,6 +18,7 @@ from gameday.journal.state import RunState
 
 _QUEUE_EVENTS = 20_000
 _MAX_UNWRITTEN = 100_000
+_MOST_FAILURES = 5  # of each sink that are said while it runs
 _OURS = frozenset({"fault", "fault_id"})  # what an undo finds its fault by
 
 
@@ -54,14 +55,15 @@ class _SinkThread:
             self.dropped += 1
 
     def _work(self) -> None:
-        told = False
+        told: set[str] = set()
         while (event := self._queue.get()) is not None:
             try:
                 self.sink.handle(event)
-            except Exception as error:  # noqa: BLE001 - a sink may fail in any way; it is said once
-                if not told:
-                    told = True
-                    self._failed(self.sink.name, f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - a sink may fail in any way; each is said once
+                said = f"{type(error).__name__}: {error}"
+                if said not in told and len(told) < _MOST_FAILURES:
+                    told.add(said)
+                    self._failed(self.sink.name, said)
         try:
             self.sink.close()
         except Exception as error:  # noqa: BLE001

@@ -20,6 +20,7 @@ MOST_FAILURES = 20  # that are kept until they are said
 _MOST_WAITING = 500
 _MOST_AT_ONCE = 10  # details in one message
 _LONGEST_WAIT_S = 60.0
+_MOST_UPDATES = 5  # that are lost in a row, after which one is as good as shown
 _LASTING = frozenset({Kind.ABORT, Kind.END, Kind.REPORT})  # never given up for want of room
 _MOST_CHARACTERS = 300  # of a reason
 _WIND_UP_S = 0.5
@@ -69,6 +70,9 @@ class Outbox:
         self._told = False
         self._is_over = False  # nothing is tried any more
         self._says_next = False  # after a status it is a detail's turn
+        self._lost = 0  # updates in a row
+        self._again_at = 0.0  # not before then is a lost update shown again
+        self._is_stale = False  # what is shown is perhaps not the last status
         self.said = 0
         self.unsaid: Counter[Kind] = Counter()
         self.why = ""
@@ -121,7 +125,8 @@ class Outbox:
             return None
         times = [0.0] if self._waiting and self._is_begun() else []
         if self._is_status_new():
-            times.append(0.0 if self._shown is None else self._changed_at + self._pace.settle_s)
+            settled = self._changed_at + self._pace.settle_s
+            times.append(0.0 if self._shown is None else max(settled, self._again_at))
         elif self._status is not None and self._status is not self._shown:
             times.append(self._shown_at + self._pace.refresh_s)
         return max(min(times), self._not_before) if times else None
@@ -150,7 +155,7 @@ class Outbox:
 
     async def step(self) -> None:
         """Do the one thing that is next: never raises."""
-        is_status_due = self._is_status_new() or not self._waiting
+        is_status_due = (self._is_status_new() and self._clock() >= self._again_at) or not self._waiting
         if self._status is not None and is_status_due and not (self._says_next and self._waiting and self._is_begun()):
             await self._show(self._status)
         elif self._waiting:
@@ -165,12 +170,22 @@ class Outbox:
         try:
             await _only_channel_errors(self._channel.show(status))
         except ChannelError as error:
-            if not self._is_to_be_tried_again(error) and is_first:
-                self._shown = status  # whether it stands is not known: what comes is said without it
-            if error.retry_after_s is None:
-                self._shown, self._shown_at = self._shown and status, self._clock()
+            is_to_be_tried_again, self._says_next = self._is_to_be_tried_again(error), True
+            if is_first and not is_to_be_tried_again:
+                self._shown, self._is_stale = status, True  # perhaps it stands: no second one is posted
+            elif not is_first and error.retry_after_s is None:
+                self._show_again(status)
             return
         self._attempts, self._shown, self._shown_at, self._says_next = 0, status, self._clock(), True
+        self._lost, self._again_at, self._is_stale = 0, 0.0, False
+
+    def _show_again(self, status: Status) -> None:
+        """One that changes what is there already may be shown again, a few times; meanwhile, details are said."""
+        self._lost += 1
+        self._again_at = self._clock() + self._pace.again_s * 2.0**self._lost
+        self._shown_at, self._is_stale = self._clock(), True
+        if self._lost == _MOST_UPDATES:
+            self._shown, self._lost = status, 0
 
     async def _say(self, details: tuple[Detail, ...]) -> None:
         self._says_next = False
@@ -228,7 +243,8 @@ class Outbox:
         """What was not said, in one line; empty when all was."""
         missing = sum(self.unsaid.values())
         if not missing:
-            return ""
+            is_old = self._is_stale or (self._is_over and self._is_status_new())
+            return f"the session's message may be out of date: {self.why}" if is_old else ""
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.unsaid.items()))
         return f"{missing} of {missing + self.said} messages were not said, or perhaps not ({kinds}): {self.why}"
 

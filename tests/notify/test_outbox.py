@@ -139,6 +139,22 @@ def test_a_status_whose_fate_is_unknown_keeps_nothing_back() -> None:
     assert channel.texts == ["alert 1"]
 
 
+def test_an_update_whose_answer_is_lost_is_shown_again() -> None:
+    """It changes what is there, so twice is as good as once; what happens meanwhile is said."""
+    channel = Scripted(fates=[None, None, LOST, None, LOST])
+    steps = [(0.0, [], status("holding")), (2.0, [detail(1)], status("held")), (4.5, [detail(2)], None)]
+    outbox = play(channel, *steps)
+    assert channel.texts == ["[holding]", "alert 1", "alert 2", "[held]"]
+    assert outbox.summary() == ""
+
+
+def test_one_that_is_lost_for_good_is_said() -> None:
+    channel = Scripted(fates=[None, *[LOST] * 5])
+    outbox = play(channel, (0.0, [], status("holding")), (2.0, [], status("held")))
+    assert (channel.texts, channel.tried) == (["[holding]"], 6)
+    assert outbox.summary() == "the session's message may be out of date: no answer within 10 s"
+
+
 def test_after_a_final_refusal_nothing_is_tried() -> None:
     channel, told = Scripted(fates=[None, GONE]), []
     outbox = play(
