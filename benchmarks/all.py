@@ -11,7 +11,7 @@ from measure import HEADER, as_line
 
 HERE = Path(__file__).resolve().parent
 # In this order: what takes little time first.
-BENCHMARKS = ("startup", "plain", "check", "report", "journal", "history", "probes", "abort", "sampling")
+BENCHMARKS = ("startup", "plain", "check", "report", "journal", "history", "slack", "probes", "abort", "sampling")
 TIMEOUT_S = 240.0
 _ROW = re.compile(r"^\| (?!what |---)")
 

@@ -40,7 +40,7 @@ _NOWHERE = Environment("no environment", EnvironmentKind.DECLARED)
 _LAB_SIGNALS = SignalsConfig("prometheus", "", "envoy")  # as the lab will be declared once it is up
 _SIGNALS, _ALERTS = "gameday.signals", "gameday.alerts"  # groups of entry points
 _DASHBOARDS, _ON_CALL = "gameday.dashboards", "gameday.on-call"
-_SECRET_LINE = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
+_SECRET_LINE = re.compile(r"token|secret|passw|credential|key|://[^/\s]*:[^/\s]*@", re.IGNORECASE)
 # What the Chaos Toolkit finds wrong with each of these activities.
 type ActivityCheck = Callable[[Sequence[JsonObject]], Sequence[tuple[str, ...]]]
 _WIDEST = 160  # of a source line that is shown

@@ -23,8 +23,13 @@ from gameday.people.action_log import log_path
 
 _SALT = "pseudonyms"
 _JSON = {schema.events: "data", schema.actions: "document"}
-_PEOPLE = {schema.sessions: "started_by", schema.findings: "owner", schema.claims: "holder"}
+_PEOPLE = {schema.sessions: "started_by", schema.findings: "owner"}
 _MORE_PEOPLE = {schema.actions: ("owner", "opened_by")}
+_HOLDERS = (
+    schema.claims,
+    schema.leases,
+    schema.locks,
+)  # of which machine, by whom: "ada@laptop", "run by ada on laptop"
 _WORDS = {schema.findings: "detail", schema.verdicts: "reason", schema.signatures: "comment"}
 
 
@@ -171,7 +176,7 @@ def _in_store(store: Store, pseudonym: Pseudonym, *, changes: bool) -> int:
         for table, column in _JSON.items():
             rows += _replace(store, connection, table, column, pseudonym, changes=changes)
         people = [*_PEOPLE.items(), *((table, name) for table, names in _MORE_PEOPLE.items() for name in names)]
-        for table, column in (*people, *_WORDS.items()):
+        for table, column in (*people, *_WORDS.items(), *((table, "holder") for table in _HOLDERS)):
             rows += _replace(store, connection, table, column, pseudonym, changes=changes)
         rows += _replace_signers(store, connection, pseudonym, changes=changes)
     return rows
@@ -199,6 +204,8 @@ def _replace(
 def _new(table: sa.Table, column: str, text: str, pseudonym: Pseudonym) -> str:
     if _JSON.get(table) == column:
         return pseudonym.in_line(text)
+    if table in _HOLDERS:
+        return pseudonym.for_holder(text)
     return pseudonym.in_words(text) if _WORDS.get(table) == column else pseudonym.for_person(text)
 
 

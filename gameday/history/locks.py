@@ -68,7 +68,9 @@ class SharedLocks:
         """Let all go that are still held."""
         with self._database.writing() as connection:
             for service, token in sorted(self._tokens.items()):
-                connection.execute(locks.update().where(*self._of, *_is(service, token)).values(expires_at=0.0))
+                connection.execute(
+                    locks.update().where(*self._of, *_is(service, token)).values(expires_at=0.0, holder="")
+                )
         self._tokens = {}
 
 

@@ -8,11 +8,13 @@ from gameday.history import schema
 from gameday.history.feed import ACTION, SESSION
 from gameday.history.rows import remove_sessions
 from gameday.history.store import Store
+from gameday.journal.events import Verdict
 
 
 class Old(msgspec.Struct, frozen=True):
     """What can go. `sessions`: ids, titles and when each began (Unix time), the oldest first; `kept`: how many stay
-    though they are as old, for they are unfinished or have found what is still open; `actions`: ids and titles."""
+    though they are as old, for they are unfinished, could not be undone, or have found what is still open; `actions`:
+    ids and titles."""
 
     sessions: tuple[tuple[str, str, float], ...]
     kept: int
@@ -53,7 +55,9 @@ def _find(connection: Connection, project: str, before: float) -> Old:
     )
     spoken_of = sa.union(found_it, sa.select(a.c.opened_by).where(*is_open))
     old = (s.c.project == project, s.c.started < before)
-    can_go = (s.c.verdict.is_not(None), s.c.session.not_in(spoken_of))
+    # What an undo has left may be there still, whatever was done about it since.
+    has_left_nothing = s.c.verdict != Verdict.UNDO_FAILED.value
+    can_go = (s.c.verdict.is_not(None), has_left_nothing, s.c.session.not_in(spoken_of))
     chosen = sa.select(s.c.session, s.c.title, s.c.started).where(*old, *can_go).order_by(s.c.started, s.c.session)
     sessions = tuple((row.session, row.title, row.started) for row in connection.execute(chosen))
     every = connection.execute(sa.select(sa.func.count()).select_from(s).where(*old)).scalar_one()

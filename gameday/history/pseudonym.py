@@ -53,6 +53,11 @@ class Pseudonym:
         """Of what somebody wrote."""
         return self._word.sub(self.alias, self.in_text(text))
 
+    def for_holder(self, text: str) -> str:
+        """Of a text that says who holds something, and where: "ada@laptop", "run by ada on laptop"."""
+        who, at, where = text.partition("@")
+        return f"{self.alias}{at}{where}" if at and who.casefold() == self.name.casefold() else self.in_words(text)
+
     def in_line(self, line: str) -> str:
         """Of a line of JSON, which stays as it is when the name is not in it, or when it is no JSON."""
         if not self.may_be_in(line):

@@ -278,6 +278,6 @@ def _service(fields: Fields, name: str, names: set[str], project: Project) -> Se
 
 
 def _history(text: str) -> str:
-    if not text.startswith(("sqlite:///", "postgresql://", "${")):
+    if not text.startswith(("sqlite:///", "postgresql://", "postgres://", "${")):
         raise UnitError(excerpt(text.rpartition("@")[2]), f"a URL such as {_HISTORY} or postgresql://host/database")
-    return text
+    return re.sub("^postgres:", "postgresql:", text)  # as libpq has it, too

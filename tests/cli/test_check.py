@@ -16,6 +16,7 @@ from gameday.faults.registry import fault_names
 from gameday.spec.experiment import load_experiment
 from gameday.spec.location import Location, Mistake, SpecError
 from gameday.spec.model import FaultStep
+from gameday.spec.project import load_project
 
 EXPERIMENT = """\
 title: T
@@ -349,3 +350,16 @@ def test_a_source_that_is_not_installed(shop: Path) -> None:
     assert "found the source `graphana`" in output
     assert "did you mean `grafana`?" in output
     assert "did you mean `pagerduty`?" in output
+
+
+def test_a_line_with_a_password_in_a_url_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "gameday.yaml"
+    path.write_text('history: "mysql://u:sekret@host/db"\n')
+    out = io.StringIO()
+    with pytest.raises(SpecError) as raised:
+        load_project(tmp_path)
+    print_mistakes(raised.value, out)
+    assert "1:10" in out.getvalue()
+    assert "sekret" not in out.getvalue()
+    path.write_text('history: "postgres://u@host/db"\n')
+    assert load_project(tmp_path).history == "postgresql://u@host/db"

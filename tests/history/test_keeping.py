@@ -6,13 +6,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from gameday.cli.history import command
 from gameday.cli.history_export import ExportRow
 from gameday.cli.history_reader import PastReader
 from gameday.engine.runs import Run
+from gameday.history import schema
 from gameday.history.feed import rebuild, sync
+from gameday.history.forget import forget
+from gameday.history.locks import SharedLocks
+from gameday.history.prune import find_old
 from gameday.history.pseudonym import Pseudonym
 from gameday.history.query import Wanted
 from gameday.history.store import Store, open_store
@@ -26,6 +31,7 @@ from tests.history.conftest import URL
 from tests.history.testing import contents
 from tests.report import journals
 
+HOLDERS = (schema.locks, schema.leases, schema.claims)
 DOCS = (Path(__file__).parents[2] / "docs" / "history.md").read_text("utf-8")
 
 
@@ -242,3 +248,23 @@ def test_where_a_name_is_a_name(line: str, expected: str) -> None:
     pseudonym = Pseudonym("@Ada", "salt")
     assert pseudonym.in_line(line) == expected.replace("X", pseudonym.alias)
     assert Pseudonym("ada", "salt").alias == pseudonym.alias != Pseudonym("ada", "other").alias
+
+
+def test_who_holds_or_held_something(store: Store) -> None:
+    locks = SharedLocks(store, "staging", 60)
+    locks.acquire(["payments"], "“Checkout”, run by ada on laptop")
+    store.lease("schedule", "ada@laptop", 60)
+    store.claim("game-day", "x", 1.0, "ada")
+    forget(store, "Ada")
+    assert "ada" not in str(contents(store)).lower()
+    with store.database.reading() as connection:
+        held = [connection.execute(sa.select(table.c.holder)).scalar_one() for table in HOLDERS]
+    assert all("person-" in holder for holder in held), held
+    assert held[1].endswith("@laptop")
+
+
+def test_what_could_not_be_undone_stays(shop: Path, store: Store) -> None:
+    write(shop, 9, Verdict.UNDO_FAILED)
+    sync(store, PastReader())
+    kept = {run.name for run in runs(shop)} - {name for name, *_ in find_old(store, journals.T0 + 1e9).sessions}
+    assert any(name.endswith("0009") for name in kept)
