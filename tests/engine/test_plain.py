@@ -42,6 +42,13 @@ def write(path: Path, text: str) -> Step:
     }
 
 
+def break_slowly(path: Path) -> Step:
+    """An action: the file says that it is broken, and minutes later it ends."""
+    script = f"printf broken > {path}; sleep 300"
+    provider = {"type": "process", "path": "sh", "arguments": ["-c", script]}
+    return {"type": "action", "name": "break slowly", "provider": provider}
+
+
 def says(path: Path, text: str = "well") -> Step:
     """A probe: whether the file says this."""
     return {
@@ -134,9 +141,9 @@ def test_a_deviation_that_is_over_before_the_end_is_seen_when_it_is_watched_for(
 def test_fail_fast_ends_a_running_activity_and_rolls_back(plain: Plain) -> None:
     runtime = Runtime(HypothesisStrategy.DURING, frequency_s=0.05, fail_fast=True)
     began = time.monotonic()
-    result = plain.run(
-        [write(plain.path, "broken"), wait(300), write(plain.path, "late")], [write(plain.path, "well")], runtime
-    )
+    # One activity breaks and goes on: between two, the deviation could be seen while none runs.
+    long = break_slowly(plain.path)
+    result = plain.run([long, write(plain.path, "late")], [write(plain.path, "well")], runtime)
     assert time.monotonic() - began < 60
     assert result.verdict is Verdict.WEAKNESS
     assert "write late" not in ran(result)
