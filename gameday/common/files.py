@@ -1,4 +1,4 @@
-"""Files that are either wholly written or not at all."""
+"""Files that are either wholly written or not at all, and logs that lines are appended to."""
 
 import os
 from pathlib import Path
@@ -35,3 +35,14 @@ def replace_file(path: Path, data: bytes | str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def append_lines(descriptor: int, lines: bytes, name: str) -> None:
+    """Append whole lines to a file that was opened for reading and appending, on disk when this returns. A line that
+    was torn does not take the next with it. `name`: of the file. Raises OSError, also when only a part was written."""
+    size = os.fstat(descriptor).st_size
+    start = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+    data = start + lines
+    if os.write(descriptor, data) != len(data):
+        raise OSError(None, "only a part of the line could be written", name)
+    os.fsync(descriptor)

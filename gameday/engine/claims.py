@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode
-from gameday.common.files import sync_directory
+from gameday.common.files import append_lines, sync_directory
 from gameday.engine.locks import LockHeldError
 
 _NAME = "schedule.jsonl"
@@ -120,10 +120,4 @@ def _lines(descriptor: int) -> Iterator[_Line]:
 
 
 def _append(descriptor: int, line: _Line) -> None:
-    size = os.fstat(descriptor).st_size
-    # A line that was torn must not take the next with it.
-    start = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
-    data = start + msgspec.json.encode(line) + b"\n"
-    if os.write(descriptor, data) != len(data):
-        raise OSError(None, "only a part of the line could be written", _NAME)
-    os.fsync(descriptor)
+    append_lines(descriptor, msgspec.json.encode(line) + b"\n", _NAME)

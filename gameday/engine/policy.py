@@ -141,12 +141,12 @@ class Rules:
         for policy in self._policies:
             if _VARIABLE in name and any(one.startswith("http:") for one in policy.faults_refused):
                 yield f"{step.name}: whether the policy refuses {name} cannot be told{policy.place('faults')}"
-            if _is_one_of(name, policy.faults_refused) or (policy.faults and not _is_one_of(name, policy.faults)):
-                said = (
-                    f"refuses {', '.join(policy.faults_refused)}"
-                    if _is_one_of(name, policy.faults_refused)
-                    else f"allows {', '.join(policy.faults)}"
-                )
+            said = ""
+            if _is_one_of(name, policy.faults_refused):
+                said = f"refuses {', '.join(policy.faults_refused)}"
+            elif policy.faults and not _is_one_of(name, policy.faults):
+                said = f"allows {', '.join(policy.faults)}"
+            if said:
                 yield f"{step.name}: the policy {said}, and this is {name}{policy.place('faults')}"
             if policy.services and isinstance(step, FaultStep):
                 yield from _other_services(step, policy)
@@ -186,11 +186,13 @@ class Rules:
         return f"{refused[0].name}: {refused[0].detail}" if refused else None
 
     async def refusal_of_any(self, experiment: Experiment, source: SignalSource | None, now: datetime) -> str | None:
-        """The same of all that the experiment does, for one that another program runs as a whole."""
-        for step in _steps(experiment):
-            if refusal := await self.refusal(experiment, step, source, now, in_place=False):
+        """The same of all that the experiment does, for one that another program runs as a whole. What is so at the
+        moment is asked once."""
+        acting = [step for step in _steps(experiment) if _acts(experiment, step)]
+        for step in acting[:-1]:
+            if refusal := next(self._refusals_of(experiment, step), None):
                 return refusal
-        return None
+        return await self.refusal(experiment, acting[-1], source, now, in_place=False) if acting else None
 
 
 async def _read_in_time(path: Path, sha256: str) -> tuple[Consent, ...]:

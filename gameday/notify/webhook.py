@@ -84,7 +84,7 @@ async def post_json(client: HttpClient, url: URL, body: bytes, headers: dict[str
     except HttpError as error:
         raise ChannelError(_hidden(url, str(error)), retry_after_s=None if error.may_be_done else 1.0) from error
     if answer.status == 429:
-        after = next((value for key, value in answer.headers.items() if key.lower() == "retry-after"), "")
+        after = answer.headers.get("Retry-After", "")
         raise ChannelError("HTTP 429: not now", retry_after_s=float(after) if after.isdigit() else 5.0)
     if not 200 <= answer.status < 300:
         # Gone, forbidden, unknown: it will be so the next time.

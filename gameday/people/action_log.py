@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode
+from gameday.common.files import append_lines
 from gameday.journal.events import ExperimentEnded, ExperimentInfo, FindingRaised, SessionStarted, Verdict
 from gameday.journal.log import read_events
 from gameday.people.actions import Action, ActionEvent, Outcome, changes_after, replay
@@ -36,11 +37,7 @@ def change_actions(root: Path, change: Callable[[dict[str, Action]], Sequence[Ac
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         events = tuple(change(replay(_events(path))))
         if events:
-            # A line that was torn must not take the next with it.
-            size = os.fstat(descriptor).st_size
-            start = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
-            os.write(descriptor, start + b"".join(msgspec.json.encode(event) + b"\n" for event in events))
-            os.fsync(descriptor)
+            append_lines(descriptor, b"".join(msgspec.json.encode(event) + b"\n" for event in events), str(path))
     finally:
         os.close(descriptor)
     return events

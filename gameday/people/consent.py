@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode
-from gameday.common.files import sync_directory
+from gameday.common.files import append_lines, sync_directory
 from gameday.spec.model import Approval, Experiment, Project
 
 _NAME = "approvals.jsonl"
@@ -72,11 +72,7 @@ def add_consent(path: Path, consent: Consent) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        # A line that was torn must not take the next with it.
-        size = os.fstat(descriptor).st_size
-        start = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
-        os.write(descriptor, start + msgspec.json.encode(consent) + b"\n")
-        os.fsync(descriptor)
+        append_lines(descriptor, msgspec.json.encode(consent) + b"\n", str(path))
     finally:
         os.close(descriptor)
     sync_directory(path.parent)

@@ -5,7 +5,7 @@ https://docs.slack.dev/messaging/working-with-files.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,26 @@ _PARENT_GONE = frozenset({"message_not_found", "cant_update_message", "edit_wind
 _BY_WEBHOOK = QUIET | {Kind.BRIEF, Kind.EXPERIMENT, Kind.VERDICT}
 
 
+class _Voice:
+    """The words for what there is to say in one session, for whoever reads them in Slack."""
+
+    def __init__(self, config: "SlackConfig", failed: Callable[[str], None]) -> None:
+        self._words = Words(config.templates, failed)
+        self._people = dict(config.people)
+        self._more: dict[str, object] = {}
+
+    def begin(self, session: SessionStarted) -> None:
+        """Which session it is."""
+        self._more = {"session": session.session, "environment": session.environment, "host": session.host}
+
+    def say(self, detail: Detail) -> str:
+        """In mrkdwn. Members are mentioned by their ids; others are named."""
+        mentions = (
+            f"<@{member}>" if (member := self._people.get(handle)) else quoted(handle) for handle in detail.mentions
+        )
+        return self._words.say(detail, " ".join(mentions), self._more)
+
+
 class SlackChannel:
     """With a bot's token. Everything that people read is made by `Words` and `blocks`."""
 
@@ -59,9 +79,7 @@ class SlackChannel:
         self._timeout_s = config.timeout_s
         self._connections: aiohttp.ClientSession | None = None
         self._client: AsyncWebClient | None = None
-        self._words = Words(config.templates, failed)
-        self._people = dict(config.people)
-        self._session: SessionStarted | None = None
+        self._voice = _Voice(config, failed)
         self._directory: Path | None = None
         self._channel = config.channel
         self._ts: str | None = None
@@ -82,7 +100,8 @@ class SlackChannel:
             session=self._connections,
             retry_handlers=[],
         )
-        self._session, self._directory = session.started, session.directory
+        self._voice.begin(session.started)
+        self._directory = session.directory
 
     async def show(self, status: Status) -> None:
         """Post the session's message, or change it."""
@@ -126,7 +145,7 @@ class SlackChannel:
             details = tuple(detail for detail in details if not self._listener.is_echo(detail))
         if not details:
             return
-        texts = [self._say(detail) for detail in details]
+        texts = [self._voice.say(detail) for detail in details]
         is_loud = self._ts is not None and any(detail.kind is Kind.ABORT for detail in details)
         await self._call(
             self._client.chat_postMessage(
@@ -138,17 +157,6 @@ class SlackChannel:
                 unfurl_links=False,
                 unfurl_media=False,
             )
-        )
-
-    def _say(self, detail: Detail) -> str:
-        session = self._session
-        more = {"session": session.session, "environment": session.environment, "host": session.host} if session else {}
-        return self._words.say(detail, self._mention(detail.mentions), more)
-
-    def _mention(self, handles: Sequence[str]) -> str:
-        """Members are mentioned by their ids; others are named."""
-        return " ".join(
-            f"<@{member}>" if (member := self._people.get(handle)) else quoted(handle) for handle in handles
         )
 
     async def upload(self, picture: Picture) -> None:
@@ -198,9 +206,7 @@ class SlackWebhook:
         self._config = config
         self._timeout_s = config.timeout_s
         self._client: AsyncWebhookClient | None = None
-        self._words = Words(config.templates, failed)
-        self._people = dict(config.people)
-        self._session: SessionStarted | None = None
+        self._voice = _Voice(config, failed)
 
     async def open(self, session: Session) -> None:
         """What it will be about."""
@@ -208,7 +214,7 @@ class SlackWebhook:
 
         timeout = max(1, round(self._timeout_s))
         self._client = AsyncWebhookClient(self._config.webhook or "", timeout=timeout, retry_handlers=[])
-        self._session = session.started
+        self._voice.begin(session.started)
 
     async def show(self, status: Status) -> None:
         """Nothing: what is posted cannot be changed."""
@@ -216,13 +222,7 @@ class SlackWebhook:
     async def say(self, details: tuple[Detail, ...]) -> None:
         """The few that matter to a whole channel."""
         assert self._client is not None
-        assert self._session is not None
-        more = {"session": self._session.session, "environment": self._session.environment}
-        texts = [
-            self._words.say(detail, " ".join(self._mention(handle) for handle in detail.mentions), more)
-            for detail in details
-            if detail.kind in _BY_WEBHOOK
-        ]
+        texts = [self._voice.say(detail) for detail in details if detail.kind in _BY_WEBHOOK]
         if not texts:
             return
         try:
@@ -231,14 +231,10 @@ class SlackWebhook:
         except Exception as error:
             raise failure_of(error, self._timeout_s) from error
         if said.status_code == 429:
-            raise ChannelError("Slack takes no more for now", retry_after_s=_seconds(dict(said.headers)))
+            raise ChannelError("Slack takes no more for now", retry_after_s=_seconds(said.headers))
         if said.status_code != 200:
             why = said.body if said.body in _FINAL else f"HTTP {said.status_code}"
             raise ChannelError(why, is_final=said.body in _FINAL)
-
-    def _mention(self, handle: str) -> str:
-        member = self._people.get(handle)
-        return f"<@{member}>" if member else quoted(handle)
 
     async def upload(self, picture: Picture) -> None:
         """Nothing: a webhook takes no files."""
@@ -260,16 +256,15 @@ def _refusal(error: "SlackApiError") -> ChannelError:
     why = code_of(error)
     status = getattr(error.response, "status_code", None)
     if why == "ratelimited" or status == 429:
-        headers = {str(key).lower(): str(value) for key, value in error.response.headers.items()}
-        return ChannelError("Slack takes no more for now", retry_after_s=_seconds(headers))
+        return ChannelError("Slack takes no more for now", retry_after_s=_seconds(error.response.headers))
     if why in _PARENT_GONE:
         return _ParentGoneError(why)
     return ChannelError(why, is_final=why in _FINAL)
 
 
-def _seconds(headers: dict[str, str]) -> float:
+def _seconds(headers: Mapping[str, str]) -> float:
     """Retry-After: https://docs.slack.dev/apis/web-api/rate-limits."""
-    said = next((value for key, value in headers.items() if key.lower() == "retry-after"), "")
+    said = next((str(value) for key, value in headers.items() if str(key).lower() == "retry-after"), "")
     return float(said) if said.isdigit() else 30.0
 
 
