@@ -114,11 +114,19 @@ def held_by(pid: int) -> dict[int, str]:
     return found
 
 
+# The standard three, its socket, both ends of the pipe that wakes it, and what waits for these.
+ZYGOTE_HOLDS = range(7)
+
+
 def test_guardian_and_zygote_hold_nothing_of_the_runners(start: Callable[..., Started]) -> None:
     one = start(method=[sleep(60)])
     one.until("action: sleep")
     run, runner = one.run().directory, set(held_by(one.process.pid).values())
-    guardian, zygote = (held_by(one.named(f"gameday.engine.{name}")) for name in ("guardian", "zygote"))
+    guardian = held_by(one.named("gameday.engine.guardian"))
+    warm = one.named("gameday.engine.zygote")
+    # Between a job and its fork a zygote holds the two ends that are the child's.
+    wait_for(lambda: len(held_by(warm)) == len(ZYGOTE_HOLDS))
+    zygote = held_by(warm)
     assert guardian.pop(0).startswith("pipe:")
     assert guardian.pop(1) == os.devnull
     assert guardian.pop(2) == str(run / "guardian.log")
