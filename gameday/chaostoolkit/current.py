@@ -73,6 +73,7 @@ def open_session(
     """
     global _driver  # noqa: PLW0603 - `chaos run` executes one experiment in one process
     from gameday.cli.output import say
+    from gameday.cli.shared_locks import shared_locks
     from gameday.notify.annotations import annotation_sinks
     from gameday.notify.terminal import Terminal
 
@@ -97,7 +98,9 @@ def open_session(
         from gameday.notify.channels import channel_sinks
 
         channels = channel_sinks(where, project.root, say)
-    _driver = Driver(session, [Terminal(live=False), *annotation_sinks(where), *channels], interrupt_run)
+    with _as_driven():
+        shared = shared_locks(session)
+    _driver = Driver(session, [Terminal(live=False), *annotation_sinks(where), *channels], interrupt_run, shared)
     atexit.register(_leave, channels)
     _driver.open()
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from gameday.cli.load import print_mistakes
 from gameday.cli.output import fail, say
 from gameday.cli.session import make_input, read_session
+from gameday.cli.shared_locks import shared_locks
 from gameday.cli.source import local_file
 
 if TYPE_CHECKING:
@@ -39,12 +41,17 @@ def command(path: str, environment: str | None, unattended: bool, as_json: bool,
     from gameday.faults.base import FaultError
     from gameday.journal.events import CheckOutcome
     from gameday.signals import SignalError
+    from gameday.spec.location import SpecError
 
     session = make_input(read_session(local_file(path), environment), start_lab=False)
     session = msgspec.structs.replace(session, is_unattended=unattended)
     try:
         with tempfile.TemporaryDirectory(prefix="gameday-plan-") as scratch:
-            plan = asyncio.run(plan_session(session, Path(scratch), datetime.now(UTC)))
+            planning = plan_session(session, Path(scratch), datetime.now(UTC), shared=shared_locks(session))
+            plan = asyncio.run(planning)
+    except SpecError as error:
+        print_mistakes(error)
+        sys.exit(2)
     except (FaultError, SignalError) as error:
         fail(str(error), 2)
     except (WorkersError, OSError) as error:

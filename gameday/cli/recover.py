@@ -9,6 +9,7 @@ import click
 from gameday.cli.left import say_what_is_left
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root, user
+from gameday.cli.shared_locks import free_services
 
 if TYPE_CHECKING:
     from gameday.engine.runs import Run
@@ -61,6 +62,7 @@ def command(run: str | None, write_off: str | None, environment: str | None) -> 
         left = say_what_is_left(found.directory) or left
         if state.is_clean:
             say("Nothing is left.")
+            free_services(found.name)
     sys.exit(5 if left else 0)
 
 
@@ -79,3 +81,4 @@ def _write_off(runs: "tuple[Run, ...]", reason: str, *, named: bool) -> None:
     except (JournalError, OSError) as error:
         fail(str(error), 5)
     say(f"Written off by {user()}: {reason}")
+    free_services(runs[0].name)

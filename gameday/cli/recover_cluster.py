@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gameday.cli.load import print_mistakes
 from gameday.cli.output import fail, say
+from gameday.cli.shared_locks import free_services
 
 if TYPE_CHECKING:
     from gameday.faults.base import System
@@ -32,8 +33,10 @@ def recover_cluster(environment: str, run: str | None) -> None:
         say(f"Nothing to recover: no {'mark of that run' if run else 'run left a mark'} in {environment}.")
         return
     left = False
+    unfinished = set[str]()  # runs that may live, or have left something
     for item in found:
         if not run and item.until > time.time():
+            unfinished.add(item.run)
             over = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(item.until))
             say(f"{item.what}: {item.fault} of run {item.run}, which may be alive until {over}; left alone.")
             say(f"  If it is dead: gameday recover --env {environment} {item.run}")
@@ -41,9 +44,14 @@ def recover_cluster(environment: str, run: str | None) -> None:
             say(f"{item.what}: {item.fault} of run {item.run} is undone by what its mark says; left alone.")
             say(f"  It says: {command}")
             say(f"  If that is what you want: gameday recover --env {environment} {item.run}")
+            unfinished.add(item.run)
             left = True
-        else:
-            left = not _undo(item) or left
+        elif not _undo(item):
+            unfinished.add(item.run)
+            left = True
+    if not unseen:
+        for name in sorted({item.run for item in found} - unfinished):
+            free_services(name)
     sys.exit(5 if left else 0)
 
 

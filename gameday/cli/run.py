@@ -92,8 +92,8 @@ def command(
     channels = _channels(session)
     sinks: list[Sink] = [terminal, *annotation_sinks(session.environment), *channels]
     try:
-        with shared_locks(session):
-            result = asyncio.run(run_session(session, sinks, tell=terminal.tell, helpers=helpers))
+        running = run_session(session, sinks, tell=terminal.tell, helpers=helpers, shared=shared_locks(session))
+        result = asyncio.run(running)
     except SpecError as error:
         from gameday.cli.load import print_mistakes
 

@@ -1,87 +1,130 @@
 """Locks on the services of a session over all machines, where gameday.yaml names a PostgreSQL."""
 
 import contextlib
-import os
-import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from gameday.cli.output import fail, say
 
 if TYPE_CHECKING:
     from gameday.engine.preparation import SessionInput
-    from gameday.history.locks import SharedLocks
-
-# A holder that was killed keeps its services for so long: its guardian, or whoever recovers, has to undo first.
-TTL_S = 600.0
-_RENEW_S = 60.0
+    from gameday.history.locks import StoreLocks
+    from gameday.history.store import Store
+    from gameday.spec.model import Project
 
 
-@contextlib.contextmanager
-def shared_locks(session: "SessionInput") -> Iterator[None]:
-    """Nobody else breaks the same services, from whatever machine, until the block ends. Ends the program with status 3
-    when somebody does. When that cannot be told, whoever is there is told so, and the locks of this machine hold alone;
-    where nobody is there, the program ends likewise.
+def shared_locks(session: "SessionInput") -> "LazyLocks | None":
+    """Those of this session; nothing is opened yet. None without a PostgreSQL, and in the lab, which is this machine's
+    own: there is nothing to share. Raises SpecError."""
+    url = _url(session.project)
+    return LazyLocks(url, session) if url and not _is_lab(session) else None
 
-    Without a PostgreSQL, and in the lab, which is this machine's own, there is nothing to share.
-    """
-    locks = _locks_of(session)
-    if locks is None:
-        yield
-        return
-    ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(locks, ended), name="shared locks", daemon=True)
-    keeper.start()
+
+def free_services(run: str) -> None:
+    """Let go of what a run of the current directory's project holds, that is dead and has left nothing: others need not
+    wait until it expires. What cannot be done is said."""
+    from gameday.cli.output import say
+    from gameday.spec.location import SpecError
+    from gameday.spec.project import read_project
+
+    project, _ = read_project(Path.cwd())
     try:
-        yield
-    finally:
-        ended.set()
-        keeper.join(_RENEW_S)
-        with contextlib.suppress(OSError):  # then they expire
-            locks.release()
+        if url := _url(project):
+            from gameday.history.locks import release_locks_of
+
+            with contextlib.closing(_open(url, project)) as store:
+                release_locks_of(store, run)
+    except (SpecError, OSError) as error:
+        say(f"What {run} has locked over all machines stays so until that expires: {error}")
 
 
-def _locks_of(session: "SessionInput") -> "SharedLocks | None":
-    project = session.project
+def _is_lab(session: "SessionInput") -> bool:
+    from gameday.spec.model import EnvironmentKind
+
+    named = (one for one in session.project.environments if one.name == session.environment.name)
+    return any(one.kind is EnvironmentKind.LAB for one in named)
+
+
+def _url(project: "Project") -> str | None:
     if not project.history.startswith(("postgresql:", "${")):
         return None  # which few runs need to import anything for
-    import socket
-
-    from gameday.engine.preparation import services_of
-    from gameday.history.locks import ServiceHeldError, SharedLocks
-    from gameday.history.store import StoreError, open_store
-    from gameday.spec.model import EnvironmentKind
     from gameday.spec.project import load_history
 
     url = load_history(project)
-    services = {name for experiment in session.experiments for name in services_of(experiment, project)}
-    if url is None or not url.startswith("postgresql:") or session.environment.kind is EnvironmentKind.LAB:
-        return None
-    if not services:
-        return None
+    return url if url and url.startswith("postgresql:") else None
+
+
+def _open(url: str, project: "Project") -> "Store":
+    from gameday.history.store import open_store
+
+    return open_store(url, project.root, project=project.name)
+
+
+class LazyLocks:
+    """The engine's SharedLocks, whose store is opened when it is first needed."""
+
+    def __init__(self, url: str, session: "SessionInput") -> None:
+        self._url = url
+        self._session = session
+
+    @cached_property
+    def _locks(self) -> "StoreLocks":
+        import socket
+
+        from gameday.history.locks import StoreLocks
+
+        session = self._session
+        holder = f"“{session.title}”, run by {session.by} on {socket.gethostname()}"
+        return StoreLocks(self._store, session.environment.name, holder)
+
+    @cached_property
+    def _store(self) -> "Store":
+        return _open(self._url, self._session.project)
+
+    def acquire(self, services: Sequence[str], run: str, for_s: float) -> None:
+        """All or none. Those of a run of this project directory that is dead and has left nothing are free. Raises
+        LockHeldError and OSError."""
+        from gameday.history.locks import ServiceHeldError, release_locks_of
+
+        while True:
+            try:
+                return self._locks.acquire(services, run, for_s)
+            except ServiceHeldError as error:
+                if not _is_over(self._session.project.root, error.run):
+                    raise
+                release_locks_of(self._store, error.run)
+
+    def renew(self, for_s: float) -> bool:
+        """Raises OSError."""
+        return self._locks.renew(for_s)
+
+    def release(self) -> None:
+        """Raises OSError."""
+        self._locks.release()
+
+    def check(self, services: Sequence[str]) -> None:
+        """Raises LockHeldError and OSError."""
+        from gameday.history.locks import ServiceHeldError
+
+        try:
+            self._locks.check(services)
+        except ServiceHeldError as error:
+            if not _is_over(self._session.project.root, error.run):
+                raise
+
+
+def _is_over(root: Path, run: str) -> bool:
+    """Whether it is a run of this directory, of which nothing lives and nothing is left."""
+    from gameday.engine.locks import is_locked
+    from gameday.engine.runs import GUARDIAN_LOCK, WRITER_LOCK, Run, runs_directory
+    from gameday.journal.log import JournalError
+
+    found = Run(runs_directory(root) / run)
+    if found.name != run or not found.journal.exists():
+        return False
+    if any(is_locked(found.directory / name) for name in (WRITER_LOCK, GUARDIAN_LOCK)):
+        return False
     try:
-        locks = SharedLocks(open_store(url, project.root, project=project.name), session.environment.name, TTL_S)
-        locks.acquire(services, f"“{session.title}”, run by {session.by} on {socket.gethostname()}")
-    except ServiceHeldError as error:
-        fail(
-            f"not started, nothing was injected: {error}; its lock ends with that run, or {TTL_S / 60:.0f} min after", 3
-        )
-    except StoreError as error:
-        unknown = f"whether another machine breaks the same cannot be told: {error}"
-        if session.is_unattended:
-            fail(f"not started, nothing was injected: {unknown}", 3)
-        say(f"WARNING: {unknown}")
-        return None
-    return locks
-
-
-def _keep(locks: "SharedLocks", ended: threading.Event) -> None:
-    """Renew them until the end. While the store is down nobody else can take them, either; should somebody have done
-    so all the same, in a time in which this process stood still, the session ends as by a signal: with every undo."""
-    while not ended.wait(_RENEW_S):
-        with contextlib.suppress(OSError):
-            if not locks.renew():
-                say("another machine has taken a service of this session: it is aborted")
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+        return found.state().is_clean
+    except (JournalError, OSError):
+        return False

@@ -27,13 +27,19 @@ from gameday.journal.events import (
     RunbookInfo,
 )
 from gameday.signals import Query, SignalSource
-from gameday.spec.model import Activity, Experiment, FaultStep
+from gameday.spec.model import Activity, ActivityKind, Experiment, FaultStep
 
 if TYPE_CHECKING:
     from gameday.engine.coverage import Coverage
     from gameday.engine.policy import Rules
+    from gameday.engine.shared_locks import SharedHold
 
 _GRACE_S = 1.0
+
+
+def acts(experiment: Experiment, step: FaultStep | Activity) -> bool:
+    """Whether it changes anything."""
+    return isinstance(step, FaultStep) or (step.kind is ActivityKind.ACTION and not experiment.pretends(step))
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -48,6 +54,7 @@ class Tools(msgspec.Struct, frozen=True):
     system: System
     ceiling: Ceiling
     rules: "Rules"
+    shared: "SharedHold"
     seed: int
 
 
@@ -104,11 +111,16 @@ class Context(msgspec.Struct):
         return ActivityCluster(reference, self.tools.run.directory) if reference else None
 
     async def refusal(self, step: FaultStep | Activity, *, has_injected: bool) -> str | None:
-        """Why the policy, as things are now, keeps this step from touching anything; None when it does not."""
+        """Why this step may not touch anything as things are now, by the policy or since another session has a service
+        of this one; None when it may."""
         tools = self.tools
         # By the system's clock: that of the run stands still while the machine sleeps, and hours pass.
         now, in_place = datetime.now(UTC), bool(tools.recorder.state.faults) or has_injected
-        return await tools.rules.refusal(self.experiment, step, tools.source, now, in_place)
+        if refusal := await tools.rules.refusal(self.experiment, step, tools.source, now, in_place):
+            return refusal
+        # A fault is asked about when its plan says how long its undo may take.
+        asked = isinstance(step, Activity) and acts(self.experiment, step)
+        return await tools.shared.refusal() if asked else None
 
     def enter(self, phase: Phase) -> None:
         """A phase begins."""

@@ -24,6 +24,7 @@ from gameday.engine.preparation import SessionInput
 from gameday.engine.recorder import Sink
 from gameday.engine.runs import Message, MessageKind, Run, runs_directory
 from gameday.engine.session import SessionResult, run_session
+from gameday.engine.shared_locks import SharedLocks
 from gameday.engine.steady_state import SteadyState
 from gameday.engine.undo import DEADLINE_S
 from gameday.faults.arguments import read_arguments
@@ -171,8 +172,15 @@ class Driver:
 
     name = "driver"
 
-    def __init__(self, session: SessionInput, sinks: Sequence[Sink], interrupt: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: SessionInput,
+        sinks: Sequence[Sink],
+        interrupt: Callable[[], None],
+        shared: SharedLocks | None = None,
+    ) -> None:
         self._session = session
+        self._shared = shared
         self._sinks = sinks
         self._interrupt = interrupt
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -206,7 +214,10 @@ class Driver:
     async def _run(self) -> SessionResult:
         self._loop = asyncio.get_running_loop()
         return await run_session(
-            self._session, [self, *self._sinks], method=lambda context, steady: DrivenMethod(context, steady, self)
+            self._session,
+            [self, *self._sinks],
+            method=lambda context, steady: DrivenMethod(context, steady, self),
+            shared=self._shared,
         )
 
     def interrupt_if_busy(self) -> None:

@@ -190,6 +190,9 @@ class Method:
         if exceeds(planned.reach, tools.ceiling.share):
             raise InjectionRefusedError(f"{step.name}: {planned.reach} would be affected, and {tools.ceiling}")
         fault_id = f"{context.index}.{number}.{stage}"
+        # Only now is it known how long its undo may take.
+        if refusal := await self._race(tools.shared.refusal(planned.patience.undo_s)):
+            raise InjectionRefusedError(f"{step.name}: {refusal}")
         self._write_ahead(fault_id, number, stage, step, planned)
         began = time.monotonic()
         if self.injected_at is None:

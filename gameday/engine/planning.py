@@ -20,7 +20,8 @@ from gameday.engine.preflight import (
     plan_stages,
     weigh,
 )
-from gameday.engine.preparation import SessionInput, faults_of, prepare, system_of
+from gameday.engine.preparation import SessionInput, faults_of, prepare, services_of, system_of
+from gameday.engine.shared_locks import SharedLocks, check_shared_locks
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.workers import Workers
 from gameday.signals import open_source
@@ -34,14 +35,18 @@ class SessionPlan(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
 
 
-async def plan_session(session: SessionInput, scratch: Path, now: datetime) -> SessionPlan:
-    """Look at everything, change nothing. `now` is aware; `scratch` an empty directory for the children's marks.
+async def plan_session(
+    session: SessionInput, scratch: Path, now: datetime, *, shared: SharedLocks | None = None
+) -> SessionPlan:
+    """Look at everything, change nothing. `now` is aware; `scratch` an empty directory for the children's marks;
+    `shared` the locks that a run would take.
 
     Raises SpecError, FaultError, SignalError and WorkersError.
     """
     prepared = await examine_runbooks(prepare(session, now), now.date())
     environment = session.environment
     checks: list[Check] = [*check_others(session.project.root)]
+    checks += await check_shared_locks(shared, services_of(session))
     checks.append(check_stop_switch(await _stopped(session)))
     rules, ceiling = Rules(session), ceiling_of(environment, is_unattended=session.is_unattended)
     checks += [*rules.check_hours(now), *await rules.check_consent(now.timestamp())]

@@ -1,29 +1,27 @@
 """The policy of an environment: looked at before a session, and again right before whatever touches the system."""
 
 import asyncio
-import contextlib
 import os
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
+from functools import partial
 
 import msgspec
 
 from gameday.common.json import Json, JsonObject
-from gameday.engine.context import PreparedExperiment
+from gameday.common.waiting import call_in_time
+from gameday.engine.context import PreparedExperiment, acts
 from gameday.engine.jobs import Ceiling
 from gameday.engine.judge import number_of
 from gameday.engine.preflight import Check
 from gameday.engine.preparation import SessionInput
 from gameday.journal.events import CheckOutcome, Reading, ReadingState
-from gameday.people.consent import Consent, consent_path, find_consent, fingerprint, read_consent
+from gameday.people.consent import consent_path, find_consent, fingerprint, read_consent
 from gameday.signals import Query, SignalSource
 from gameday.spec.model import (
     Activity,
-    ActivityKind,
     Environment,
     ErrorBudget,
     Experiment,
@@ -103,9 +101,10 @@ class Rules:
         session, place = self._session, self._session.environment.policy.place("approval")
         path = consent_path(self._approval, session.project.root)
         try:
-            consents = await _read_in_time(path, self._sha256)
+            # By a thread, for a file on another machine may hang whoever asks for it.
+            consents = await call_in_time(partial(read_consent, path, self._sha256), _CONSENT_S, "consent")
         except OSError as error:
-            detail = f"{path} cannot be read: {error.strerror}{place}"
+            detail = f"{path} cannot be read: {error.strerror or error}{place}"
             return (Check("consent", CheckOutcome.FAILURE, detail),)
         consent, reason = find_consent(self._approval, session.project, consents, session.by, now)
         if consent is None:
@@ -122,7 +121,7 @@ class Rules:
         for step in _steps(item.experiment):
             refusals = list(self._refusals_of(item.experiment, step))
             checks += [Check("policy", CheckOutcome.FAILURE, refusal, item.index) for refusal in refusals]
-            if not refusals and _acts(item.experiment, step) and isinstance(step, Activity):
+            if not refusals and acts(item.experiment, step) and isinstance(step, Activity):
                 checks += self._unheld(step, item.index)
         return tuple(dict.fromkeys(checks))
 
@@ -135,7 +134,7 @@ class Rules:
             yield Check("policy", CheckOutcome.WARNING, detail, index)
 
     def _refusals_of(self, experiment: Experiment, step: FaultStep | Activity) -> Iterator[str]:
-        if not _acts(experiment, step):
+        if not acts(experiment, step):
             return
         name = step.fault if isinstance(step, FaultStep) else _touching(step, experiment.configuration)
         for policy in self._policies:
@@ -171,7 +170,7 @@ class Rules:
     ) -> str | None:
         """Why this step may not touch anything now (aware); None when it may. With something of ours `in_place`, an
         open incident may be of our own making: it is then the guard that says when it is enough."""
-        if not _acts(experiment, step):
+        if not acts(experiment, step):
             return None
         if refusal := next(self._refusals_of(experiment, step), None):
             return refusal
@@ -188,38 +187,11 @@ class Rules:
     async def refusal_of_any(self, experiment: Experiment, source: SignalSource | None, now: datetime) -> str | None:
         """The same of all that the experiment does, for one that another program runs as a whole. What is so at the
         moment is asked once."""
-        acting = [step for step in _steps(experiment) if _acts(experiment, step)]
+        acting = [step for step in _steps(experiment) if acts(experiment, step)]
         for step in acting[:-1]:
             if refusal := next(self._refusals_of(experiment, step), None):
                 return refusal
         return await self.refusal(experiment, acting[-1], source, now, in_place=False) if acting else None
-
-
-async def _read_in_time(path: Path, sha256: str) -> tuple[Consent, ...]:
-    """Who consents. Read by a thread, for a file on another machine may hang whoever asks for it. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[tuple[Consent, ...]] = loop.create_future()
-
-    def settle(found: tuple[Consent, ...], error: OSError | None) -> None:
-        if not answer.done():
-            answer.set_exception(error) if error else answer.set_result(found)
-
-    def read() -> None:
-        found: tuple[Consent, ...] = ()
-        failed = None
-        try:
-            found = read_consent(path, sha256)
-        except OSError as error:
-            failed = error
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, found, failed)
-
-    threading.Thread(target=read, name="consent", daemon=True).start()
-    try:
-        async with asyncio.timeout(_CONSENT_S):
-            return await answer
-    except TimeoutError:
-        raise OSError(None, f"no answer within {_CONSENT_S:g} s", str(path)) from None
 
 
 _BUDGET, _INCIDENTS = "error budget", "incidents"
@@ -228,11 +200,6 @@ _BUDGET, _INCIDENTS = "error budget", "incidents"
 def _steps(experiment: Experiment) -> tuple[FaultStep | Activity, ...]:
     """All that may act: a plain hypothesis may hold actions, too. Rollbacks are never refused."""
     return (*experiment.hypothesis.probes, *experiment.method)
-
-
-def _acts(experiment: Experiment, step: FaultStep | Activity) -> bool:
-    """Whether it changes anything."""
-    return isinstance(step, FaultStep) or (step.kind is ActivityKind.ACTION and not experiment.pretends(step))
 
 
 def _is_one_of(name: str | None, patterns: Sequence[str]) -> bool:

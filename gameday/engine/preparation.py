@@ -1,6 +1,6 @@
 """What a session needs to know before it starts: the input, read and checked, and what is looked up for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from gameday.chaostoolkit.controls import global_controls
 from gameday.chaostoolkit.variables import known_secrets
 from gameday.coverage import describe_runbooks
 from gameday.engine.context import PreparedExperiment
+from gameday.engine.info import path_in
 from gameday.faults.arguments import read_arguments
 from gameday.faults.base import System
 from gameday.faults.registry import load_fault
@@ -63,8 +64,12 @@ def _prepare(session: SessionInput, index: int, experiment: Experiment, today: d
     )
 
 
-def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
-    """The services to lock: the experiment's own, those its faults hit, and all that these depend on."""
+def services_of(session: SessionInput) -> tuple[str, ...]:
+    """The services to lock, sorted: each experiment's own, those that its faults hit, and all that these depend on."""
+    return tuple(sorted({name for item in session.experiments for name in _services_of(item, session.project)}))
+
+
+def _services_of(experiment: Experiment, project: Project) -> Iterable[str]:
     named = [step.target.service for step in experiment.method if isinstance(step, FaultStep)]
     waiting = [name for name in (*named, experiment.service) if name]
     found: dict[str, None] = {}
@@ -75,7 +80,7 @@ def services_of(experiment: Experiment, project: Project) -> tuple[str, ...]:
             service = project.service(name)
             waiting += service.depends_on if service else ()
     # A plain experiment names no service; it must at least not run beside itself.
-    return tuple(sorted(found)) or (str(experiment.path.resolve()),)
+    return found or (path_in(experiment, project),)
 
 
 def system_of(environment: Environment) -> System:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -51,7 +51,9 @@ from gameday.engine.recalled import closed_actions, earlier_predictions, open_ac
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.roles import check_people
 from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
+from gameday.engine.shared_locks import SharedHold, SharedLocks
 from gameday.engine.stop_switch import SwitchWatch, switch_of
+from gameday.engine.undo import undo_within_s
 from gameday.engine.workers import Workers, WorkersError
 from gameday.journal.events import (
     FORMAT,
@@ -103,11 +105,12 @@ async def run_session(
     tell: Callable[[str], None] = lambda _text: None,
     helpers: Helpers = Helpers(),  # noqa: B008 - a tuple
     method: MethodFactory | None = None,
+    shared: SharedLocks | None = None,
 ) -> SessionResult:
     """Run it to its end. `tell` reaches the person at the terminal, for what cannot wait for a sink.
 
-    With `method`, somebody else walks through the experiment's method, in a process that is theirs: they hear its
-    signals, and this may run in any thread.
+    With `shared`, its services are locked over all machines, too. With `method`, somebody else walks through the
+    experiment's method, in a process that is theirs: they hear its signals, and this may run in any thread.
 
     Raises OSError and JournalError when the run's directory cannot be written; SpecError, FaultError and SignalError
     when the experiments cannot be prepared. From the first injection on it raises nothing.
@@ -117,7 +120,7 @@ async def run_session(
     lock = FileLock(run.directory / WRITER_LOCK)
     lock.acquire(f"{RUNNER} {os.getpid()}")
     try:
-        return await _Session(session, prepared, run, sinks, tell, helpers, method).run()
+        return await _Session(session, prepared, run, sinks, tell, helpers, method, shared).run()
     finally:
         lock.release()
 
@@ -132,6 +135,7 @@ class _Session:
         tell: Callable[[str], None],
         helpers: Helpers,
         method: MethodFactory | None,
+        shared: SharedLocks | None,
     ) -> None:
         self._session = session
         self._method = method
@@ -152,6 +156,8 @@ class _Session:
         self._switch = SwitchWatch(switch_of(session.project))
         self._may_run = False  # the stop switch let it start
         self._locks = ServiceLocks(session.project.root / ".gameday" / "locks", environment.name)
+        self._services = services_of(session)
+        self._shared = SharedHold(shared, lambda: undo_within_s(self._recorder.state), self._lost_locks)
         self._helpers = helpers
         self._workers = Workers(
             run.directory,
@@ -165,6 +171,9 @@ class _Session:
         self._coverage = Coverage(session.project, environment, prepared)
         self._interrupts = 0
         self._experiment: int | None = None
+
+    def _lost_locks(self, reason: str) -> None:
+        self._abort.ask("locks", reason, experiment=self._experiment)
 
     def _journal_failed(self, reason: str) -> None:
         self._tell(reason)
@@ -191,6 +200,7 @@ class _Session:
             SessionEnded(at=self._now(), verdict=verdict, exit_code=verdict.exit_code, reason=reason), sync=True
         )
         self._recorder.close(_SINKS_DEADLINE_S)
+        await self._shared.release(is_clean=self._recorder.state.is_clean)
         # Only now: had anything above failed, the guardian would have seen the pipe close and gone to work.
         if self._guardian:
             await self._dismiss(self._guardian)
@@ -266,11 +276,14 @@ class _Session:
                     failures.append(f"{check.name}: {check.detail}")
 
         note(*check_others(self._session.project.root, self._run.name), self._lock_services())
+        if not failures:
+            note(*await self._unless_aborted(self._shared.acquire(self._services, self._run.name)))
         stopped = await self._switch.first_look()
         self._may_run = stopped is None
         note(check_stop_switch(stopped))
         now = datetime.now(UTC)
-        note(*self._rules.check_hours(now), *await self._consent(now.timestamp()))
+        note(*self._rules.check_hours(now))
+        note(*await self._unless_aborted(self._rules.check_consent(now.timestamp())))
         note(*check_people(self._session.people))
         if not failures:
             note(await self._start_helpers())
@@ -278,24 +291,22 @@ class _Session:
             await self._check_experiments(note)
         return "; ".join(failures) or None
 
-    async def _consent(self, now: float) -> tuple[Check, ...]:
+    async def _unless_aborted(self, checks: Awaitable[tuple[Check, ...]]) -> tuple[Check, ...]:
         """Nothing, when the session is ended meanwhile."""
         with contextlib.suppress(AbortedError):
-            return await self._abort.race(self._rules.check_consent(now))
+            return await self._abort.race(checks)
         return ()
 
     def _lock_services(self) -> Check:
         """One run at a time on a service and its dependencies."""
-        project = self._session.project
-        services = {name for experiment in self._session.experiments for name in services_of(experiment, project)}
         try:
-            self._locks.acquire(services, f"run {self._run.name}")
+            self._locks.acquire(self._services, f"run {self._run.name}")
         except LockHeldError as error:
             detail = f"{error}: one run at a time on a service and its dependencies"
             return Check("locks", CheckOutcome.FAILURE, detail)
         except OSError as error:
             return Check("locks", CheckOutcome.FAILURE, f"cannot lock: {error.strerror}")
-        return Check("locks", CheckOutcome.OK, f"locked {', '.join(sorted(services))}")
+        return Check("locks", CheckOutcome.OK, f"locked {', '.join(self._services)}")
 
     async def _start_helpers(self) -> Check:
         """The guardian and the warm process for faults, at the same time."""
@@ -368,6 +379,7 @@ class _Session:
             system=self._system,
             ceiling=self._ceiling,
             rules=self._rules,
+            shared=self._shared,
             seed=self._session.seed,
         )
         project = self._session.project

@@ -121,7 +121,7 @@ class Supervised:
         context, tools = self._context, self._context.tools
         # Once for all of it: the Toolkit does not ask before each step.
         allowed = tools.rules.refusal_of_any(context.experiment, tools.source, datetime.now(UTC))
-        if refusal := await tools.abort.race(allowed):
+        if refusal := await tools.abort.race(allowed) or await tools.abort.race(tools.shared.refusal()):
             return refusal
         request = ExperimentRequest(
             document=_resolved(context.experiment, context.configuration),

@@ -30,6 +30,7 @@ from gameday.journal.events import (
     UndoEnded,
     UndoStarted,
 )
+from gameday.journal.state import RunState
 from gameday.kubernetes.reference import ClusterRef
 
 ATTEMPT_TIMEOUT_S = 20.0
@@ -37,6 +38,12 @@ DEADLINE_S = 90.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _ROLLBACK_TIMEOUT_S = 300.0
+
+
+def undo_within_s(state: RunState) -> float:
+    """How long the undo of all that may be in place can take, in seconds."""
+    rollbacks = sum(len(armed.activities) for armed in state.rollbacks.values())
+    return sum(fault.undo_within_s for fault in state.faults.values()) + rollbacks * _ROLLBACK_TIMEOUT_S
 
 
 class Rollbacks(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ session's journal has grown.
 
 import sqlalchemy as sa
 
-REVISION = "0002"  # the newest of `migrations/versions`
+REVISION = "0003"  # the newest of `migrations/versions`
 VERSION_TABLE = "gameday_revision"
 OF_SESSION = -1  # in the place of an experiment's number, where the whole session is meant
 
@@ -198,6 +198,7 @@ locks = sa.Table(
     _key("project"),
     _key("environment"),
     _key("service"),
+    sa.Column("session", sa.Text, nullable=False, server_default=""),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),

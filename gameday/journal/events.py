@@ -613,7 +613,7 @@ class GuardTripped(Event, frozen=True, kw_only=True, tag="guard-tripped"):
 
 
 class AbortRequested(Event, frozen=True, kw_only=True, tag="abort-requested"):
-    """`source` is "guard", "signal", "command", "stop-switch", "activity", "journal" or "failure"."""
+    """`source` is "guard", "signal", "command", "stop-switch", "locks", "activity", "journal" or "failure"."""
 
     source: str
     reason: str

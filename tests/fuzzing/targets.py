@@ -145,8 +145,7 @@ def _describe(root: Path, path: Path) -> None:
     )
     secrets_of(session)
     faults_of(experiments)
-    for experiment in experiments:
-        services_of(experiment, project)
+    services_of(session)
     try:
         prepared = prepare(session, datetime.now(UTC))
     except (SpecError, FaultError, SignalError):

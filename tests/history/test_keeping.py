@@ -16,7 +16,7 @@ from gameday.engine.runs import Run
 from gameday.history import schema
 from gameday.history.feed import rebuild, sync
 from gameday.history.forget import forget
-from gameday.history.locks import SharedLocks
+from gameday.history.locks import StoreLocks
 from gameday.history.prune import find_old
 from gameday.history.pseudonym import Pseudonym
 from gameday.history.query import Wanted
@@ -251,8 +251,8 @@ def test_where_a_name_is_a_name(line: str, expected: str) -> None:
 
 
 def test_who_holds_or_held_something(store: Store) -> None:
-    locks = SharedLocks(store, "staging", 60)
-    locks.acquire(["payments"], "“Checkout”, run by ada on laptop")
+    locks = StoreLocks(store, "staging", "“Checkout”, run by ada on laptop")
+    locks.acquire(["payments"], "20260308-100000-checkout-0001", 60)
     store.lease("schedule", "ada@laptop", 60)
     store.claim("game-day", "x", 1.0, "ada")
     forget(store, "Ada")

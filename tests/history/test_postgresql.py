@@ -16,7 +16,7 @@ from gameday.cli.history_reader import PastReader
 from gameday.cli.past_source import JournalSource, StoreSource
 from gameday.history.database import StoreError
 from gameday.history.feed import rebuild, sync
-from gameday.history.locks import SharedLocks
+from gameday.history.locks import StoreLocks
 from gameday.history.query import Wanted
 from gameday.history.store import Store, open_store
 from gameday.journal.events import NoteAdded
@@ -195,8 +195,8 @@ def test_a_run_beside_another_machines_is_not_started(shop: Path, url: str, serv
     (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {url}\n{environment}")
     path = shop / "nothing.yaml"
     path.write_text(EXPERIMENT)
-    other = SharedLocks(open_store(url, shop), "here", 60)
-    other.acquire([str(path.resolve())], "“Another”, run by sam on elsewhere")
+    other = StoreLocks(open_store(url, shop), "here", "“Another”, run by sam on elsewhere")
+    other.acquire([path.name], "", 60)
     run = [sys.executable, "-m", "gameday.cli.main", "run", str(path), "--env", "here"]
     refused = subprocess.run(run, cwd=shop, capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 3, refused.stderr
@@ -205,7 +205,7 @@ def test_a_run_beside_another_machines_is_not_started(shop: Path, url: str, serv
     other.release()
     done = subprocess.run(run, cwd=shop, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    other.acquire([str(path.resolve())], "again")  # the run has let go
+    other.acquire([path.name], "", 60)  # the run has let go
     store, deadline = open_store(url, shop), time.monotonic() + 60
     while store.queries.count(Wanted()) < 5:  # the four that were there, and this one
         assert time.monotonic() < deadline, "the run was not fed"
@@ -228,5 +228,5 @@ def test_where_nobody_is_there_it_must_be_known_whether_another_breaks_the_same(
     finally:
         server.start()
     assert (refused.returncode, warned.returncode) == (3, 0), refused.stderr + warned.stderr
-    assert "nothing was injected: whether another machine breaks the same cannot be told" in refused.stderr
-    assert "WARNING: whether another machine breaks the same cannot be told" in warned.stderr
+    assert "shared locks: whether another machine breaks the same services cannot be told" in refused.stderr
+    assert "warning: shared locks: whether another machine breaks the same services cannot be told" in warned.stderr
