@@ -27,12 +27,13 @@ _LABEL_LENGTH = 36  # a CronJob's name has at most 52 characters: its Jobs' name
 _UNPLANNED = "{} cannot be planned, and its Roles come from the plan, or from --rbac FILE: {}"
 _CHANGES_AHEAD_D = 5 * 366  # so far we look for times that a changing clock leaps over
 
-DOCKERFILE = f"""\
+_DOCKERFILE = f"""\
 # The image of the CronJobs: gameday, with this project in it. Build it in the directory of gameday.yaml.
 FROM python:3.12-slim
 # tini hands signals on, and reaps what a session leaves behind.
 RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
-RUN pip install --no-cache-dir "gameday=={__version__}"
+# Extensions of the Chaos Toolkit that experiments use go here, too.
+RUN pip install --no-cache-dir "gameday[EXTRAS]=={__version__}"
 WORKDIR {_WORK}
 COPY . {_WORK}
 # Volumes are mounted here.
@@ -70,7 +71,14 @@ def cluster_files(
         + "# A node that leaves, or an upgrade, ends a session: it undoes within terminationGracePeriodSeconds.\n"
     )
     text = comment + "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in documents)
-    return {"gameday-cronjobs.yaml": text, "Dockerfile": DOCKERFILE, ".dockerignore": DOCKERIGNORE}
+    files = {"Dockerfile": dockerfile(found.project.history), ".dockerignore": DOCKERIGNORE}
+    return {"gameday-cronjobs.yaml": text, **files}
+
+
+def dockerfile(history: str) -> str:
+    """What makes the image. A store in a PostgreSQL, which a variable may name, needs its driver."""
+    is_server = history.startswith(("postgresql:", "${"))
+    return _DOCKERFILE.replace("[EXTRAS]", "[postgresql]" if is_server else "")
 
 
 def manifests(

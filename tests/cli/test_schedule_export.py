@@ -21,9 +21,10 @@ import recurring_ical_events
 import yaml
 from click.testing import CliRunner, Result
 
+from gameday import __version__
 from gameday.cli.rbac import roles_for
 from gameday.cli.schedule import command
-from gameday.cli.schedule_kubernetes import DOCKERFILE, kubernetes_cron
+from gameday.cli.schedule_kubernetes import dockerfile, kubernetes_cron
 from gameday.common.json import JsonObject
 from gameday.engine.schedule import Scheduled
 from gameday.faults.base import Permission
@@ -145,8 +146,21 @@ def manifest(project: Path, tmp_path: Path) -> list[JsonObject]:
     (tmp_path / "roles.yaml").write_text(ROLES)
     done = export("kubernetes", "-o", str(tmp_path / "out"), "--rbac", str(tmp_path / "roles.yaml"))
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "out/Dockerfile").read_text() == DOCKERFILE
+    assert (tmp_path / "out/Dockerfile").read_text() == dockerfile("")
     return list(yaml.safe_load_all((tmp_path / "out/gameday-cronjobs.yaml").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("history", "package"),
+    [
+        ("", "gameday"),
+        ("sqlite:///x.db", "gameday"),
+        ("postgresql://db/x", "gameday[postgresql]"),
+        ("${STORE}", "gameday[postgresql]"),
+    ],
+)
+def test_the_image_has_what_the_store_needs(history: str, package: str) -> None:
+    assert f'pip install --no-cache-dir "{package}=={__version__}"\n' in dockerfile(history)
 
 
 def complaints(value: object, kind: object, where: str) -> list[str]:
