@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -110,6 +111,7 @@ class _Runs:
         from gameday.cli.load import print_mistakes
         from gameday.cli.schedule_load import find_scheduled
         from gameday.engine.locks import LockHeldError
+        from gameday.engine.schedule import ClockError
         from gameday.spec.location import SpecError
 
         try:
@@ -125,14 +127,18 @@ class _Runs:
         except (OSError, LockHeldError) as error:
             self._worse(_NOT_STARTED)
             self._say(f"not started: what is due cannot be claimed: {error}")
+        except ClockError as error:
+            self._worse(_NOT_STARTED)
+            self._say(f"not started: what is due cannot be told: {error}")
 
     def _start(self, found: "Found") -> None:
         from gameday.cli.schedule_load import holder, open_claims
         from gameday.engine.freezes import Freezes
-        from gameday.engine.schedule import State, look_at_all, take
+        from gameday.engine.schedule import State, agree_on_now, look_at_all, take
 
         claims, freezes = open_claims(found.project), Freezes(found.project.root)
-        for occurrence in look_at_all(found.game_days, freezes, claims, datetime.now(UTC), holder()):
+        now = agree_on_now(claims, time.time())
+        for occurrence in look_at_all(found.game_days, freezes, claims, now, holder()):
             if self._is_stopping:
                 return
             what = _what(occurrence)

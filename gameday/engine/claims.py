@@ -63,6 +63,10 @@ class FileClaims:
             sync_directory(self.path.parent)
             return True
 
+    def now(self) -> float:
+        """Unix time."""
+        return time.time()
+
     def settle(self, kind: str, name: str, due_at: float, outcome: str, run: str | None) -> None:
         """Note what became of it. The last word counts."""
         with self._locked(fcntl.LOCK_EX) as descriptor:

@@ -12,6 +12,7 @@ import msgspec
 from gameday.engine.freezes import Freeze, FreezeError, Freezes
 from gameday.spec.model import Blackout, Schedule
 from gameday.spec.schedule import last_due, next_due
+from gameday.spec.units import format_duration
 
 KIND = "schedule"
 _SEEN = "schedule-seen"  # the first time that anybody asked about a schedule: what was before is nobody's
@@ -44,6 +45,14 @@ class Claims(Protocol):
         """Those from that time on."""
         ...
 
+    def now(self) -> float:
+        """Unix time, by the clock that all machines share."""
+        ...
+
+
+class ClockError(Exception):
+    """A machine's clock is wrong, and with it what it takes for due; the message says by how much."""
+
 
 class Scheduled(msgspec.Struct, frozen=True):
     """A game day with a schedule. `name` is its path within the project; `blackouts` are all that hold for it."""
@@ -71,6 +80,17 @@ class Occurrence(msgspec.Struct, frozen=True):
     due_at: datetime
     state: State
     reason: str = ""
+
+
+def agree_on_now(claims: Claims, own: float) -> datetime:
+    """The time by which it is told what is due: the store's, from which `own`, this machine's, may differ a little.
+    Raises ClockError when it does by more, for hours and blackouts could not be told either; and what the store raises.
+    """
+    now = claims.now()
+    if abs(ahead_s := own - now) > GRACE_S:
+        by, how = format_duration(round(abs(ahead_s))), "ahead of" if ahead_s > 0 else "behind"
+        raise ClockError(f"this machine's clock is {by} {how} the store's: one of the two is wrong")
+    return datetime.fromtimestamp(now, UTC)
 
 
 def look(

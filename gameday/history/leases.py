@@ -72,6 +72,11 @@ class Claims:
         with self._database.reading() as connection:
             return tuple(Claim(*row) for row in connection.execute(statement.order_by(claims.c.due_at)))
 
+    def now(self) -> float:
+        """Unix time."""
+        with self._database.reading() as connection:
+            return float(connection.execute(sa.select(clock(self._database))).scalar_one())
+
     def _are(self, kind: str, name: str) -> tuple[sa.ColumnElement[bool], ...]:
         return claims.c.project == self._project, claims.c.kind == kind, claims.c.name == name
 

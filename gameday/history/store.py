@@ -46,6 +46,10 @@ class Store:
         """Those that were due at that Unix time or later, in the order in which they were."""
         return self._claims.claims(kind, name, since)
 
+    def now(self) -> float:
+        """Unix time, by the database's clock."""
+        return self._claims.now()
+
     def lease(self, name: str, holder: str, ttl_s: float) -> Lease | None:
         """Have something for `ttl_s` seconds of the database's clock; None while another lease of it has not
         expired."""

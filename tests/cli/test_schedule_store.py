@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,21 @@ def test_one_of_two_machines_runs_it(server: Server, tmp_path: Path) -> None:
     for root in roots:
         assert "everything held" in start(root, "list").communicate(timeout=60)[0]
         assert not (root / ".gameday/schedule.jsonl").exists()
+
+
+def test_whose_clock_is_wrong_starts_nothing(server: Server, tmp_path: Path) -> None:
+    """What it takes for due is tomorrow's; and what is due now somebody else starts, once."""
+    now = datetime.now(UTC)
+    wrong, right = (machine(tmp_path / name, server.url, f"{now:%Y-%m-%d %H:%M}") for name in ("wrong", "right"))
+    dates = f"'{now:%Y-%m-%d %H:%M}', '{now + timedelta(hours=26):%Y-%m-%d %H:%M}'"
+    (wrong / NAME).write_text(f"title: G\nwhen: {{dates: [{dates}]}}\nexperiments: [e.json]\n")
+    skewed = "import time; real = time.time; time.time = lambda: real() + 26 * 3600\n"
+    command = [sys.executable, "-P", "-c", skewed + "from gameday.cli.main import main; main()", "schedule", "run"]
+    done = subprocess.run(command, cwd=wrong, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, all_runs(wrong)) == (3, ())
+    assert "what is due cannot be told: this machine's clock is 26h ahead of the store's" in done.stderr
+    assert start(right, "run").wait(120) == 0
+    assert len(all_runs(right)) == 1
 
 
 def test_without_the_database_nothing_is_started(server: Server, tmp_path: Path) -> None:

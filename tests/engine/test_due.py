@@ -10,7 +10,16 @@ import pytest
 
 from gameday.engine.claims import FileClaims
 from gameday.engine.freezes import Freezes
-from gameday.engine.schedule import KIND, Scheduled, State, look_at_all, take
+from gameday.engine.schedule import (
+    GRACE_S,
+    KIND,
+    ClockError,
+    Scheduled,
+    State,
+    agree_on_now,
+    look_at_all,
+    take,
+)
 from gameday.spec.model import Blackout, Schedule
 
 DUE = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)  # a Friday, 10:00 in Berlin
@@ -36,6 +45,9 @@ class Memory:
 
     def settle(self, kind: str, name: str, due_at: float, outcome: str, run: str | None) -> None:
         self.known[kind, name][due_at].outcome = outcome
+
+    def now(self) -> float:
+        return DUE.timestamp()
 
     def claims(self, kind: str, name: str, since: float) -> list[Taken]:
         return [taken for at, taken in self.known.get((kind, name), {}).items() if at >= since]
@@ -143,3 +155,15 @@ def test_one_of_many_processes_takes_it(tmp_path: Path) -> None:
     assert sorted(answers) == ["False"] * 5 + ["True"]
     (claim,) = FileClaims(tmp_path).claims(KIND, NAME, 0.0)
     assert claim.holder == str(answers.index("True"))
+
+
+def test_a_little_wrong_a_clock_may_be() -> None:
+    claims = Memory()
+    for own_s in (-GRACE_S, 0.0, GRACE_S):
+        assert agree_on_now(claims, DUE.timestamp() + own_s) == DUE
+
+
+@pytest.mark.parametrize(("own_s", "said"), [(-GRACE_S - 1, "5m1s behind"), (26 * 3600.0, "26h ahead of")])
+def test_a_clock_that_is_wrong_is_not_gone_by(own_s: float, said: str) -> None:
+    with pytest.raises(ClockError, match=f"this machine's clock is {said} the store's"):
+        agree_on_now(Memory(), DUE.timestamp() + own_s)
