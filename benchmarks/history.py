@@ -70,7 +70,8 @@ from pathlib import Path
 
 began = time.perf_counter()
 from gameday.report.index import write_index
-write_index(Path(sys.argv[1]), Path(sys.argv[1], "reports"))
+from gameday.report.past import read_sessions
+write_index(read_sessions(Path(sys.argv[1])), Path(sys.argv[1], "reports"))
 print(time.perf_counter() - began)
 """
 
@@ -79,7 +80,7 @@ AFTER_A_RUN = """
 import sys, time
 from pathlib import Path
 import subprocess
-from gameday.cli.history import refresh_page
+from gameday.cli.history_feeding import refresh_page
 
 began = time.perf_counter()
 refresh_page(Path(sys.argv[1]), Path(sys.argv[1], "reports"))

@@ -34,6 +34,7 @@ def command() -> None:
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option("--env", "environment", help="Ask this environment for its rules, and count runs in it alone.")
 @click.option("--offline", is_flag=True, help="Ask nobody; rules are those of the repository's files.")
+@click.option("--local", is_flag=True, help="Count the runs of this machine, whatever store gameday.yaml names.")
 @click.option("--since", help="Count only runs of the last so many days, say: 90d.")
 @click.option(
     "--fail-on",
@@ -46,6 +47,7 @@ def view(
     services: tuple[str, ...],
     environment: str | None,
     offline: bool,
+    local: bool,
     since: str | None,
     fail_on: tuple[str, ...],
     as_json: bool,
@@ -57,7 +59,7 @@ def view(
     """
     from gameday.cli.coverage_matrix import show_matrix
 
-    show_matrix(services, environment, offline=offline, since=since, fail_on=fail_on, as_json=as_json)
+    show_matrix(services, environment, offline=offline, local=local, since=since, fail_on=fail_on, as_json=as_json)
 
 
 command.add_command(view)

@@ -12,6 +12,7 @@ import click
 
 from gameday.cli.coverage_text import WANTING, as_document, as_lines
 from gameday.cli.environment import declare_lab
+from gameday.cli.history_opening import open_past, store_errors
 from gameday.cli.load import is_experiment, is_game_day, print_mistakes
 from gameday.cli.output import fail, say
 from gameday.cli.validate import EXPERIMENTS
@@ -21,7 +22,6 @@ from gameday.coverage.examination import choose_rule, examine_rule
 from gameday.coverage.matrix import Rules, alerts_of, build_matrix, services_of
 from gameday.coverage.rule_files import load_rules
 from gameday.lab import Lab
-from gameday.report.past import read_history
 from gameday.spec.experiment import parse_experiment
 from gameday.spec.location import Mistake, SpecError
 from gameday.spec.model import Environment, EnvironmentKind, Experiment, Project
@@ -38,6 +38,7 @@ def show_matrix(
     environment: str | None,
     *,
     offline: bool,
+    local: bool,
     since: str | None,
     fail_on: Sequence[str],
     as_json: bool,
@@ -57,7 +58,8 @@ def show_matrix(
     experiments, unread = _experiments(project)
     _check_names(services, services_of(project, experiments))
     rules, origin = _rules(project, experiments, environment, offline=offline)
-    history = read_history(project.root, since=begin, environment=environment)
+    with store_errors():
+        history = open_past(project.root, local=local).history(since=begin, environment=environment)
     matrix = build_matrix(project, experiments, rules, history.past)
     if services:
         matrix = tuple(entry for entry in matrix if entry.name in services)

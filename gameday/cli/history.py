@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gameday.cli.history_opening import store_errors
+from gameday.cli.history_opening import open_past, store_errors
 from gameday.cli.history_store import COMMANDS
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gameday.cli.past_source import PastSource
     from gameday.report.trends import Regression, Selection
 
-_PAGE = "index.html"  # as gameday.report.index names it, which few runs need to import
 _BY = ("service", "fault", "experiment")
 
 
@@ -82,9 +81,9 @@ def command(
             fail("options go after the name of the view: gameday history trends --help")
         return
     if as_html:
-        if set(given) - {"as_html", "reports"}:
-            fail("--html writes a page of all sessions, with filters of its own; only --reports goes with it")
-        _write_page(reports)
+        if set(given) - {"as_html", "reports", "local"}:
+            fail("--html writes a page of all sessions, with filters of its own; only --reports and --local go with it")
+        _write_page(reports, local)
         return
     if reports is not None:
         fail("--reports says where --html writes; give both")
@@ -92,7 +91,7 @@ def command(
 
     selection = _select(service, fault, experiment, environment, since, verdict)
     with store_errors():
-        past = _past(local)
+        past = open_past(project_root(), local=local)
         chosen, left_out = past.sessions(selection, limit)
         lost = past.regressions(selection)
         is_empty = not chosen and past.is_empty
@@ -133,7 +132,7 @@ def trends(
 
     selection = _select(service, fault, experiment, environment, since, None)
     with store_errors():
-        past = _past(local)
+        past = open_past(project_root(), local=local)
         trials = past.trials(selection)
         lost = past.regressions(selection)
         is_empty = not trials and past.is_empty
@@ -150,15 +149,6 @@ def trends(
 for _command in COMMANDS:
     command.add_command(_command)
 _DEFAULT = click.core.ParameterSource.DEFAULT
-
-
-def _past(local: bool) -> "PastSource":
-    """The store that gameday.yaml names, which has caught up with the journals; else the journals."""
-    from gameday.cli.history_opening import read_store
-    from gameday.cli.past_source import JournalSource
-
-    root = project_root()
-    return JournalSource(root) if local else read_store(root) or JournalSource(root)
 
 
 def _select(
@@ -209,45 +199,13 @@ def _end(past: "PastSource", lost: "tuple[Regression, ...]", fail_on: str | None
     sys.exit(1 if lost and fail_on else 0)
 
 
-def refresh_page(root: Path, reports: Path) -> None:
-    """Have the page written anew where there is one, by a process that nobody waits for. Raises nothing: whatever
-    becomes of it, `gameday history --html` does it again."""
-    from contextlib import suppress
-
-    with suppress(OSError):
-        if (reports / _PAGE).exists():
-            _leave_to_another(root, "--html", "--reports", str(reports.absolute()))
-
-
-def feed_store(root: Path) -> None:
-    """Have the store catch up where gameday.yaml names one, by a process that nobody waits for. Raises nothing:
-    whatever becomes of it, the next sync catches up."""
-    import re
-    from contextlib import suppress
-
-    from gameday.common.project import PROJECT_FILE
-
-    with suppress(OSError):
-        # To read the whole file takes longer than to start a process that does.
-        if re.search(rb"^[\"']?history[\"']?\s*:", (root / PROJECT_FILE).read_bytes(), re.MULTILINE):
-            _leave_to_another(root, "sync", "--quiet")
-
-
-def _leave_to_another(root: Path, *arguments: str) -> None:
-    """Raises OSError."""
-    import subprocess
-
-    nothing = subprocess.DEVNULL
-    # -P: what lies in the project is no module.
-    program = (sys.executable, "-P", "-m", "gameday.cli.main", "history", *arguments)
-    subprocess.Popen(program, cwd=root, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
-
-
-def _write_page(reports: Path | None) -> None:
+def _write_page(reports: Path | None, local: bool) -> None:
     from gameday.report.index import write_index
 
     root = project_root()
+    with store_errors():
+        sessions = open_past(root, local=local).all_sessions()
     try:
-        click.echo(write_index(root, reports or root / "reports"))
+        click.echo(write_index(sessions, reports or root / "reports"))
     except OSError as error:
         fail(f"the page cannot be written: {error.filename}: {error.strerror}")

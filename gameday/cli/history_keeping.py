@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gameday.cli.history_opening import open_named, read_store, store_errors
+from gameday.cli.history_opening import open_named, open_past, store_errors
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root
 
@@ -24,13 +24,12 @@ def export_command(form: str, since: str | None, output: Path) -> None:
     From the store that gameday.yaml names; without one, from the journals here.
     """
     from gameday.cli.history_export import ExportError, write_jsonl, write_parquet
-    from gameday.cli.past_source import JournalSource
     from gameday.report.format import plural
 
     root, begin = project_root(), _begin("--since", since)
     try:
         with store_errors():
-            past = read_store(root) or JournalSource(root)
+            past = open_past(root)
             rows = (write_parquet if form == "parquet" else write_jsonl)(past.every(begin), output)
     except ExportError as error:
         fail(str(error))

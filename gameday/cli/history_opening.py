@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gameday.cli.output import fail, say
 
 if TYPE_CHECKING:
-    from gameday.cli.past_source import StoreSource
+    from gameday.cli.past_source import PastSource, StoreSource
     from gameday.history.store import Store
 
 
@@ -36,6 +36,16 @@ def url_of(root: Path) -> str | None:
     except SpecError as error:
         print_mistakes(error)
         sys.exit(2)
+
+
+def open_past(root: Path, *, local: bool = False) -> "PastSource":
+    """The store that gameday.yaml names, as `read_store` has it; without one, or with `local`, the journals here.
+
+    Raises StoreError.
+    """
+    from gameday.cli.past_source import JournalSource
+
+    return JournalSource(root) if local else read_store(root) or JournalSource(root)
 
 
 def read_store(root: Path) -> "StoreSource | None":

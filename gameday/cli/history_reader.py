@@ -4,16 +4,18 @@ import math
 
 import msgspec
 
+from gameday.coverage.matrix import Past
 from gameday.history.summary import AlertSummary, ExperimentSummary, Summary
 from gameday.journal.events import AnyEvent
 from gameday.report.past_run import ExperimentPast, RunReading, SessionPast
 from gameday.report.trends import detected, recovered
 
-_VERSION = 1  # counts up when a SessionPast changes, or how it is made
+_VERSION = 2  # counts up when a SessionPast or a Past changes, or how they are made
 
 
 class PastReader:
-    """A `gameday.history.summary.Reader` whose documents are sessions of `gameday.report.past_run`."""
+    """A `gameday.history.summary.Reader` whose documents are sessions of `gameday.report.past_run`, and what they have
+    exercised."""
 
     version = _VERSION
 
@@ -38,6 +40,7 @@ class _Reading:
             verdict=None if session.verdict is None else session.verdict.value,
             experiments=tuple(map(_experiment, session.experiments)),
             document=msgspec.json.encode(session).decode(),
+            exercised=msgspec.json.encode(self._reading.past()).decode(),
         )
 
 
@@ -46,7 +49,13 @@ def session_of(document: str) -> SessionPast:
     return _decoder.decode(document)
 
 
+def past_of(exercised: str) -> Past:
+    """What a session has exercised. Raises msgspec.MsgspecError when a newer gameday has written it."""
+    return _past_decoder.decode(exercised)
+
+
 _decoder = msgspec.json.Decoder(SessionPast)
+_past_decoder = msgspec.json.Decoder(Past)
 
 
 def _experiment(item: ExperimentPast) -> ExperimentSummary:

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from gameday.coverage.matrix import Past, merge
 from gameday.engine.runs import Run, runs_directory
-from gameday.report.past import Sessions, read_sessions
+from gameday.report.past import History, Sessions, read_history, read_sessions
 from gameday.report.past_run import SessionPast
 from gameday.report.trends import RUNNING, Regression, Selection, Trial, regressions
 from gameday.report.views import Status
@@ -49,13 +51,29 @@ class PastSource(Protocol):
         """All that began since then, the oldest first."""
         ...
 
+    def all_sessions(self) -> Sessions:
+        """All of them, and what cannot be read."""
+        ...
+
+    def history(self, *, since: float | None, environment: str | None) -> History:
+        """What those have exercised that began since then (a Unix time) and in this environment."""
+        ...
+
 
 class JournalSource:
     """The journals of this machine."""
 
     def __init__(self, root: Path) -> None:
-        self._found: Sessions = read_sessions(root)
-        self.unread = self._found.unread
+        self._root = root
+
+    @cached_property
+    def _found(self) -> Sessions:
+        return read_sessions(self._root)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Runs whose journals cannot be read."""
+        return self._found.unread
 
     @property
     def is_empty(self) -> bool:
@@ -78,6 +96,14 @@ class JournalSource:
     def every(self, since: float | None) -> Iterator[SessionPast]:
         """All that began since then, the oldest first."""
         return (session for session in self._found.sessions if since is None or session.started >= since)
+
+    def history(self, *, since: float | None, environment: str | None) -> History:
+        """What those have exercised that began since then and in this environment."""
+        return read_history(self._root, since=since, environment=environment)
+
+    def all_sessions(self) -> Sessions:
+        """All of them, and what cannot be read."""
+        return self._found
 
 
 class StoreSource:
@@ -118,6 +144,24 @@ class StoreSource:
         from gameday.history.query import Wanted
 
         yield from self._read(self._store.queries.oldest_first(Wanted(since=since)))
+
+    def history(self, *, since: float | None, environment: str | None) -> History:
+        """What those have exercised that began since then and in this environment."""
+        from gameday.cli.history_reader import past_of
+        from gameday.history.query import Wanted
+
+        pasts: list[Past] = []
+        for session, exercised in self._store.queries.exercised(Wanted(since=since, environment=environment)):
+            try:
+                pasts.append(past_of(exercised))
+            except msgspec.MsgspecError:  # a newer gameday has written it
+                self.unread = tuple(dict.fromkeys((*self.unread, session)))
+        return History(merge(pasts), len(pasts), self.unread)
+
+    def all_sessions(self) -> Sessions:
+        """All of them, and what cannot be read."""
+        found = tuple(session for session in self.every(None) if session.started)
+        return Sessions(found, self.unread)
 
     def _read(self, found: "Iterable[Stored]") -> Iterator[SessionPast]:
         from gameday.cli.history_reader import session_of

@@ -204,7 +204,7 @@ def _finish(
 ) -> None:
     """Write the reports and say, last, what a person must know: where the report is, and what is left. `tell` is told
     where the report is."""
-    from gameday.cli.history import feed_store
+    from gameday.cli.history_feeding import feed_store
     from gameday.cli.left import say_what_is_left
     from gameday.cli.output import crash
     from gameday.journal.log import JournalError
@@ -259,7 +259,7 @@ def _say_regressions(document: Path) -> None:
 
 def _remember(result: "SessionResult", root: Path, reports: Path) -> None:
     """What was found is to be done, what is not found any more has been; and the page over all sessions, if any."""
-    from gameday.cli.history import refresh_page
+    from gameday.cli.history_feeding import refresh_page
     from gameday.journal.events import Verdict
     from gameday.journal.log import JournalError
     from gameday.people.action_log import log_path, remember_session

@@ -224,6 +224,7 @@ def _session(summary: Summary, lines: Iterable[Line]) -> dict[str, object]:
         "host": text(start.host) if start else "",
         "started_by": text(start.by) if start else "",
         "document": text(summary.document),
+        "exercised": text(summary.exercised),
         "fed_at": time.time(),
     }
 

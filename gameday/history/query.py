@@ -68,6 +68,16 @@ class Queries:
             for row in connection.execution_options(yield_per=_AT_ONCE).execute(statement):
                 yield Stored(*row)
 
+    def exercised(self, wanted: Wanted) -> Iterator[tuple[str, str]]:
+        """Each session, and what it has exercised, where that is known."""
+        statement = sa.select(sessions.c.session, sessions.c.exercised).where(*self._where(wanted))
+        with self._database.reading() as connection:
+            known = connection.execution_options(yield_per=_AT_ONCE).execute(
+                statement.where(sessions.c.exercised.is_not(None))
+            )
+            for row in known:
+                yield row.session, row.exercised
+
     def telling(self, wanted: Wanted) -> tuple[Stored, ...]:
         """Those that say what used to be better: of each experiment in each environment the last that was well in some
         way, and all that were not since. Whoever looks for regressions finds in them what all sessions would show.

@@ -7,7 +7,7 @@ session's journal has grown.
 
 import sqlalchemy as sa
 
-REVISION = "0003"  # the newest of `migrations/versions`
+REVISION = "0004"  # the newest of `migrations/versions`
 VERSION_TABLE = "gameday_revision"
 OF_SESSION = -1  # in the place of an experiment's number, where the whole session is meant
 
@@ -37,6 +37,7 @@ sessions = sa.Table(
     sa.Column("signatures_size", sa.BigInteger, nullable=False),
     sa.Column("document", sa.Text, nullable=False),  # JSON: what `gameday history` shows of it
     sa.Column("document_version", sa.Integer, nullable=False),
+    sa.Column("exercised", sa.Text),  # JSON: what `gameday coverage` counts; null: an older gameday has fed it
     sa.Index("sessions_by_time", "project", "started"),
     sa.Index("sessions_by_environment", "project", "environment", "started"),
     sa.Index("sessions_by_verdict", "project", "verdict", "started"),

@@ -33,7 +33,8 @@ class ExperimentSummary(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """One session. `started`: Unix time, 0 when its journal says nothing. `document`: JSON, given back as it is."""
+    """One session. `started`: Unix time, 0 when its journal says nothing. `document`, and `exercised`, of what it has
+    put to use: JSON, given back as they are."""
 
     started: float
     title: str
@@ -41,6 +42,7 @@ class Summary(msgspec.Struct, frozen=True):
     verdict: str | None
     experiments: tuple[ExperimentSummary, ...]
     document: str
+    exercised: str
 
 
 class Reading(Protocol):

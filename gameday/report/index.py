@@ -16,7 +16,7 @@ from gameday import __version__
 from gameday.common.files import replace_file
 from gameday.report import trend_words as words
 from gameday.report.format import clean, date, minute, moment, plural
-from gameday.report.past import Sessions, read_sessions
+from gameday.report.past import Sessions
 from gameday.report.past_run import SessionPast
 from gameday.report.templating import LOOKS, TEMPLATES, WORDS, environment, names, source_hash
 from gameday.report.trend_chart import PANEL, TrendChart, trend_chart
@@ -101,9 +101,8 @@ class Page(msgspec.Struct, frozen=True):
     version: str = __version__
 
 
-def write_index(root: Path, reports: Path) -> Path:
-    """Write the page of this project's sessions into the directory of its reports. Its path. Raises OSError."""
-    sessions = read_sessions(root)
+def write_index(sessions: Sessions, reports: Path) -> Path:
+    """Write the page of these sessions into the directory of their reports. Its path. Raises OSError."""
     there = {path.name for path in reports.glob("*.html")}
     page = reports / NAME
     replace_file(page, render_index(sessions, there))

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gameday.cli import run as run_verb
-from gameday.cli.history import command, refresh_page
+from gameday.cli.history import command
+from gameday.cli.history_feeding import refresh_page
 from gameday.engine.runs import Run
 from gameday.engine.session import SessionResult
 from gameday.journal.events import AlertState, FindingKind, FindingRaised, Mark, MarkSet, SessionEnded, Verdict
@@ -280,7 +281,7 @@ def test_a_session_that_goes_on_is_not_called_interrupted(shop: Path) -> None:
         (["--limit", "0"], "0 is not in the range"),
         (["trends", "--by", "colour"], "'colour' is not one of 'service', 'fault', 'experiment'"),
         (["--service", "checkout", "trends"], "options go after the name of the view"),
-        (["--html", "--service", "checkout"], "only --reports goes with it"),
+        (["--html", "--service", "checkout"], "only --reports and --local go with it"),
         (["--reports", "x"], "give both"),
     ],
 )

@@ -4,15 +4,18 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from gameday.cli.coverage import command as coverage
 from gameday.cli.history import command
 from gameday.cli.history_reader import PastReader
 from gameday.cli.past_source import JournalSource, StoreSource
 from gameday.engine.locks import FileLock
 from gameday.engine.runs import WRITER_LOCK
+from gameday.history import schema
 from gameday.history.feed import sync
 from gameday.history.store import Store, open_store
 from gameday.journal.events import AlertInfo, Verdict
@@ -102,6 +105,68 @@ def test_sessions_of_other_machines_are_there(shop: Path) -> None:
     assert "no session is like that" in invoke("--service", "nobody").stderr
 
 
+def test_the_page_of_all_machines(shop: Path) -> None:
+    """As from the journals, and still whole where these are gone; links lead to the reports that lie beside it."""
+    page, run = shop / "reports" / "index.html", "20260307-100000-checkout-0001"
+    (shop / "reports").mkdir()
+    (shop / "reports" / f"{run}.html").write_text("its report")
+    texts = []
+    for more in ((), ("--local",)):
+        assert invoke("--html", *more).exit_code == 0
+        texts.append(page.read_text())
+    assert texts[0] == texts[1]
+    shutil.rmtree(shop / ".gameday" / "runs")
+    assert invoke("--html").exit_code == 0
+    assert page.read_text() == texts[0]
+    assert f'href="{run}.html"' in texts[0]
+    assert invoke("--html", "--local").exit_code == 0
+    assert "Session 2" not in page.read_text()
+
+
+def test_what_all_machines_have_exercised(shop: Path) -> None:
+    """`gameday coverage` counts as from the journals, and still does where these are gone."""
+
+    def count(*more: str) -> dict[str, Any]:
+        done = CliRunner().invoke(coverage, ["--json", "--offline", *more])
+        assert done.exit_code == 0, done.output
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    (shop / "experiments").mkdir()
+    (shop / PATH).write_text(
+        "title: T\nservice: checkout\nmethod: []\nexpect: {alerts: [{name: PaymentsReplicaDown, within: 10s}]}\n"
+    )
+    first = count()
+    (alert,) = first["services"][0]["alerts"]
+    assert (first["runs"], alert["exercised"]["run"]) == (4, "20260309-100000-checkout-0003")
+    for more in ((), ("--since", "1h")):
+        assert count(*more) == count(*more, "--local")
+    shutil.rmtree(shop / ".gameday" / "runs")
+    assert count() == first
+    assert count("--local")["runs"] == 0
+
+
+def test_what_is_counted_is_what_is_asked_for(shop: Path, store: Store) -> None:
+    sync(store, PastReader())
+    ours, theirs = StoreSource(store), JournalSource(shop)
+    for since in (None, journals.T0 + 86400.0 * 1.5, journals.T0 + 86400.0 * 30):
+        for environment in (None, "staging", "lab", "nowhere"):
+            found = ours.history(since=since, environment=environment)
+            assert found == theirs.history(since=since, environment=environment), (since, environment)
+    assert ours.history(since=None, environment="staging").runs == 3
+
+
+def test_what_an_older_gameday_has_fed_is_told_by_the_next_sync(shop: Path, store: Store) -> None:
+    sync(store, PastReader())
+    with store.database.writing() as connection:
+        connection.execute(schema.sessions.update().values(exercised=None, document_version=1))
+    assert StoreSource(store).history(since=None, environment=None).runs == 0
+    sync(store, PastReader())
+    assert StoreSource(store).history(since=None, environment=None) == JournalSource(shop).history(
+        since=None, environment=None
+    )
+
+
 def test_a_session_that_goes_on_elsewhere(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = shop / ".gameday" / "runs" / "20260310-100000-live-0007"
     journals.Journal(run, now=journals.T0 + 9 * 86400).start([journals.experiment()])
@@ -119,8 +184,6 @@ def test_a_session_that_goes_on_elsewhere(shop: Path, monkeypatch: pytest.Monkey
 
     assert json.loads(invoke("--json", "--verdict", "running").stdout)["sessions"] == []  # it was fed once more
     store = open_store(URL, shop)
-    from gameday.history import schema
-
     with store.database.writing() as connection:
         connection.execute(
             schema.sessions.update().where(schema.sessions.c.session == run.name).values(is_running=True)
@@ -133,8 +196,6 @@ def test_a_session_that_goes_on_elsewhere(shop: Path, monkeypatch: pytest.Monkey
 def test_a_document_of_a_newer_gameday_is_named(shop: Path) -> None:
     invoke()
     shutil.rmtree(shop / ".gameday" / "runs")
-    from gameday.history import schema
-
     with open_store(URL, shop).database.writing() as connection:
         statement = schema.sessions.update().where(schema.sessions.c.title == "Session 2")
         connection.execute(statement.values(document='{"run": "x", "verdict": "splendid"}'))

@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from gameday.cli.history import command, feed_store
+from gameday.cli.history import command
+from gameday.cli.history_feeding import feed_store
 from gameday.cli.history_reader import PastReader
 from gameday.history import feed as feed_module
 from gameday.history import schema

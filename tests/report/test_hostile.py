@@ -19,6 +19,7 @@ from gameday.journal.events import Event
 from gameday.report.format import clean
 from gameday.report.index import write_index
 from gameday.report.model import load_report
+from gameday.report.past import read_sessions
 from gameday.report.render import VIEWS, Format, render
 from tests.browser import Browser, launch, needs_browser
 
@@ -73,7 +74,7 @@ class Rendered:
         assert report.unread_count == 0
         self.texts = {kind: render(report, kind) for kind in VIEWS}
         self.shape = Shape(self.texts[Format.HTML])
-        self.index = Shape(write_index(directory, directory / "reports").read_text("utf-8"))
+        self.index = Shape(write_index(read_sessions(directory), directory / "reports").read_text("utf-8"))
         self.index_text = (directory / "reports" / "index.html").read_text("utf-8")
 
 

@@ -13,7 +13,7 @@ import pytest
 from gameday.coverage.matrix import Result
 from gameday.journal.events import FindingKind, Verdict
 from gameday.report.index import NAME, render_index, write_index
-from gameday.report.past import Sessions
+from gameday.report.past import Sessions, read_sessions
 from gameday.report.past_run import AlertPast, ExperimentPast, SessionPast, Weakness
 from gameday.report.views import Recovery
 
@@ -166,7 +166,7 @@ def test_hostile_text_stays_text(text: str, tmp_path: Path) -> None:
     assert "2 regressions" in said(page)
     journals.hostile(tmp_path / ".gameday" / "runs" / RICH, text)
     journals.rich(tmp_path / ".gameday" / "runs" / f"{RICH}0")
-    written = write_index(tmp_path, tmp_path / "reports").read_text()
+    written = write_index(read_sessions(tmp_path), tmp_path / "reports").read_text()
     assert_sound(Page(written), written)
     for html in (source, written):
         assert "<img" not in html
@@ -192,7 +192,7 @@ def test_it_is_written_where_reports_lie(tmp_path: Path) -> None:
     reports = tmp_path / "reports"
     reports.mkdir()
     (reports / f"{RICH}.html").write_text("a report")
-    path = write_index(tmp_path, reports)
+    path = write_index(read_sessions(tmp_path), reports)
     assert path == reports / NAME
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     first = path.read_bytes()
@@ -200,5 +200,5 @@ def test_it_is_written_where_reports_lie(tmp_path: Path) -> None:
     page = Page(first.decode())
     for phrase in ("Checkout game day", "Checkout refuses politely", "3.0\N{NO-BREAK SPACE}s to 12.9", "Aborted"):
         assert phrase in "".join(page.text), phrase
-    assert write_index(tmp_path, reports).read_bytes() == first
+    assert write_index(read_sessions(tmp_path), reports).read_bytes() == first
     assert sorted(found.name for found in reports.iterdir()) == sorted([NAME, f"{RICH}.html"])
