@@ -125,12 +125,13 @@ def _brief(
     at: datetime | None,
     directory: Path,
 ) -> "Brief":
+    from gameday.cli.recalling import past_elsewhere
     from gameday.engine.pairings import pair_session
     from gameday.people.brief import Brief
     from gameday.spec.model import People, Policy
 
     people = game_day.people if game_day else People()
-    pairs = pair_session(people, len(experiments), project.root)
+    pairs = pair_session(people, len(experiments), project.root, past_elsewhere(project))
     start = _start(game_day, at)
     items = tuple(
         _experiment(project, environment, experiment, pair, directory)

@@ -139,6 +139,13 @@ class StoreSource:
         asked = msgspec.structs.replace(_wanted(selection), since=None, verdict=None, is_ended=None)
         return _regressions(self._read(self._store.queries.telling(asked)), selection)
 
+    def telling(self, experiment: str, environment: str) -> Iterator[SessionPast]:
+        """Those in which this experiment was well there for the last time, in some way, and all in which it was not
+        since."""
+        from gameday.history.query import Wanted
+
+        yield from self._read(self._store.queries.telling(Wanted(experiment=experiment, environment=environment)))
+
     def every(self, since: float | None) -> Iterator[SessionPast]:
         """All that began since then, the oldest first, in bounded memory."""
         from gameday.history.query import Wanted

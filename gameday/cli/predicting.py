@@ -25,7 +25,7 @@ def ask_pairs(session: SessionInput) -> None:
         index: {one.author for one in waiting_predictions(project.root, path_in(experiment, project))}
         for index, experiment in enumerate(session.experiments)
     }
-    pairs = pair_session(session.people, len(session.experiments), project.root)
+    pairs = pair_session(session.people, len(session.experiments), project.root, session.elsewhere)
     silent = [
         (experiment, author, role)
         for index, experiment in enumerate(session.experiments)

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from gameday.cli.output import fail, say
+from gameday.cli.recalling import recall
 from gameday.cli.session import make_input, read_session
 from gameday.cli.shared_locks import shared_locks
 from gameday.cli.source import local_file
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from gameday.engine.preparation import SessionInput
     from gameday.engine.recorder import Sink
     from gameday.engine.session import SessionResult
-    from gameday.journal.events import WasWell
     from gameday.notify.outbox import ChannelSink
     from gameday.report.writer import ReportWriter
 
@@ -83,7 +83,7 @@ def command(
         session = msgspec.structs.replace(
             session, seed=session.seed if seed is None else seed, is_unattended=unattended
         )
-        session = _settle(session, yes=yes)
+        session = _settle(recall(session), yes=yes)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before the session began; nothing was injected", 3)
     except OSError as error:
@@ -127,7 +127,7 @@ def _settle(session: "SessionInput", *, yes: bool) -> "SessionInput":
         ask_pairs(session)
     if session.environment.policy.confirm and not yes:
         _confirm(session, is_attended=is_attended)
-    return msgspec.structs.replace(session, was_well=_recall(session))
+    return session
 
 
 def _channels(session: "SessionInput") -> "Sequence[ChannelSink]":
@@ -153,20 +153,6 @@ def _tell(channels: "Sequence[ChannelSink]", result: "SessionResult", report_url
     from gameday.cli.channels import tell_channels
 
     tell_channels(channels, result, report, report_url)
-
-
-def _recall(session: "SessionInput") -> "tuple[WasWell, ...]":
-    """What earlier runs have shown of these experiments: should it not be so any more, the report says it loudly."""
-    from gameday.engine.info import path_in
-    from gameday.engine.runs import all_runs
-
-    project = session.project
-    if not all_runs(project.root):
-        return ()
-    from gameday.report.well import well_before
-
-    paths = [path_in(experiment, project) for experiment in session.experiments]
-    return well_before(project.root, paths, session.environment.name)
 
 
 def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[tuple[str, ...]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def shared_locks(session: "SessionInput") -> "LazyLocks | None":
     """Those of this session; nothing is opened yet. None without a PostgreSQL, and in the lab, which is this machine's
     own: there is nothing to share. Raises SpecError."""
-    url = _url(session.project)
+    url = shared_url(session.project)
     return LazyLocks(url, session) if url and not _is_lab(session) else None
 
 
@@ -29,7 +29,7 @@ def free_services(run: str) -> None:
 
     project, _ = read_project(Path.cwd())
     try:
-        if url := _url(project):
+        if url := shared_url(project):
             from gameday.history.locks import release_locks_of
 
             with contextlib.closing(_open(url, project)) as store:
@@ -45,7 +45,8 @@ def _is_lab(session: "SessionInput") -> bool:
     return any(one.kind is EnvironmentKind.LAB for one in named)
 
 
-def _url(project: "Project") -> str | None:
+def shared_url(project: "Project") -> str | None:
+    """Of the store that machines share; None where gameday.yaml names none, or a file. Raises SpecError."""
     if not project.history.startswith(("postgresql:", "${")):
         return None  # which few runs need to import anything for
     from gameday.spec.project import load_history

@@ -1,8 +1,9 @@
 """What a session needs to know before it starts: the input, read and checked, and what is looked up for it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -15,6 +16,7 @@ from gameday.faults.arguments import read_arguments
 from gameday.faults.base import System
 from gameday.faults.registry import load_fault
 from gameday.journal.events import WasWell
+from gameday.people import PastSession
 from gameday.signals import plan_queries
 from gameday.spec.model import Activity, Environment, Experiment, FaultStep, People, Project, SignalId
 
@@ -33,6 +35,7 @@ class SessionInput(msgspec.Struct, frozen=True):
     by: str  # who runs it
     seed: int
     was_well: tuple[WasWell, ...] = ()  # what earlier runs of these experiments have shown
+    elsewhere: Mapping[str, PastSession] = MappingProxyType({})  # sessions of other machines, by their names
     is_unattended: bool = False  # nobody is there: the stricter rules hold, and a warning is a failure
     contents: str | None = None  # digest of its files, as they were when they were read
 

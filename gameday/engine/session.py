@@ -216,7 +216,7 @@ class _Session:
         session = self._session
         runner = ref_of(os.getpid())
         assert runner is not None
-        pairs = pair_session(session.people, len(self._prepared), session.project.root)
+        pairs = pair_session(session.people, len(self._prepared), session.project.root, session.elsewhere)
         infos = tuple(describe_experiment(item, session.project, pairs[item.index]) for item in self._prepared)
         self._recorder.record_or_raise(
             SessionStarted(

@@ -25,8 +25,8 @@ from gameday.journal.events import SessionStarted
 from gameday.journal.log import JOURNAL_NAME, JournalError, decode_event
 from gameday.journal.signatures import NAME as SIGNATURES
 from gameday.journal.signatures import read_signatures
-from gameday.people.action_log import read_actions
-from gameday.people.actions import Action
+from gameday.people.action_log import change_actions, read_actions
+from gameday.people.actions import Action, ActionEvent, Change, merge_action
 
 SESSION, ACTION = "session", "action"  # kinds of what was removed
 _TRIES = 20  # each time somebody else was faster, and then there is less to do
@@ -72,7 +72,7 @@ def sync(store: Store, reader: Reader) -> Fed:
     for name in known:
         if _may_have_changed(store, reader, name, marks[name]):
             feeder.feed(Run(directory / name), marks[name])
-    _feed_actions(store)
+    exchange_actions(store)
     return Fed(len(known) + len(new), feeder.sessions, feeder.events, tuple(feeder.unread))
 
 
@@ -268,17 +268,35 @@ def _removed(store: Store, kind: str) -> dict[str, float]:
         return {row.name: row.at for row in connection.execute(statement)}
 
 
-def _feed_actions(store: Store) -> None:
-    """The actions as they are; of one that two machines know, what was said last counts."""
-    actions, removed = read_actions(store.root), _removed(store, ACTION)
+def exchange_actions(store: Store) -> None:
+    """Have the log of this machine and the store know the same of actions. Raises StoreError."""
+    known, removed = _known_actions(store), _removed(store, ACTION)
+
+    def learn(ours: dict[str, Action]) -> list[ActionEvent]:
+        now = time.time()
+        merged = (merge_action(ours.get(name, theirs), theirs, now) for name, theirs in known.items())
+        return [
+            ActionEvent(now, one.id, Change.LEARNED, "the store", action=one)
+            for one in merged
+            if ours.get(one.id) != one
+        ]
+
+    try:
+        actions = read_actions(store.root)
+        if learn(actions):
+            change_actions(store.root, learn)
+            actions = read_actions(store.root)
+    except OSError as error:
+        raise StoreError(f"the log of actions cannot be kept: {error.strerror or error}") from None
     wanted = [one for one in actions.values() if one.changed_at > removed.get(one.id, -1.0)]
-    table = schema.actions
-    known = sa.select(table.c.action, table.c.changed_at).where(table.c.project == store.project)
-    with store.database.reading() as connection:
-        changed_at: dict[str, float] = {row.action: row.changed_at for row in connection.execute(known)}
-    rows = [_action(store.project, one) for one in wanted if changed_at.get(one.id, -1.0) < one.changed_at]
+    rows = [
+        _action(store.project, one)
+        for one in wanted
+        if one.id not in known or known[one.id].changed_at < one.changed_at
+    ]
     if not rows:
         return
+    table = schema.actions
     statement = store.database.insert(table)
     statement = statement.on_conflict_do_update(
         index_elements=[table.c.project, table.c.action],
@@ -288,6 +306,20 @@ def _feed_actions(store: Store) -> None:
     with store.database.writing() as connection:
         for some in _parts(rows):
             connection.execute(statement, [*some])
+
+
+def _known_actions(store: Store) -> dict[str, Action]:
+    """As the store has them; what a newer gameday has written is left to it."""
+    table, found = schema.actions, dict[str, Action]()
+    statement = sa.select(table.c.action, table.c.document).where(table.c.project == store.project)
+    with store.database.reading() as connection:
+        for name, document in connection.execute(statement):
+            with contextlib.suppress(msgspec.MsgspecError):
+                found[name] = _action_decoder.decode(document)
+    return found
+
+
+_action_decoder = msgspec.json.Decoder(Action)
 
 
 def _action(project: str, one: Action) -> dict[str, str | float | bool | None]:

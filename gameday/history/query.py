@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from gameday.history.database import Database
 from gameday.history.rows import key
-from gameday.history.schema import alerts, experiments, faults, sessions
+from gameday.history.schema import alerts, events, experiments, faults, sessions
 
 _AT_ONCE = 500
 _JUDGED = ("held", "weakness")
@@ -77,6 +77,19 @@ class Queries:
             )
             for row in known:
                 yield row.session, row.exercised
+
+    def firsts(self, limit: int) -> Iterator[tuple[str, str, str | None]]:
+        """Of so many sessions at most, the newest first: its name, the first line of its journal, its verdict."""
+        e, s = events, sessions
+        statement = sa.select(e.c.session, e.c.data, s.c.verdict).where(
+            e.c.project == self._project,
+            e.c.kind == "session-started",
+            s.c.project == e.c.project,
+            s.c.session == e.c.session,
+        )
+        with self._database.reading() as connection:
+            for row in connection.execute(statement.order_by(e.c.at.desc()).limit(limit)):
+                yield row.session, row.data, row.verdict
 
     def telling(self, wanted: Wanted) -> tuple[Stored, ...]:
         """Those that say what used to be better: of each experiment in each environment the last that was well in some

@@ -24,6 +24,7 @@ class Change(StrEnum):
     REOPENED = "reopened"
     ASSIGNED = "assigned"
     LINKED = "linked"  # it has been carried to a tracker
+    LEARNED = "learned"  # another machine has said more of it
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -45,19 +46,6 @@ class Content(msgspec.Struct, frozen=True):
     kind: FindingKind | None = None
 
 
-class ActionEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the log. `at`: Unix time; `by` is a person, or the session that did it."""
-
-    at: float
-    id: str
-    change: Change
-    by: str
-    why: str = ""
-    content: Content | None = None  # of one that is opened
-    owner: str | None = None  # of one that is opened or assigned
-    link: Link | None = None
-
-
 class Action(msgspec.Struct, frozen=True):
     """An action as it is now. `opened_by` is where it was first found; `reopened` how often it has come back."""
 
@@ -73,6 +61,20 @@ class Action(msgspec.Struct, frozen=True):
     closed_at: float = 0.0
     closed_by: str = ""
     links: tuple[Link, ...] = ()
+
+
+class ActionEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the log. `at`: Unix time; `by` is a person, or the session that did it."""
+
+    at: float
+    id: str
+    change: Change
+    by: str
+    why: str = ""
+    content: Content | None = None  # of one that is opened
+    owner: str | None = None  # of one that is opened or assigned
+    link: Link | None = None
+    action: Action | None = None  # of one that is learned: as it is now
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -96,14 +98,30 @@ def replay(events: Iterable[ActionEvent]) -> dict[str, Action]:
     actions: dict[str, Action] = {}
     for event in events:
         action = actions.get(event.id)
-        if action is None:
+        if event.change is Change.LEARNED:
+            if event.action is not None and (action is None or event.action.changed_at >= action.changed_at):
+                actions[event.id] = event.action
+        elif action is None:
             if event.change is Change.OPENED and event.content is not None:
                 actions[event.id] = Action(
                     event.id, event.content, event.at, event.by, event.owner, changed_at=event.at
                 )
-            continue
-        actions[event.id] = msgspec.structs.replace(_changed(action, event), changed_at=event.at)
+        else:
+            actions[event.id] = msgspec.structs.replace(_changed(action, event), changed_at=event.at)
     return actions
+
+
+def merge_action(ours: Action, theirs: Action, at: float) -> Action:
+    """What two machines together know of one action: as the later of the two has it, with the links of both, for what
+    has been carried to a tracker is never to be so twice. `at`: Unix time, when that is like neither of the two."""
+    later, other = (ours, theirs) if ours.changed_at > theirs.changed_at else (theirs, ours)
+    merged = msgspec.structs.replace(
+        later,
+        opened_at=min(ours.opened_at, theirs.opened_at),
+        reopened=max(ours.reopened, theirs.reopened),
+        links=tuple(dict.fromkeys((*later.links, *other.links))),
+    )
+    return merged if merged == later else msgspec.structs.replace(merged, changed_at=max(at, later.changed_at))
 
 
 def _changed(action: Action, event: ActionEvent) -> Action:

@@ -1,21 +1,14 @@
 """What earlier runs have shown to be well, for the journal of the one that begins: its report knows nothing else."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from gameday.journal.events import WasWell
-from gameday.report.past import read_known_sessions
 from gameday.report.past_run import SessionPast
 from gameday.report.trends import Selection, last_well
 
 
-def well_before(root: Path, paths: Sequence[str], environment: str) -> tuple[WasWell, ...]:
-    """Of each of these experiments (by its file, in the order of the session) in this environment.
-
-    It is asked as a run begins, and takes little time: of journals that nobody has read yet, only some are read.
-    Raises nothing.
-    """
-    sessions = read_known_sessions(root)
+def well_before(sessions: Sequence[SessionPast], paths: Sequence[str], environment: str) -> tuple[WasWell, ...]:
+    """Of each of these experiments (by its file, in the order of the session) in this environment."""
     return tuple(well for index, path in enumerate(paths) for well in _of(sessions, index, path, environment))
 
 

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import click
-import msgspec
 import pytest
 
 from gameday.cli import run as run_verb
+from gameday.cli.recalling import recall
 from gameday.engine.runs import Run
 from gameday.engine.session import run_session
 from gameday.journal.events import ActionWasClosed, Loss, WasWell
@@ -27,8 +27,7 @@ WEAK = EXPERIMENT.replace("abort-when:", EXPECTS)  # the alert does not fire
 
 def session(system: PretendSystem, text: str) -> Path:
     """As `gameday run` does it."""
-    given = system.session(text)
-    given = msgspec.structs.replace(given, was_well=run_verb._recall(given))
+    given = recall(system.session(text))
     directory = asyncio.run(run_session(given, [])).run.directory
     remember_session(system.root, directory, time.time())
     keep_run(Run(directory), system.root)

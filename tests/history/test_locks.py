@@ -86,7 +86,7 @@ def test_locks(shop: Path) -> None:
 @pytest.fixture
 def session(shop: Path, monkeypatch: pytest.MonkeyPatch) -> SessionInput:
     """One whose locks, though that is not for users, lie in the SQLite file."""
-    monkeypatch.setattr(verb, "_url", lambda _project: URL)
+    monkeypatch.setattr(verb, "shared_url", lambda _project: URL)
     text = "environments: {lab: {kind: lab}, here: {}}\nservices: {shop: {}}\n"
     (shop / "gameday.yaml").write_text(text)
     (shop / "e.yaml").write_text("title: Shop\nservice: shop\nmethod: []\n")

@@ -40,7 +40,7 @@ def write(
 ) -> Path:
     """One session, which has taken down what was known before it, as a run does."""
     at = journals.T0 + day * DAY
-    known = well_before(root, [INFO.path], environment)
+    known = well_before(read_known_sessions(root), [INFO.path], environment)
     journal = Journal(root / ".gameday" / "runs" / f"2026030{day + 6}-100000-checkout-000{day}", now=at)
     journal.start([INFO], kind="experiment", environment=environment)
     for well in known:
