@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from gameday.engine.runs import Run, runs_directory
 from gameday.history import schema
 from gameday.history.database import StoreError
+from gameday.history.fed import FedRuns, Sizes, forget_fed, lock_feed, read_fed, write_fed
 from gameday.history.journal_lines import Line, read_on
 from gameday.history.rows import Batch, key, remove_derived, remove_sessions, text
 from gameday.history.store import Store
@@ -61,19 +62,48 @@ _MARK = [schema.sessions.c[name] for name in _Mark.__struct_fields__]
 
 def sync(store: Store, reader: Reader) -> Fed:
     """Catch up with the journals and the log of actions of the project. Raises StoreError."""
-    names, directory = _names(store.root), runs_directory(store.root)
-    marks, removed = _marks(store, names), _removed(store, SESSION)
+    fed = read_fed(store, reader.version)
+    runs_here, changed = _changed(store.root, fed)
     feeder = _Feeder(store, reader)
-    known = [name for name in names if name in marks]
-    new = [Run(directory / name) for name in names if name not in marks]
-    new = [run for run in new if run.journal.exists()]
-    for some in _parts([run for run in new if run.name not in removed]):
-        feeder.feed_new(some)
-    for name in known:
-        if _may_have_changed(store, reader, name, marks[name]):
-            feeder.feed(Run(directory / name), marks[name])
+    if changed:
+        marks, removed = _marks(store, [*changed]), _removed(store, SESSION)
+        runs = [Run(runs_directory(store.root) / name) for name in changed]
+        for some in _parts([run for run in runs if run.name not in marks and run.name not in removed]):
+            feeder.feed_new(some)
+        for run in (run for run in runs if run.name in marks):
+            feeder.feed(run, marks[run.name])
+        settled = {name: sizes for name, sizes in changed.items() if name in removed}
+        settled |= _settled(store, reader, list(changed))
+        if settled:
+            write_fed(store, msgspec.structs.replace(fed, runs=fed.runs | settled))
     exchange_actions(store)
-    return Fed(len(known) + len(new), feeder.sessions, feeder.events, tuple(feeder.unread))
+    return Fed(runs_here, feeder.sessions, feeder.events, tuple(feeder.unread))
+
+
+def _changed(root: Path, fed: FedRuns) -> tuple[int, dict[str, Sizes]]:
+    """How many runs have a journal; and those that are not as they were when they were fed, the oldest first.
+
+    There may be very many, of which hardly any has changed: most of the time goes into asking for their sizes.
+    """
+    count, changed, known = 0, {}, fed.runs
+    directory = f"{runs_directory(root)}/"
+    for name in _names(root):
+        if not (size := _size(f"{directory}{name}/{JOURNAL_NAME}")):
+            continue  # nothing has been written yet, or somebody has removed it
+        count += 1
+        sizes = (size, _size(f"{directory}{name}/{SIGNATURES}"))
+        if known.get(name) != sizes:
+            changed[name] = sizes
+    return count, changed
+
+
+def _settled(store: Store, reader: Reader, names: Sequence[str]) -> dict[str, Sizes]:
+    """Those of which the store has all that will be said, unless they change."""
+    return {
+        name: (mark.journal_size, mark.signatures_size)
+        for name, mark in _marks(store, names).items()
+        if not mark.is_running and mark.document_version >= reader.version
+    }
 
 
 def _names(root: Path) -> list[str]:
@@ -85,24 +115,17 @@ def _names(root: Path) -> list[str]:
         return []
 
 
-def _may_have_changed(store: Store, reader: Reader, name: str, mark: _Mark) -> bool:
-    directory = f"{store.root}/.gameday/runs/{name}"
-    if not (size := _size(f"{directory}/{JOURNAL_NAME}")):
-        return False  # somebody has removed it
-    if mark.is_running or mark.document_version < reader.version:
-        return True
-    return (size, _size(f"{directory}/{SIGNATURES}")) != (mark.journal_size, mark.signatures_size)
-
-
 def rebuild(store: Store, reader: Reader, *, drop: bool = False) -> tuple[Fed, int]:
     """Read every journal of the project anew, those too that were pruned; what machines agreed on stays. Sessions whose
     journals are not here stay as they are, and their number is given, unless `drop`. Raises StoreError."""
     here = _names(store.root)
     sessions, of = schema.sessions, schema.sessions.c.project == store.project
     with store.database.writing() as connection:
+        lock_feed(store, connection)
         known = [*connection.execute(sa.select(sessions.c.session).where(of)).scalars()]
         gone = known if drop else [*set(here).intersection(known)]
         remove_sessions(connection, store.project, gone)
+        forget_fed(store, connection)
         connection.execute(schema.actions.delete().where(schema.actions.c.project == store.project))
         connection.execute(schema.removed.delete().where(schema.removed.c.project == store.project))
     return sync(store, reader), len(known) - len(gone)
@@ -111,7 +134,9 @@ def rebuild(store: Store, reader: Reader, *, drop: bool = False) -> tuple[Fed, i
 def forget_marks(store: Store, names: Sequence[str]) -> None:
     """Have these sessions read anew by the next sync. Raises StoreError."""
     with store.database.writing() as connection:
+        lock_feed(store, connection)
         remove_sessions(connection, store.project, names)
+        forget_fed(store, connection)
 
 
 class _Feeder:
@@ -134,7 +159,7 @@ class _Feeder:
             return
         batch, names = Batch(store.project), [run.name for run in found]
         with store.database.writing() as connection:
-            _lock(store, connection)
+            lock_feed(store, connection)
             known = _marks_of(store, connection, names)
             for run, (mark, lines) in found.items():
                 if run.name not in known:
@@ -174,7 +199,7 @@ class _Feeder:
         """False: somebody else has been there meanwhile."""
         store, batch = self._store, Batch(self._store.project)
         with store.database.writing() as connection:
-            _lock(store, connection)
+            lock_feed(store, connection)
             if _marks_of(store, connection, [run.name]).get(run.name, _NEW) != known:
                 return False
             if begin is _NEW:
@@ -237,13 +262,6 @@ def _known_lines(connection: Connection, project: str, session: str) -> Iterator
             yield Line(number, decode_event(data.encode()), data)
         except msgspec.DecodeError:  # a newer gameday's
             continue
-
-
-def _lock(store: Store, connection: Connection) -> None:
-    """Nobody else feeds this project until the transaction ends. With SQLite nobody writes anything."""
-    if not store.database.is_sqlite:
-        name = sa.func.hashtextextended(f"gameday feed {store.project}", 0)
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(name)))
 
 
 def _marks(store: Store, names: Sequence[str]) -> dict[str, _Mark]:

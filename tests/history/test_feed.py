@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +17,7 @@ from gameday.history import feed as feed_module
 from gameday.history import schema
 from gameday.history.feed import rebuild, sync
 from gameday.history.journal_lines import NewLines
+from gameday.history.prune import prune
 from gameday.history.query import Wanted
 from gameday.history.store import Store, open_store
 from gameday.journal.events import FindingKind, FindingRaised, NoteAdded, Role
@@ -313,3 +316,103 @@ def test_a_store_that_is_down_is_caught_up_with(shop: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, "")
     assert "5 sessions of 5 had something new" in done.stderr
     assert open_store(URL, shop).queries.count(Wanted()) == 5
+
+
+# -- what has been fed is not asked for again
+
+
+def known(store: Store) -> int:
+    return store.queries.count(Wanted())
+
+
+def kept(shop: Path) -> Path:
+    (path,) = (shop / ".gameday").glob("fed-*.json")
+    return path
+
+
+def test_of_what_has_not_changed_nobody_is_asked(store: Store, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync(store, PastReader())
+    asked: list[str] = []
+    marks = feed_module._marks
+
+    def noting(of: Store, names: Sequence[str]) -> object:
+        asked.extend(names)
+        return marks(of, names)
+
+    monkeypatch.setattr(feed_module, "_marks", noting)
+    assert sync(store, PastReader()).runs == 4
+    assert asked == []
+    append(runs(shop)[1], NoteAdded(at=1.0, author="sam", text="late"))
+    sync(store, PastReader())
+    assert set(asked) == {runs(shop)[1].name}
+    asked.clear()
+    (runs(shop)[2] / "signatures.jsonl").write_text("x\n")
+    sync(store, PastReader())
+    sync(store, PastReader())
+    assert set(asked) == {runs(shop)[2].name}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"version":2,"directory":"x","mark":"y","runs":{"a":[1,2]}}'])
+def test_what_is_kept_may_be_lost(store: Store, shop: Path, damage: bytes) -> None:
+    sync(store, PastReader())
+    kept(shop).write_bytes(damage)
+    write(shop, 5)
+    assert sync(store, PastReader()).sessions == 1
+    assert known(store) == 5
+
+
+def test_a_store_that_was_restored_or_made_anew_is_fed_again(store: Store, shop: Path) -> None:
+    database = shop / ".gameday" / "history.db"
+    sync(store, PastReader())
+    backup = database.read_bytes()
+    write(shop, 5)
+    sync(store, PastReader())
+    store.close()
+    database.write_bytes(backup)
+    again = open_store(URL, shop)
+    assert known(again) == 4
+    assert sync(again, PastReader()).sessions == 1
+    again.close()
+    database.unlink()
+    assert sync(open_store(URL, shop), PastReader()).sessions == 5
+
+
+def test_whose_sessions_another_has_dropped_feeds_them_again(store: Store, shop: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    (there / ".gameday").mkdir(parents=True)
+    other = open_store(f"sqlite:///{shop}/.gameday/history.db", there, project="shop")
+    sync(store, PastReader())
+    rebuild(other, PastReader(), drop=True)
+    assert known(store) == 0
+    assert sync(store, PastReader()).sessions == 4
+
+
+def test_whoever_feeds_while_another_drops_claims_nothing(
+    store: Store, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its last row and its mark."""
+    (there := tmp_path / "there" / ".gameday").mkdir(parents=True)
+    other = open_store(f"sqlite:///{shop}/.gameday/history.db", there.parent, project="shop")
+    settled = feed_module._settled
+
+    def slowly(*given: Any) -> object:
+        found = settled(*given)
+        rebuild(other, PastReader(), drop=True)
+        return found
+
+    monkeypatch.setattr(feed_module, "_settled", slowly)
+    sync(store, PastReader())
+    monkeypatch.setattr(feed_module, "_settled", settled)
+    assert known(store) == 0
+    assert sync(store, PastReader()).sessions == 4
+
+
+def test_what_was_pruned_is_passed_over_without_asking(store: Store, shop: Path) -> None:
+    sync(store, PastReader())
+    prune(store, journals.T0 + 86400 * 1.5)
+    left = known(store)
+    assert left < 4
+    kept(shop).unlink()
+    for _ in range(2):
+        assert sync(store, PastReader()).sessions == 0
+    assert known(store) == left

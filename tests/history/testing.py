@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from gameday.history.schema import metadata
+from gameday.history.schema import metadata, settings
 from gameday.history.store import Store
 
 _DERIVED_AT_EACH_FEED = ("fed_at",)
@@ -31,7 +31,7 @@ def _begin(
 
 
 def contents(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of every table, but for when it was fed."""
+    """Every row of every table, but for when, and by which directory, it was fed."""
     with store.database.reading() as connection:
         return {
             table.name: sorted(
@@ -40,6 +40,7 @@ def contents(store: Store) -> dict[str, list[tuple[object, ...]]]:
                     for row in connection.execute(
                         sa.select(*(column for column in table.c if column.name not in _DERIVED_AT_EACH_FEED))
                     )
+                    if table is not settings or not row.name.startswith("fed")
                 ),
                 key=repr,
             )
