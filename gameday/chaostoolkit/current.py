@@ -73,6 +73,7 @@ def open_session(
     """
     global _driver  # noqa: PLW0603 - `chaos run` executes one experiment in one process
     from gameday.cli.output import say
+    from gameday.cli.recalling import recall
     from gameday.cli.shared_locks import shared_locks
     from gameday.notify.annotations import annotation_sinks
     from gameday.notify.terminal import Terminal
@@ -92,7 +93,7 @@ def open_session(
     loaded = json.loads(json.dumps(configuration, default=str))  # its probes may have given anything
     # The Toolkit has filled in what it gives us, secrets too: the document is not one to be kept.
     experiment = msgspec.structs.replace(experiment, path=project.root / source, configuration=loaded, document={})
-    session = _input(experiment, project, where, configuration, secrets)
+    session = recall(_input(experiment, project, where, configuration, secrets))
     channels: Sequence[ChannelSink] = ()
     if where.slack or where.channels:
         from gameday.notify.channels import channel_sinks

@@ -26,11 +26,13 @@ from gameday.journal.events import (
     FaultPlanned,
     FindingKind,
     FindingRaised,
+    Loss,
     PhaseEntered,
     SessionEnded,
     StageEnded,
     UndoEnded,
     Verdict,
+    WasWell,
 )
 from gameday.spec.experiment import load_experiment
 from gameday.spec.reader import read_document
@@ -156,6 +158,18 @@ def test_what_holds_is_completed(chaos: Chaos) -> None:
     assert set(first.targets) < set(second.targets)  # the second stage grew from the first
     assert chaos.system.calls[2:] == [f"undo {second.targets[1]}", f"undo {first.targets[0]}"]
     assert chaos.system.broken == []
+
+
+def test_what_was_well_before_is_taken_down(chaos: Chaos) -> None:
+    """By the name of the file that it was exported from: also what `gameday run` has shown of that."""
+    assert chaos.run(EXPERIMENT) == 0
+    assert events_of(chaos.latest, WasWell) == []
+    first = chaos.latest.name
+    assert chaos.start().wait(60) == 0
+    assert {(event.loss, event.good_run) for event in events_of(chaos.latest, WasWell)} == {
+        (Loss.VERDICT, first),
+        (Loss.RECOVERY, first),
+    }
 
 
 def test_the_report_of_such_a_run_can_be_rendered(chaos: Chaos) -> None:
