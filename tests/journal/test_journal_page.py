@@ -19,11 +19,10 @@ DOCS = (Path(__file__).parents[2] / "docs" / "journal.md").read_text()
 KINDS = typing.get_args(AnyEvent)
 VALUES = [
     value
-    for _, value in inspect.getmembers(events, inspect.isclass)
+    for _, value in [*inspect.getmembers(events, inspect.isclass), ("ProcessRef", ProcessRef)]
     if value in (Reading, ProcessRef) or (issubclass(value, Struct) and value is not Struct)
 ]
-WORDS = [value for _, value in inspect.getmembers(events, inspect.isclass) if value.__module__ == events.__name__]
-WORDS = [value for value in WORDS if issubclass(value, Enum)]
+WORDS = [value for _, value in inspect.getmembers(events, inspect.isclass) if issubclass(value, Enum)]
 PLAIN = {str: "text", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 PLAIN |= {msgspec.Raw: "JSON", Json: "JSON"}
 
