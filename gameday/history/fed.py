@@ -1,13 +1,11 @@
 """What the store has been fed from this directory, kept beside the journals: most have not changed since.
 
-It is believed only while the store bears the same mark: a store that was made anew, restored from a backup, or had
-sessions taken out bears another, or none.
+It is believed only while the store bears the same marks: one that was made anew, restored from a backup, or had
+sessions taken out to be read anew bears others, or none.
 """
 
 import hashlib
-import os
 import secrets
-import time
 from pathlib import Path
 
 import msgspec
@@ -15,119 +13,63 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gameday.common.files import replace_file
-from gameday.engine.runs import runs_directory
 from gameday.history import schema
 from gameday.history.store import Store
-from gameday.journal.log import JOURNAL_NAME
-from gameday.journal.signatures import NAME as SIGNATURES
 
-_MARK = "fed "  # how the names of marks begin, in the settings of a project
-_BYTES = 8
-_KEPT_S = 90 * 86400.0  # of directories that are gone, as of most builds, no mark need stay
+_EPOCH = "fed"  # in the settings of a project: it is another when sessions have been taken out
+_ID_BYTES = 8
 
-
-class Seen(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A journal, and the signatures beside it, as they were found: bytes, and when they were changed last, in
-    nanoseconds by the clock of then. 0: there are none."""
-
-    size: int
-    changed_ns: int
-    signatures_size: int = 0
-    signatures_changed_ns: int = 0
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Bytes of the journal and of the signatures."""
-        return self.size, self.signatures_size
+type Sizes = tuple[int, int]  # of a journal, and of the signatures beside it, in bytes; both only ever grow
 
 
 class FedRuns(msgspec.Struct, frozen=True):
-    """Runs of which the store has all that was in their journals, by their names. `version`: that of the reader;
-    `directory`: which of those that feed the store; `mark`: what the store bears for it, "" when nothing."""
+    """Runs that were over when they were fed, by their names. `version`: the reader's; `directory`: which of those that
+    feed the store this is; `mark`: what the store bears for it since; `epoch`: what it bore for all then."""
 
     version: int
     directory: str
-    mark: str = ""
-    runs: dict[str, Seen] = {}
-
-
-def look(root: Path, fed: FedRuns) -> tuple[int, dict[str, Seen]]:
-    """How many runs have a journal; and those that are not as they were when they were fed, the oldest first. There may
-    be very many, of which hardly any has changed."""
-    try:
-        directory = os.open(runs_directory(root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return 0, {}
-    try:
-        with os.scandir(directory) as entries:
-            names = sorted(entry.name for entry in entries)
-        return _look(directory, names, fed)
-    finally:
-        os.close(directory)
-
-
-def _look(directory: int, names: list[str], fed: FedRuns) -> tuple[int, dict[str, Seen]]:
-    runs, changed, known = 0, dict[str, Seen](), fed.runs.get
-    stat, access = os.stat, os.access  # each is asked a hundred thousand times
-    for name in names:
-        try:
-            status = stat(f"{name}/{JOURNAL_NAME}", dir_fd=directory)
-        except OSError:  # somebody has removed it
-            continue
-        if not (size := status.st_size):  # nothing has been written yet
-            continue
-        runs += 1
-        seen, path = Seen(size, status.st_mtime_ns), f"{name}/{SIGNATURES}"
-        if access(path, os.F_OK, dir_fd=directory):  # hardly any has been signed, and an error takes longer
-            try:
-                status = stat(path, dir_fd=directory)
-                seen = Seen(size, seen.changed_ns, status.st_size, status.st_mtime_ns)
-            except OSError:
-                pass
-        if known(name) != seen:
-            changed[name] = seen
-    return runs, changed
+    mark: str | None = None
+    epoch: str | None = None
+    runs: dict[str, Sizes] = {}
 
 
 def read_fed(store: Store, version: int) -> FedRuns:
-    """What can be believed of it; no runs of another version's. Raises StoreError."""
+    """What can be believed of it; nothing of another version's. Raises StoreError."""
     try:
         found = _decoder.decode(_path(store).read_bytes())
     except (OSError, ValueError, RecursionError):  # there is none yet, or it is damaged
-        found = FedRuns(version, secrets.token_hex(_BYTES))
+        found = FedRuns(version, secrets.token_hex(_ID_BYTES))
     with store.database.reading() as connection:
-        mark = _mark_in(connection, store, found.directory)
-    is_of_now = mark and (found.mark, found.version) == (mark, version)
-    return found if is_of_now else FedRuns(version, found.directory, mark)
-
-
-def mark_fed(connection: Connection, store: Store, fed: FedRuns) -> str | None:
-    """A new mark, in a transaction in which nobody else takes sessions out; None: the mark is not the one any more that
-    it was."""
-    if _mark_in(connection, store, fed.directory) != fed.mark:
-        return None
-    table, now = schema.settings, int(time.time())
-    mark = f"{now:010} {secrets.token_hex(_BYTES)}"
-    row = {"project": store.project, "name": _MARK + fed.directory, "value": mark}
-    statement = store.database.insert(table).values(**row)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=[table.c.project, table.c.name], set_={"value": mark})
-    )
-    connection.execute(table.delete().where(*_are_marks(store.project), table.c.value < f"{now - _KEPT_S:010.0f}"))
-    return mark
+        bears = _bears(store, connection, found.directory)
+    if found.mark is not None and (found.version, found.mark, found.epoch) == (version, *bears):
+        return found
+    return FedRuns(version, found.directory, *bears)
 
 
 def write_fed(store: Store, fed: FedRuns) -> None:
-    """Keep it, once the store bears its mark. Raises nothing."""
+    """Keep it, unless sessions were taken out since it was read, or somebody else has kept more. Raises StoreError."""
+    mark, name = secrets.token_hex(_ID_BYTES), _mark_of(fed.directory)
+    with store.database.writing() as connection:
+        lock_feed(store, connection)
+        if _bears(store, connection, fed.directory) != (fed.mark, fed.epoch):
+            return
+        _set(store, connection, name, mark)
     try:
-        replace_file(_path(store), msgspec.json.encode(fed))
+        replace_file(_path(store), msgspec.json.encode(msgspec.structs.replace(fed, mark=mark)))
     except OSError:  # where nothing can be written, the store is asked about every run each time
         return
 
 
-def forget_fed(connection: Connection, project: str) -> None:
-    """Sessions are taken out of the store: nobody may believe any more that it has them."""
-    connection.execute(schema.settings.delete().where(*_are_marks(project)))
+def forget_fed(store: Store, connection: Connection) -> None:
+    """Sessions are taken out of the store, to be read anew by whoever has their journals. Within `lock_feed`."""
+    _set(store, connection, _EPOCH, secrets.token_hex(_ID_BYTES))
+
+
+def lock_feed(store: Store, connection: Connection) -> None:
+    """Nobody else feeds this project until the transaction ends. With SQLite nobody writes anything."""
+    if not store.database.is_sqlite:
+        name = sa.func.hashtextextended(f"gameday feed {store.project}", 0)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(name)))
 
 
 _decoder = msgspec.json.Decoder(FedRuns)
@@ -139,11 +81,20 @@ def _path(store: Store) -> Path:
     return store.root / ".gameday" / f"fed-{name}.json"
 
 
-def _mark_in(connection: Connection, store: Store, directory: str) -> str:
+def _mark_of(directory: str) -> str:
+    return f"{_EPOCH} {directory}"
+
+
+def _bears(store: Store, connection: Connection, directory: str) -> tuple[str | None, str | None]:
+    """The mark of this directory, and the epoch."""
+    table, names = schema.settings, (_mark_of(directory), _EPOCH)
+    statement = sa.select(table.c.name, table.c.value).where(table.c.project == store.project, table.c.name.in_(names))
+    found: dict[str, str] = {row.name: row.value for row in connection.execute(statement)}
+    return found.get(names[0]), found.get(names[1])
+
+
+def _set(store: Store, connection: Connection, name: str, value: str) -> None:
     table = schema.settings
-    where = (table.c.project == store.project, table.c.name == _MARK + directory)
-    return str(connection.execute(sa.select(table.c.value).where(*where)).scalar() or "")
-
-
-def _are_marks(project: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return schema.settings.c.project == project, schema.settings.c.name.startswith(_MARK)
+    statement = store.database.insert(table).values(project=store.project, name=name, value=value)
+    statement = statement.on_conflict_do_update(index_elements=[table.c.project, table.c.name], set_={"value": value})
+    connection.execute(statement)
