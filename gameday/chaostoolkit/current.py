@@ -23,6 +23,7 @@ from gameday.spec.location import SpecError
 from gameday.spec.model import Environment, EnvironmentKind, Experiment, FaultStep, People, Project
 
 if TYPE_CHECKING:
+    from gameday.engine.recorder import Sink
     from gameday.notify.outbox import ChannelSink
 
 _driver: Driver | None = None
@@ -72,6 +73,7 @@ def open_session(
     Raises DrivenError and EndedError.
     """
     global _driver  # noqa: PLW0603 - `chaos run` executes one experiment in one process
+    from gameday.cli.afterwards import command_of
     from gameday.cli.output import say
     from gameday.cli.recalling import recall
     from gameday.cli.shared_locks import shared_locks
@@ -101,7 +103,8 @@ def open_session(
         channels = channel_sinks(where, project.root, say)
     with _as_driven():
         shared = shared_locks(session)
-    _driver = Driver(session, [Terminal(live=False), *annotation_sinks(where), *channels], interrupt_run, shared)
+    sinks: list[Sink] = [Terminal(live=False), *annotation_sinks(where), *channels]
+    _driver = Driver(session, sinks, interrupt_run, shared, command_of(session))
     atexit.register(_leave, channels)
     _driver.open()
 

@@ -23,9 +23,16 @@ def feed_store(root: Path) -> None:
     """Have the store catch up where gameday.yaml names one, by a process that nobody waits for. Raises nothing:
     whatever becomes of it, the next sync catches up."""
     with suppress(OSError):
-        # To read the whole file takes longer than to start a process that does.
-        if re.search(rb"^[\"']?history[\"']?\s*:", (root / PROJECT_FILE).read_bytes(), re.MULTILINE):
+        if names_store(root):
             _leave_to_another(root, "sync", "--quiet")
+
+
+def names_store(root: Path) -> bool:
+    """Whether gameday.yaml names a store."""
+    with suppress(OSError):
+        # To read it as YAML takes longer than to start a process that does.
+        return bool(re.search(rb"^[\"']?history[\"']?\s*:", (root / PROJECT_FILE).read_bytes(), re.MULTILINE))
+    return False
 
 
 def _leave_to_another(root: Path, *arguments: str) -> None:

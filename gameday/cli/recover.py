@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gameday.cli.afterwards import finish
 from gameday.cli.left import say_what_is_left
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root, user
-from gameday.cli.shared_locks import free_services
 
 if TYPE_CHECKING:
     from gameday.engine.runs import Run
@@ -52,7 +52,8 @@ def command(run: str | None, write_off: str | None, environment: str | None) -> 
         say(f"recovering {found.name}")
         try:
             terminal = Terminal(live=False, brief=True)
-            for fault in found.state().faults.values():
+            before = found.state()
+            for fault in before.faults.values():
                 terminal.handle(fault)  # so that it knows them by name
             state = asyncio.run(recover(found, By.RECOVER, f"asked for by {user()}", sinks=[terminal]))
         except LockHeldError as error:
@@ -62,7 +63,7 @@ def command(run: str | None, write_off: str | None, environment: str | None) -> 
         left = say_what_is_left(found.directory) or left
         if state.is_clean:
             say("Nothing is left.")
-            free_services(found.name)
+        finish(found, tells=state.ended != before.ended)
     sys.exit(5 if left else 0)
 
 
@@ -81,4 +82,4 @@ def _write_off(runs: "tuple[Run, ...]", reason: str, *, named: bool) -> None:
     except (JournalError, OSError) as error:
         fail(str(error), 5)
     say(f"Written off by {user()}: {reason}")
-    free_services(runs[0].name)
+    finish(runs[0])

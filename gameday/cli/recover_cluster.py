@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gameday.cli.load import print_mistakes
@@ -50,14 +51,15 @@ def recover_cluster(environment: str, run: str | None) -> None:
             unfinished.add(item.run)
             left = True
     if not unseen:
+        from gameday.spec.project import read_project
+
+        project, _ = read_project(Path.cwd())
         for name in sorted({item.run for item in found} - unfinished):
-            free_services(name)
+            free_services(project, name)
     sys.exit(5 if left else 0)
 
 
 def _system(environment: str) -> "System":
-    from pathlib import Path
-
     from gameday.engine.preparation import system_of
     from gameday.spec.location import SpecError
     from gameday.spec.project import load_environment, read_project

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from gameday.cli.afterwards import command_of
 from gameday.cli.output import fail, say
 from gameday.cli.recalling import recall
 from gameday.cli.session import make_input, read_session
@@ -92,7 +93,14 @@ def command(
     channels = _channels(session)
     sinks: list[Sink] = [terminal, *annotation_sinks(session.environment), *channels]
     try:
-        running = run_session(session, sinks, tell=terminal.tell, helpers=helpers, shared=shared_locks(session))
+        running = run_session(
+            session,
+            sinks,
+            tell=terminal.tell,
+            helpers=helpers,
+            shared=shared_locks(session),
+            afterwards=command_of(session),
+        )
         result = asyncio.run(running)
     except SpecError as error:
         from gameday.cli.load import print_mistakes

@@ -20,14 +20,12 @@ def shared_locks(session: "SessionInput") -> "LazyLocks | None":
     return LazyLocks(url, session) if url and not _is_lab(session) else None
 
 
-def free_services(run: str) -> None:
-    """Let go of what a run of the current directory's project holds, that is dead and has left nothing: others need not
-    wait until it expires. What cannot be done is said."""
+def free_services(project: "Project", run: str) -> None:
+    """Let go of what a run holds that is dead and has left nothing: others need not wait until it expires. What cannot
+    be done is said."""
     from gameday.cli.output import say
     from gameday.spec.location import SpecError
-    from gameday.spec.project import read_project
 
-    project, _ = read_project(Path.cwd())
     try:
         if url := shared_url(project):
             from gameday.history.locks import release_locks_of

@@ -178,9 +178,11 @@ class Driver:
         sinks: Sequence[Sink],
         interrupt: Callable[[], None],
         shared: SharedLocks | None = None,
+        afterwards: tuple[str, ...] = (),
     ) -> None:
         self._session = session
         self._shared = shared
+        self._afterwards = afterwards
         self._sinks = sinks
         self._interrupt = interrupt
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -218,6 +220,7 @@ class Driver:
             [self, *self._sinks],
             method=lambda context, steady: DrivenMethod(context, steady, self),
             shared=self._shared,
+            afterwards=self._afterwards,
         )
 
     def interrupt_if_busy(self) -> None:

@@ -53,6 +53,7 @@ class Setup(msgspec.Struct, frozen=True):
     faults: tuple[str, ...]
     chaos_toolkit: bool
     secrets: tuple[str, ...]
+    afterwards: tuple[str, ...] = ()  # a command, given the run's directory, for when it has taken over and is done
 
 
 class Guardian:
@@ -73,15 +74,17 @@ class Guardian:
         secrets: tuple[str, ...],
         locks: tuple[int, ...],
         lost: Callable[[], None],
+        afterwards: tuple[str, ...] = (),
         launched: Helper | None = None,
     ) -> "Guardian":
-        """Start it, unless it is launched already, and wait until it watches. `locks` are held until it ends; `lost` is
-        called when it is gone before it was dismissed. Raises GuardianError."""
+        """Start it, unless it is launched already, and wait until it watches. `locks` are held until it ends;
+        `afterwards` is a command that it starts, with the run's directory, when it has taken over and undone what could
+        be; `lost` is called when it is gone before it was dismissed. Raises GuardianError."""
         process, control = launched or launch_guardian()
         control.setblocking(False)
         runner = ref_of(os.getpid())
         assert runner is not None
-        setup = Setup(str(run.directory), runner, tuple(sorted(set(faults))), chaos_toolkit, secrets)
+        setup = Setup(str(run.directory), runner, tuple(sorted(set(faults))), chaos_toolkit, secrets, afterwards)
         loop = asyncio.get_running_loop()
         read, write = os.pipe()
         with control, (run.directory / "guardian.log").open("ab") as log:
@@ -179,9 +182,20 @@ async def _guard(run: Run, setup: Setup, control: socket.socket) -> int:
         # Also should it live though its pipe is closed: there must not be two.
         send_signal(setup.runner, signal.SIGKILL)
         state = await recover(run, By.GUARDIAN, reason, workers=workers, secrets=setup.secrets)
+        _leave_the_rest(run, setup.afterwards)
         return 0 if state.is_clean else 5
     finally:
         workers.close()
+
+
+def _leave_the_rest(run: Run, command: tuple[str, ...]) -> None:
+    """To a process that nobody waits for: whatever becomes of it, all has been undone that could be."""
+    if command:
+        nothing = subprocess.DEVNULL
+        with contextlib.suppress(OSError):
+            subprocess.Popen(
+                [*command, str(run.directory)], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+            )
 
 
 def main(arguments: list[str]) -> int:

@@ -106,11 +106,13 @@ async def run_session(
     helpers: Helpers = Helpers(),  # noqa: B008 - a tuple
     method: MethodFactory | None = None,
     shared: SharedLocks | None = None,
+    afterwards: tuple[str, ...] = (),
 ) -> SessionResult:
     """Run it to its end. `tell` reaches the person at the terminal, for what cannot wait for a sink.
 
     With `shared`, its services are locked over all machines, too. With `method`, somebody else walks through the
     experiment's method, in a process that is theirs: they hear its signals, and this may run in any thread.
+    `afterwards` is a command for the guardian, see there.
 
     Raises OSError and JournalError when the run's directory cannot be written; SpecError, FaultError and SignalError
     when the experiments cannot be prepared. From the first injection on it raises nothing.
@@ -120,7 +122,7 @@ async def run_session(
     lock = FileLock(run.directory / WRITER_LOCK)
     lock.acquire(f"{RUNNER} {os.getpid()}")
     try:
-        return await _Session(session, prepared, run, sinks, tell, helpers, method, shared).run()
+        return await _Session(session, prepared, run, sinks, tell, helpers, method, shared, afterwards).run()
     finally:
         lock.release()
 
@@ -136,6 +138,7 @@ class _Session:
         helpers: Helpers,
         method: MethodFactory | None,
         shared: SharedLocks | None,
+        afterwards: tuple[str, ...],
     ) -> None:
         self._session = session
         self._method = method
@@ -159,6 +162,7 @@ class _Session:
         self._services = services_of(session)
         self._shared = SharedHold(shared, lambda: undo_within_s(self._recorder.state), self._lost_locks)
         self._helpers = helpers
+        self._afterwards = afterwards
         self._workers = Workers(
             run.directory,
             faults_of(session.experiments),
@@ -317,6 +321,7 @@ class _Session:
             chaos_toolkit=uses_chaos_toolkit(session.experiments),
             secrets=self._secrets,
             locks=self._locks.descriptors,
+            afterwards=self._afterwards,
             lost=lambda: self._abort.ask("failure", "the guardian is gone, and nothing may be in place without one"),
             launched=self._helpers.guardian,
         )

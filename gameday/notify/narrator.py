@@ -9,6 +9,7 @@ from gameday.journal.events import (
     ActivityStarted,
     AlertObserved,
     AnyEvent,
+    By,
     CheckOutcome,
     ConditionInfo,
     ExperimentEnded,
@@ -18,6 +19,7 @@ from gameday.journal.events import (
     FaultPlanned,
     FaultRefused,
     FindingRaised,
+    GuardianStarted,
     HypothesisJudged,
     MarkSet,
     NoteAdded,
@@ -189,6 +191,10 @@ class Narrator:
             case AbortRequested():
                 by = f" by {event.by}" if event.by else ""
                 title = f"ABORT{by}: everything is being undone"
+                yield self._detail(Kind.ABORT, title, event.at, (event.reason,), Level.BAD, self._pair(everybody=True))
+            case GuardianStarted():
+                who = "The guardian" if event.by is By.GUARDIAN else "Somebody, with `gameday recover`,"
+                title = f"{who} has taken over: everything is being undone"
                 yield self._detail(Kind.ABORT, title, event.at, (event.reason,), Level.BAD, self._pair(everybody=True))
 
     def _of_session(self, event: AnyEvent) -> Iterator[Detail]:

@@ -299,6 +299,13 @@ class ChannelSink:
         if self._failures:
             raise ChannelError(self._failures.popleft())
 
+    def resume(self, events: Iterable[AnyEvent]) -> None:
+        """Go on with a session whose runner has died: of these events all has been said that ever will be."""
+        for event in events:
+            self._narrator.take(event)
+            if isinstance(event, SessionStarted):
+                self._begin(event)
+
     def _begin(self, session: SessionStarted) -> None:
         from gameday.engine.runs import runs_directory
 

@@ -1,5 +1,6 @@
 """Real runs of two directories, as two machines have them, whose services are locked in one real PostgreSQL."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,33 +8,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gameday.chaostoolkit.export import compile_experiment
-from gameday.engine.runs import Run, all_runs
+from gameday.cli.load import SessionSpec
+from gameday.cli.session import make_input, read_session
+from gameday.cli.shared_locks import shared_locks
+from gameday.engine.runs import Run, all_runs, new_run
 from gameday.journal.events import By, FaultInjected, SessionEnded, UndoEnded
 from gameday.spec.experiment import load_experiment
 from gameday.spec.reader import read_document
 from tests.engine.pretend import EXPERIMENT, PretendSystem, events_of
-from tests.history.postgresql import Missing, Server, start_postgresql
+from tests.report import journals
 
 pytestmark = pytest.mark.lab
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
 PROGRAMS = Path(sys.executable).parent
-_NUMBERS = count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    try:
-        with start_postgresql(fsync=False) as started:
-            yield started
-    except Missing as missing:
-        pytest.fail(str(missing))
 
 
 class Machine:
@@ -65,6 +58,11 @@ class Machine:
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
 
+    def spec(self) -> SessionSpec:
+        (self.root / "e.yaml").write_text(EXPERIMENT)
+        with contextlib.chdir(self.root):
+            return read_session(Path("e.yaml"), "pretend")
+
     def gameday(self) -> tuple[int, str]:
         return self.run("gameday", "run", "e.yaml", "--env", "pretend")
 
@@ -82,18 +80,15 @@ def wait_for[T](look: Callable[[], T | None]) -> T:
 
 
 @pytest.fixture
-def machines(tmp_path: Path, server: Server) -> Iterator[tuple[Machine, Machine]]:
-    url = server.create(f"shared{next(_NUMBERS)}")
-    both = Machine(tmp_path / "one", url), Machine(tmp_path / "two", url)
+def machines(tmp_path: Path, database: str) -> Iterator[tuple[Machine, Machine]]:
+    both = Machine(tmp_path / "one", database), Machine(tmp_path / "two", database)
     yield both
     for process in (process for machine in both for process in machine.started):
         process.kill()
         process.communicate()
 
 
-def test_killed_and_undone_it_keeps_other_machines_away_until_it_is_known_that_nothing_is_left(
-    machines: tuple[Machine, Machine],
-) -> None:
+def test_nobody_else_breaks_the_same_until_a_killed_run_has_been_undone(machines: tuple[Machine, Machine]) -> None:
     one, two = machines
     running = one.start("gameday", "run", "e.yaml", "--env", "pretend", text=LONG)
     run = one.until(FaultInjected)
@@ -113,7 +108,18 @@ def test_killed_and_undone_it_keeps_other_machines_away_until_it_is_known_that_n
     running.wait()
     one.until(SessionEnded)
     assert [event.by for event in events_of(run.directory, UndoEnded)] == [By.GUARDIAN]
-    # From elsewhere nobody can see that; here, its journal says so.
+    # Whoever is told afterwards, the services are free as soon as nothing is left.
+    wait_for(lambda: two.gameday()[0] == 0)
+
+
+def test_where_nobody_could_free_them_they_are_free_in_the_same_directory(machines: tuple[Machine, Machine]) -> None:
+    """The server is down as the guardian ends. From elsewhere nobody can see that nothing is left; here one can."""
+    one, two = machines
+    run = new_run(one.root, "dead")
+    locks = shared_locks(make_input(one.spec(), start_lab=False))
+    assert locks is not None
+    locks.acquire(["shop", "stock"], run.name, 60)
+    journals.not_started(run.directory)
     assert two.gameday()[0] == 3
     status, said = one.gameday()
     assert status == 0, said

@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gameday.common.processes import ProcessRef
 from gameday.engine.session import SessionResult, run_session
-from gameday.journal.events import SinkFailed, Verdict
+from gameday.journal.events import By, GuardianStarted, SessionEnded, SinkFailed, StageEnded, UndoEnded, Verdict
+from gameday.journal.log import read_events
 from gameday.notify.base import ChannelError, Detail, Kind, Level, Session, Status
 from gameday.notify.channels import channel_sinks
 from gameday.notify.outbox import ChannelSink, Pace
@@ -66,6 +68,30 @@ def run(root: Path, config: SlackConfig, *, quiet: bool = False) -> tuple[Sessio
 
 def unsaid(result: SessionResult) -> list[str]:
     return [event.detail for event in events_of(result.run.directory, SinkFailed)]
+
+
+def test_whoever_takes_over_goes_on_in_the_same_thread(server: SlackServer, tmp_path: Path) -> None:
+    """The runner is killed in the middle of a stage; somebody says what the guardian did."""
+    result, sink = run(tmp_path, config_of(server))
+    sink.end()
+    events = tuple(read_events(result.run.directory))
+    cut = next(number for number, event in enumerate(events) if isinstance(event, StageEnded))
+    before, replies = len(server.calls), len(server.thread(server.parents[0].ts))
+    again = ChannelSink(open_slack(config_of(server), lambda _reason: None), tmp_path, pace=QUICK)
+    again.resume(events[:cut])
+    at = events[cut].at
+    again.handle(GuardianStarted(at=at, by=By.GUARDIAN, reason="the runner died", process=ProcessRef(1, "1")))
+    for event in events[cut + 1 :]:
+        if isinstance(event, UndoEnded | SessionEnded):
+            again.handle(event)
+    again.close()
+    again.end()
+    (parent,) = server.parents  # there is still one
+    said = [message.text for message in server.thread(parent.ts)[replies:]]
+    assert "The guardian has taken over: everything is being undone" in said[0]
+    assert any("Undone and verified" in text for text in said)
+    assert [call for call in server.calls[before:] if call.method == "chat.update"]
+    assert "stage 1" not in "".join(said), "that was said before"
 
 
 REPORT = Detail(Kind.REPORT, "The report is written", 1.0, 0.0, ("day.html",), link="https://reports.example.com/day")

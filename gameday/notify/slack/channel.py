@@ -5,11 +5,15 @@ https://docs.slack.dev/messaging/working-with-files.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from gameday.common.files import write_atomically
 from gameday.journal.events import SessionStarted
 from gameday.notify.base import QUIET, ChannelError, Detail, Kind, Picture, Session, Status
 from gameday.notify.slack.blocks import fallback, message_of, quoted, status_blocks, status_text
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from gameday.notify.slack.listener import Listener
     from gameday.spec.channels import SlackConfig
 
+_PARENT = "slack-message.json"
 _UPLOAD_TIMES = 3  # as many requests as an upload has
 # What does not change by asking again: https://docs.slack.dev/reference/methods/chat.postMessage#errors.
 _FINAL = frozenset(
@@ -38,6 +43,25 @@ _FINAL = frozenset(
 _PARENT_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 # A webhook has no thread: what happens in it is in everybody's way.
 _BY_WEBHOOK = QUIET | {Kind.BRIEF, Kind.EXPERIMENT, Kind.VERDICT}
+
+
+class _Parent(msgspec.Struct, frozen=True):
+    """The session's message, in its run's directory: whoever takes over a dead run says in its thread what was done."""
+
+    channel: str
+    ts: str
+
+
+def _read_parent(directory: Path) -> _Parent | None:
+    try:
+        return msgspec.json.decode((directory / _PARENT).read_bytes(), type=_Parent)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _keep_parent(directory: Path, parent: _Parent) -> None:
+    with contextlib.suppress(OSError):  # then it is a message of its own
+        write_atomically(directory / _PARENT, msgspec.json.encode(parent))
 
 
 class _Voice:
@@ -102,6 +126,8 @@ class SlackChannel:
         )
         self._voice.begin(session.started)
         self._directory = session.directory
+        if parent := _read_parent(session.directory):  # its runner has died
+            self._channel, self._ts = parent.channel, parent.ts
 
     async def show(self, status: Status) -> None:
         """Post the session's message, or change it."""
@@ -126,6 +152,8 @@ class SlackChannel:
             self._has_parent = error.retry_after_s is not None
             raise
         self._channel, self._ts = str(said["channel"]), str(said["ts"])
+        if self._directory is not None:
+            _keep_parent(self._directory, _Parent(self._channel, self._ts))
         await self._listen()
 
     async def _listen(self) -> None:
