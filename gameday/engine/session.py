@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from gameday.engine.coverage import Coverage
 from gameday.engine.experiment import ExperimentRunner
 from gameday.engine.guardian import Guardian, GuardianError
 from gameday.engine.info import describe_experiment, describe_people, path_in
+from gameday.engine.interventions import Interventions
 from gameday.engine.launch import Helper
 from gameday.engine.locks import FileLock, LockHeldError, ServiceLocks
 from gameday.engine.method import Method, MethodFactory
@@ -50,7 +51,7 @@ from gameday.engine.preparation import (
 from gameday.engine.recalled import closed_actions, earlier_predictions, open_actions
 from gameday.engine.recorder import Recorder, Sink
 from gameday.engine.roles import check_people
-from gameday.engine.runs import RUNNER, WRITER_LOCK, MessageKind, Run, new_run
+from gameday.engine.runs import RUNNER, WRITER_LOCK, Run, new_run
 from gameday.engine.shared_locks import SharedHold, SharedLocks
 from gameday.engine.stop_switch import SwitchWatch, switch_of
 from gameday.engine.undo import undo_within_s
@@ -59,7 +60,6 @@ from gameday.journal.events import (
     FORMAT,
     AlertExamined,
     AlertRulesRead,
-    AnyEvent,
     CheckOutcome,
     DashboardExamined,
     FindingKind,
@@ -67,7 +67,6 @@ from gameday.journal.events import (
     OnCallExamined,
     Phase,
     PhaseEntered,
-    PredictionMade,
     PreflightChecked,
     RunbookExamined,
     SessionEnded,
@@ -77,10 +76,7 @@ from gameday.journal.events import (
 from gameday.journal.log import JournalWriter
 from gameday.signals import SignalSource, open_source
 
-_INBOX_POLL_S = 0.05
 _SINKS_DEADLINE_S = 5.0
-_FAREWELL_S = 0.5  # what sinks get when a person leaves without waiting
-_ABORT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class SessionResult(msgspec.Struct, frozen=True):
@@ -157,10 +153,12 @@ class _Session:
         self._rules = Rules(session)
         self._ceiling = ceiling_of(environment, is_unattended=session.is_unattended)
         self._switch = SwitchWatch(switch_of(session.project))
-        self._may_run = False  # the stop switch let it start
+        self._people = Interventions(run, self._recorder, self._abort, self._switch, tell, session.by)
         self._locks = ServiceLocks(session.project.root / ".gameday" / "locks", environment.name)
         self._services = services_of(session)
-        self._shared = SharedHold(shared, lambda: undo_within_s(self._recorder.state), self._lost_locks)
+        self._shared = SharedHold(
+            shared, lambda: undo_within_s(self._recorder.state), partial(self._people.ask, "locks")
+        )
         self._helpers = helpers
         self._afterwards = afterwards
         self._workers = Workers(
@@ -173,28 +171,18 @@ class _Session:
         self._guardian: Guardian | None = None
         self._source: SignalSource | None = None
         self._coverage = Coverage(session.project, environment, prepared)
-        self._interrupts = 0
-        self._experiment: int | None = None
-
-    def _lost_locks(self, reason: str) -> None:
-        self._abort.ask("locks", reason, experiment=self._experiment)
 
     def _journal_failed(self, reason: str) -> None:
         self._tell(reason)
         self._abort.ask("journal", reason)
 
     async def run(self) -> SessionResult:
-        self._switch.start()
-        inbox = asyncio.create_task(self._read_inbox())
-        inbox.add_done_callback(self._inbox_ended)
-        if self._method is None:
-            self._hear_signals()
+        self._people.start(len(self._prepared), hears_signals=self._method is None)
         try:
             self._start()
             verdict, reason = await self._phases()
         finally:
-            inbox.cancel()
-            self._switch.close()
+            self._people.close()
             self._workers.close()
             await self._coverage.close()
             if self._source is not None:
@@ -283,7 +271,7 @@ class _Session:
         if not failures:
             note(*await self._unless_aborted(self._shared.acquire(self._services, self._run.name)))
         stopped = await self._switch.first_look()
-        self._may_run = stopped is None
+        self._people.may_run = stopped is None
         note(check_stop_switch(stopped))
         now = datetime.now(UTC)
         note(*self._rules.check_hours(now))
@@ -392,7 +380,7 @@ class _Session:
         for item in self._prepared:
             if self._abort.request:
                 break
-            self._experiment = item.index
+            self._people.experiment = item.index
             for prediction in earlier_predictions(project, item, self._now):
                 self._record(prediction)
             verdicts.append(await ExperimentRunner(item, tools, self._method or Method).run())
@@ -400,7 +388,7 @@ class _Session:
                 forget_predictions(project.root, path_in(item.experiment, project))
             if verdicts[-1] in (Verdict.ABORTED, Verdict.UNDO_FAILED):
                 break
-        self._experiment = None
+        self._people.experiment = None
         return verdicts
 
     def _conclude(self, verdicts: list[Verdict]) -> tuple[Verdict, str]:
@@ -418,55 +406,3 @@ class _Session:
         if missed or Verdict.WEAKNESS in verdicts:
             return Verdict.WEAKNESS, ""
         return Verdict.HELD, ""
-
-    # -- people
-
-    def _hear_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in _ABORT_SIGNALS:
-            loop.add_signal_handler(number, self._heard, number)
-        # A stopped runner could neither watch nor undo.
-        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
-
-    def _heard(self, number: signal.Signals) -> None:
-        if self._abort.request is None:
-            self._abort.ask("signal", f"{number.name} was received", by=self._session.by, experiment=self._experiment)
-            self._tell(f"{number.name}: ending the run; everything is being undone.")
-            return
-        self._abort.is_hasty = True
-        if number is not signal.SIGINT:
-            return
-        self._interrupts += 1
-        left = len(self._recorder.state.faults)
-        if self._interrupts == 1:
-            self._tell(
-                f"The undo is under way ({left} left) and is not cut short. "
-                "Press Ctrl-C again to leave now and let the guardian finish it."
-                if left
-                else "The run is ending. Press Ctrl-C again to leave now."
-            )
-        else:
-            self._recorder.close(_FAREWELL_S)  # the live view gives the terminal back, and its cursor
-            self._tell(f"Left to the guardian: see `gameday status`, or `gameday recover {self._run.name}`.")
-            # Not an exception: nothing here may get in the way, and the closing pipe is what calls the guardian.
-            os._exit(Verdict.UNDO_FAILED.exit_code if left else Verdict.ABORTED.exit_code)
-
-    def _is_ours(self, event: AnyEvent) -> bool:
-        return not isinstance(event, PredictionMade) or 0 <= event.experiment < len(self._prepared)
-
-    def _inbox_ended(self, task: asyncio.Task[None]) -> None:
-        # A run that nobody can end from another terminal must not go on as if somebody could.
-        if not task.cancelled() and (error := task.exception()):
-            self._abort.ask("failure", f"the inbox failed: {type(error).__name__}: {error}")
-
-    async def _read_inbox(self) -> None:
-        while True:
-            if self._may_run and (reason := self._switch.reason):
-                self._abort.ask("stop-switch", reason, experiment=self._experiment)
-            for message in self._run.receive():
-                if message.kind is MessageKind.ABORT:
-                    reason = message.text or "asked for from another terminal"
-                    self._abort.ask("command", reason, by=message.author, experiment=self._experiment)
-                elif (event := message.event(self._now(), self._experiment)) and self._is_ours(event):
-                    self._record(event)
-            await asyncio.sleep(_INBOX_POLL_S)

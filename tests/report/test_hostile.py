@@ -234,6 +234,15 @@ def shape_of(
     return shape
 
 
+# What is wider than its card, column or cell, and covers what stands beside it.
+SPILLS = """(() => {
+  const clips = (one) => getComputedStyle(one).overflowX !== 'visible';
+  const isHeld = (one) => clips(one) ||
+    (one.parentElement !== null && !one.matches('.card, .three > *, td, th') && isHeld(one.parentElement));
+  return [...document.querySelectorAll('main *')]
+    .filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 8 && !isHeld(one))
+    .map((one) => `${one.tagName}.${one.className}`);
+})()"""
 # Each script once, and what may burst a page also where every field is filled.
 PAGES = [*((name, False) for name in hostile.PAYLOADS), *((name, True) for name in hostile.SHAPES)]
 
@@ -264,6 +273,7 @@ def test_in_chromium(
                 page.settle()
                 widest = page.evaluate("document.documentElement.scrollWidth")
                 assert widest <= width, (which, width, page.evaluate(WIDE))
+                assert page.evaluate(SPILLS) == [], (which, width)
                 if keep := os.environ.get("GAMEDAY_TEST_SCREENSHOTS"):
                     page.screenshot(Path(keep) / f"{name}-{all_fields}-{which}-{width}.png")
             assert (page.dialogs, page.complaints) == ([], [])
