@@ -16,7 +16,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
@@ -99,13 +101,16 @@ def preload(*, http: bool = False) -> None:
 
     Without `http`, what only an HTTP activity needs is left until there is one.
     """
-    if http:
+    if http:  # an answer in JSON is what most paths are for
+        with suppress(ImportError):  # it is an extra of chaoslib's
+            import_module("jsonpath2.path")
         import requests  # noqa: F401
     # They want requests, which takes as long as all the rest together.
     _put_off("chaoslib.provider.http", "run_http_activity", "validate_http_activity")
     _put_off("chaoslib.loader", "load_experiment")
-    for name in ("activity", "configuration", "exit", "experiment", "hypothesis", "secret"):
-        import_module(f"chaoslib.{name}")
+    with _without_json_paths():
+        for name in ("activity", "configuration", "exit", "experiment", "hypothesis", "secret"):
+            import_module(f"chaoslib.{name}")
 
     # Extensions log through logzero, which writes to the terminal. The stand-in is that of chaoslib.log, which wants
     # more than it to be imported.
@@ -144,6 +149,30 @@ def _put_off(name: str, *functions: str) -> None:
     parent, _, own = name.rpartition(".")
     setattr(import_module(parent), own, stand_in)
     sys.modules[name] = stand_in
+
+
+class _JsonPath:
+    """Stands for jsonpath2's Path."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("jsonpath2.path").Path, name)
+
+
+@contextmanager
+def _without_json_paths() -> Iterator[None]:
+    """What of chaoslib is imported here imports jsonpath2, whose parser is large, when there is a path to be parsed.
+    Where it is not installed, chaoslib is to find that out."""
+    if {"jsonpath2", "chaoslib.hypothesis"} & sys.modules.keys() or find_spec("jsonpath2") is None:
+        yield
+        return
+    stand_ins = {name: ModuleType(name) for name in ("jsonpath2", "jsonpath2.path")}
+    vars(stand_ins["jsonpath2.path"])["Path"] = _JsonPath()
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:  # whoever else wants it gets the real one
+            del sys.modules[name]
 
 
 def is_ours() -> bool:

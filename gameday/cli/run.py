@@ -170,13 +170,25 @@ def _validate(zygote: "Helper", definitions: Sequence[JsonObject]) -> Sequence[t
 
     try:
         question = Question(zygote, Job(kind=JobKind.VALIDATE, definitions=tuple(definitions))) if definitions else None
-        import gameday.engine.session
-        import gameday.notify.terminal
-        import gameday.report.writer  # noqa: F401
-
+        _import_the_rest()
         return question.answer(_VALIDATION_TIMEOUT_S).complaints if question else ()
     except WorkersError as error:
         fail(f"not started, nothing was injected: the activities cannot be checked: {error}", 3)
+
+
+def _import_the_rest() -> None:
+    """All that this process needs later on, and what the report's writer will share, which is forked after this."""
+    import concurrent.futures.thread  # noqa: F401
+    import getpass  # noqa: F401
+
+    import gameday.cli.history_feeding
+    import gameday.cli.left
+    import gameday.engine.session
+    import gameday.notify.annotations
+    import gameday.notify.terminal
+    import gameday.report.past
+    import gameday.report.well
+    import gameday.report.writer  # noqa: F401
 
 
 def _confirm(session: "SessionInput", *, is_attended: bool) -> None:
@@ -206,10 +218,12 @@ def _finish(
     directory = result.run.directory
     written: tuple[Path, ...] = ()
     try:
+        from gameday.report.past import keep_run
         from gameday.report.render import OF_EACH_RUN
 
         # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
-        written = writer.write(directory, OF_EACH_RUN, reports)
+        keep = partial(keep_run, result.run, root)  # the next one has not to read it
+        written = writer.write(directory, OF_EACH_RUN, reports, meanwhile=keep)
         _remember(result, root, reports)
     except (OSError, JournalError, KeyboardInterrupt) as error:
         why = str(error) or "interrupted"
@@ -257,10 +271,8 @@ def _remember(result: "SessionResult", root: Path, reports: Path) -> None:
     from gameday.journal.events import Verdict
     from gameday.journal.log import JournalError
     from gameday.people.action_log import log_path, remember_session
-    from gameday.report.past import keep_run
 
     refresh_page(root, reports)
-    keep_run(result.run, root)  # the next one has not to read it
     if result.verdict is Verdict.HELD and not log_path(root).exists():
         return  # there is nothing to open, and nothing to close
     try:

@@ -21,19 +21,19 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 def replace_file(path: Path, data: bytes | str) -> None:
     """The same, for several files of a directory: a power cut before `sync_directory` leaves the old ones or these."""
-    from tempfile import mkstemp
-
     raw = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # As tempfile does it, whose import takes longer than all of this.
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -4,10 +4,8 @@ Format: https://prometheus.io/docs/alerting/latest/configuration/#time_interval_
 times are minutes of the day with an open end, days of a month may count from its end, and all other ranges are closed.
 """
 
-from calendar import monthrange
 from collections.abc import Callable
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -34,6 +32,8 @@ class TimeInterval(msgspec.Struct, frozen=True):
 
     def contains(self, moment: datetime) -> bool:
         """Whether an aware moment lies in it."""
+        from zoneinfo import ZoneInfo
+
         local = moment.astimezone(UTC if self.location == "UTC" else ZoneInfo(self.location))
         minute = local.hour * 60 + local.minute
         return (
@@ -50,6 +50,8 @@ def _within(ranges: tuple[_Range, ...], value: int) -> bool:
 
 
 def _is_day(local: datetime, begin: int, end: int) -> bool:
+    from calendar import monthrange
+
     days = monthrange(local.year, local.month)[1]
     first, last = (day + days + 1 if day < 0 else day for day in (begin, end))
     return first <= local.day <= last
@@ -57,6 +59,8 @@ def _is_day(local: datetime, begin: int, end: int) -> bool:
 
 def parse_interval(fields: Fields) -> TimeInterval:
     """One interval of Alertmanager's configuration, whose scalars are all texts. Raises ValueError."""
+    from zoneinfo import ZoneInfo
+
     location = str(fields.get("location") or "UTC")
     try:
         ZoneInfo(location)  # `Local` is that of Alertmanager's machine, and fails here as it should

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from contextlib import suppress
@@ -23,6 +22,7 @@ from typing import NamedTuple, NoReturn
 # Python itself ignores SIGPIPE.
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
 _DESCRIPTORS = Path("/proc/self/fd")  # Linux
+_THREADS = Path("/proc/self/task")  # likewise
 _POLL_S = 0.0005
 _END_TIMEOUT_S = 1.0
 
@@ -112,8 +112,14 @@ def _spawn(module: str, kept: int, arguments: tuple[str, ...]) -> subprocess.Pop
 
 
 def may_fork() -> bool:
-    """Whether a fork of this process is safe: with other threads, what these hold locked would stay locked in it."""
-    return threading.active_count() == 1 and _DESCRIPTORS.is_dir()
+    """Whether a fork of this process is safe: with other threads, what these hold locked would stay locked in it.
+
+    The system counts them: those that a library has started are none of Python's.
+    """
+    try:
+        return len(list(_THREADS.iterdir())) == 1
+    except OSError:  # no Linux
+        return False
 
 
 def ignore_signals() -> None:

@@ -137,7 +137,7 @@ class Run(msgspec.Struct, frozen=True):
 
     def state(self) -> RunState:
         """Replayed from the journal. Raises JournalError."""
-        return replay(read_events(self.journal))
+        return replay(read_events(self.journal, samples=False))
 
     def life(self, state: RunState) -> RunLife:
         """Whether it lives."""

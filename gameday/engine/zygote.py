@@ -153,6 +153,7 @@ def _preload(chaos_toolkit: bool) -> None:
 
     if chaos_toolkit:
         preload()
+    gc.freeze()  # a child that collects garbage need not copy all of this to look at it
 
 
 def _load(control: socket.socket) -> None:
@@ -171,7 +172,7 @@ def _load(control: socket.socket) -> None:
         with contextlib.suppress(Exception):  # said properly when the fault is planned
             load_fault(name)
     decode(encode(Job(kind=JobKind.CHECK)), Job)  # how that is done is worked out once, not by each child
-    gc.freeze()  # a child that collects garbage need not copy all of this to look at it
+    gc.freeze()  # likewise
     control.sendall(READY)
 
 

@@ -6,7 +6,6 @@ durations seconds. A duration is infinite where what was waited for never came: 
 """
 
 import math
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
@@ -157,7 +156,7 @@ def times(trials: Iterable[Trial], measure: Measure) -> Times:
     subject, last = found[-1]
     every = [taken for _, taken in found]
     before = [taken for other, taken in found[:-1] if other == subject]
-    return Times(len(every), every.count(math.inf), statistics.median(every), last, _compare(last, before))
+    return Times(len(every), every.count(math.inf), _median(every), last, _compare(last, before))
 
 
 def _measured(trials: Iterable[Trial], measure: Measure) -> Iterator[tuple[Trial, float]]:
@@ -166,10 +165,16 @@ def _measured(trials: Iterable[Trial], measure: Measure) -> Iterator[tuple[Trial
             yield trial, taken
 
 
+def _median(durations: Sequence[float]) -> float:
+    import statistics  # which a run that begins, and looks at what was well before, has no use for
+
+    return statistics.median(durations)
+
+
 def _compare(last: float, before: Sequence[float]) -> Comparison | None:
     if not before:
         return None
-    median = statistics.median(before)
+    median = _median(before)
     change = round(last - median, 3) if math.isfinite(last) and math.isfinite(median) else None
     standing = None
     if len(before) + 1 >= LEAST:

@@ -3,7 +3,7 @@
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,27 +34,40 @@ class ReportWriter:
             return cls(launch("gameday.report.writer", early=True) if may_fork() else None)
         return cls()
 
-    def write(self, run_directory: Path, formats: Sequence[Format], output: Path) -> tuple[Path, ...]:
-        """As `write_report`."""
+    def write(
+        self,
+        run_directory: Path,
+        formats: Sequence[Format],
+        output: Path,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> tuple[Path, ...]:
+        """As `write_report`. `meanwhile` is called once, while the other process writes, if there is one."""
         if self._helper is not None:
-            process, control = self._helper
             order = _Order(str(run_directory), tuple(formats), str(output))
-            control.settimeout(_TIMEOUT_S)
-            with control, suppress(OSError, msgspec.MsgspecError), control.makefile("rwb") as stream:
-                stream.write(msgspec.json.encode(order) + b"\n")
-                stream.flush()
-                return tuple(map(Path, msgspec.json.decode(stream.readline(), type=list[str])))
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
+            self._helper.socket.settimeout(_TIMEOUT_S)
+            with suppress(OSError):  # then there is no answer either
+                self._helper.socket.sendall(msgspec.json.encode(order) + b"\n")
+        meanwhile()
+        if self._helper is not None and (written := _answer(self._helper)) is not None:
+            return written
         # It would say here what went wrong there.
         return write_report(run_directory, formats, output)
 
 
+def _answer(helper: Helper) -> tuple[Path, ...] | None:
+    """The files that it has written; None, and it is ended, when it does not say."""
+    process, control = helper
+    with control, suppress(OSError, msgspec.MsgspecError), control.makefile("rb") as stream:
+        return tuple(map(Path, msgspec.json.decode(stream.readline(), type=list[str])))
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(1)
+    return None
+
+
 def main(arguments: list[str]) -> int:
     """`writer FD`"""
-    import tempfile  # noqa: F401 - what files are written with
-
     from gameday.report.model import empty_report
 
     for kind in OF_EACH_RUN:

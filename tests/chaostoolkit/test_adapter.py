@@ -331,6 +331,31 @@ def test_requests_are_imported_only_when_they_are_used() -> None:
     assert said.splitlines() == ["False False", "()", "True"]
 
 
+def test_json_paths_are_imported_only_when_there_is_one() -> None:
+    said = in_a_new_process(
+        "import sys\n"
+        "from gameday.chaostoolkit.adapter import *\n"
+        "preload()\n"
+        "print('jsonpath2' in sys.modules, 'jsonpath2.path' in sys.modules, 'antlr4' in sys.modules)\n"
+        "provider = {'type': 'process', 'path': 'echo', 'arguments': ['{\"up\": [1, 2]}']}\n"
+        "probe = {'type': 'probe', 'name': 'a', 'provider': provider}\n"
+        "def judge(path, count):\n"
+        "    tolerance = {'type': 'jsonpath', 'path': path, 'target': 'stdout', 'count': count}\n"
+        "    definition = probe | {'tolerance': tolerance}\n"
+        "    return validate_activity(definition) or run_activity(\n"
+        "        ActivityRequest(definition, {}, {}, tolerance=True)).tolerance_met\n"
+        "print(judge('$.up[*]', 2), judge('$.up[*]', 3))\n"
+        "print(judge('up[', 2))\n"
+        "from jsonpath2.path import Path\n"
+        "print(type(Path))\n"
+    )
+    first, second, third, fourth = said.splitlines()
+    assert first == "False False False"
+    assert second == "True False"
+    assert "JSON path up[ is invalid" in third
+    assert fourth == "<class 'type'>", "whoever else wants it gets the real one"
+
+
 def test_an_activity_imports_nothing_more() -> None:
     said = in_a_new_process(
         "import sys\n"

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from gameday.common.processes import ProcessRef
 from gameday.common.redact import MASK, Redactor
 from gameday.engine.recorder import Recorder, SecretInPlanError
-from gameday.journal.events import AnyEvent, FaultPlanned, NoteAdded, SessionStarted, SinkFailed, UndoEnded
+from gameday.journal.events import (
+    AnyEvent,
+    FaultPlanned,
+    NoteAdded,
+    Reading,
+    ReadingState,
+    SessionStarted,
+    SignalsSampled,
+    SinkFailed,
+    UndoEnded,
+)
 from gameday.journal.log import JournalError, JournalWriter, Unread, read_events, read_journal
 from gameday.journal.state import replay
 
@@ -52,6 +62,18 @@ def planned(fault_id: str, plan: bytes = b"{}") -> FaultPlanned:
         step=0,
         stage=0,
     )
+
+
+def test_samples_can_be_passed_over_and_nothing_else(tmp_path: Path) -> None:
+    sampled = SignalsSampled(at=1.0, experiment=0, readings=(Reading("a.latency.p99", ReadingState.OK, 0.1),))
+    others = [started(), note('{"event":"signals-sampled",'), planned("0.0.0", b'{"event":"signals-sampled","at":1}')]
+    writer = JournalWriter(tmp_path)
+    for event in (others[0], sampled, others[1], sampled, others[2], sampled):
+        writer.append(event)
+    writer.close()
+    assert list(read_events(tmp_path)).count(sampled) == 3
+    assert list(read_events(tmp_path, samples=False)) == others
+    assert replay(read_events(tmp_path, samples=False)) == replay(read_events(tmp_path))
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
