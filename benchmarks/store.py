@@ -2,8 +2,9 @@
 
 Real journals of eleven events each, in a temporary directory; both sides read all of them first. Each answer is of a
 process of its own, by turns, from the first import to the last row. `gameday history` first catches up with the
-journals of its machine: how long that takes when there is nothing new, with all of them here, is said apart. PostgreSQL
-takes part where its programs are (Debian: apt-get install postgresql), on a free port. Goal: less than a second.
+journals of its machine: `command` is all of it, from the start of the program to its end, with all of them here and
+nothing new; its peer is `--local`. PostgreSQL takes part where its programs are (Debian: apt-get install postgresql),
+on a free port. Goal: less than a second.
 Run: `python benchmarks/store.py [--sessions N] [--rounds N]`.
 """
 
@@ -179,6 +180,7 @@ def main() -> int:
                 print(f"{store} was fed {sessions:,} sessions, {events:,} events in {took:.1f} s", file=sys.stderr)
                 took, *_ = run(FEED, name, url)
                 print(f"{store}: a sync with nothing new took {took:.2f} s", file=sys.stderr)
+            rows += measure_command(root, urls, given.rounds)
             for what in ("newest", "service", "fault", "verdict", "time", "trends", "all-trends"):
                 rows += measure(root, urls, what, given.rounds)
         size = (root / ".gameday" / "history.db").stat().st_size
@@ -188,6 +190,21 @@ def main() -> int:
     for row in rows:
         print(row)
     return 1 if any(row.met is False for row in rows) else 0
+
+
+def measure_command(root: Path, urls: dict[str, str], rounds: int) -> Iterator[Row]:
+    """The command as a user has it; all by turns."""
+    times: dict[str, list[float]] = {}
+    for number in range(rounds + 1):
+        for name, url in {"cache": "", **urls}.items():
+            (root / "gameday.yaml").write_text("project: shop\n" + (f'history: "{url}"\n' if url else ""))
+            began = time.perf_counter()
+            command = [sys.executable, "-P", "-m", "gameday.cli.main", "history"]
+            subprocess.run(command, cwd=root, check=True, capture_output=True)
+            if number:
+                times.setdefault(name, []).append(time.perf_counter() - began)
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    return (_row(f"command, {name}", medians[name], medians["cache"], has_goal=True) for name in urls)
 
 
 def measure(root: Path, urls: dict[str, str], what: str, rounds: int) -> Iterator[Row]:
@@ -204,17 +221,12 @@ def measure(root: Path, urls: dict[str, str], what: str, rounds: int) -> Iterato
     theirs = statistics.median(times["cache"])
     has_goal = what != "all-trends"  # every session is read for it
     for name in urls:
-        ours = statistics.median(times[name])
-        goal, met = (f"< {GOAL_S:g} s", ours < GOAL_S) if has_goal else ("none", None)
-        yield Row(
-            f"{what}, {name}",
-            "store.py",
-            f"{ours:.2f} s",
-            f"{theirs:.2f} s",
-            f"{ours / theirs:.2f} ×",
-            goal,
-            met,
-        )
+        yield _row(f"{what}, {name}", statistics.median(times[name]), theirs, has_goal=has_goal)
+
+
+def _row(what: str, ours: float, theirs: float, *, has_goal: bool) -> Row:
+    goal, met = (f"< {GOAL_S:g} s", ours < GOAL_S) if has_goal else ("none", None)
+    return Row(what, "store.py", f"{ours:.2f} s", f"{theirs:.2f} s", f"{ours / theirs:.2f} ×", goal, met)
 
 
 if __name__ == "__main__":

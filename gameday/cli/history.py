@@ -10,7 +10,7 @@ import click
 from gameday.cli.history_opening import open_past, store_errors
 from gameday.cli.history_store import COMMANDS
 from gameday.cli.output import fail, say
-from gameday.cli.session import project_root
+from gameday.common.project import find_root
 
 if TYPE_CHECKING:
     from gameday.cli.past_source import PastSource
@@ -91,7 +91,7 @@ def command(
 
     selection = _select(service, fault, experiment, environment, since, verdict)
     with store_errors():
-        past = open_past(project_root(), local=local)
+        past = open_past(find_root(), local=local)
         chosen, left_out = past.sessions(selection, limit)
         lost = past.regressions(selection)
         is_empty = not chosen and past.is_empty
@@ -132,7 +132,7 @@ def trends(
 
     selection = _select(service, fault, experiment, environment, since, None)
     with store_errors():
-        past = open_past(project_root(), local=local)
+        past = open_past(find_root(), local=local)
         trials = past.trials(selection)
         lost = past.regressions(selection)
         is_empty = not trials and past.is_empty
@@ -175,7 +175,7 @@ def _path_of(experiment: str | None) -> str | None:
     """As journals have it, which is relative to the project: also where it is given from a directory below."""
     if experiment is None:
         return None
-    root, path = project_root().resolve(), Path(experiment).resolve()
+    root, path = find_root().resolve(), Path(experiment).resolve()
     is_file = path.is_relative_to(root) and path.exists()
     return path.relative_to(root).as_posix() if is_file else experiment.removeprefix("./")
 
@@ -202,7 +202,7 @@ def _end(past: "PastSource", lost: "tuple[Regression, ...]", fail_on: str | None
 def _write_page(reports: Path | None, local: bool) -> None:
     from gameday.report.index import write_index
 
-    root = project_root()
+    root = find_root()
     with store_errors():
         sessions = open_past(root, local=local).all_sessions()
     try:

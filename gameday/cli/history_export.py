@@ -115,6 +115,10 @@ def _schema() -> "pyarrow.Schema":
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
+    if path.exists() and not path.is_file():  # a pipe, or /dev/stdout: nothing may take its place
+        yield path
+        return
+    path = path.resolve()  # a link stays one
     part = path.with_name(f".{path.name}.part")
     try:
         yield part

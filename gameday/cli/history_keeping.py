@@ -8,10 +8,10 @@ import click
 
 from gameday.cli.history_opening import open_named, open_past, store_errors
 from gameday.cli.output import fail, say
-from gameday.cli.session import project_root
+from gameday.common.project import find_root
 
 _SHOWN = 20
-_DAYS = re.compile(r"(\d{1,5})d", re.ASCII)
+_DAYS = re.compile(r"([1-9]\d{0,4})d", re.ASCII)
 
 
 @click.command("export")
@@ -26,7 +26,7 @@ def export_command(form: str, since: str | None, output: Path) -> None:
     from gameday.cli.history_export import ExportError, write_jsonl, write_parquet
     from gameday.report.format import plural
 
-    root, begin = project_root(), _begin("--since", since)
+    root, begin = find_root(), _begin("--since", since)
     try:
         with store_errors():
             past = open_past(root)
@@ -53,7 +53,7 @@ def prune_command(older_than: str, yes: bool) -> None:
     before = _begin("--older-than", older_than)
     assert before is not None
     with store_errors():
-        store = open_named(project_root())
+        store = open_named(find_root())
         old = prune(store, before) if yes else find_old(store, before)
     if not yes:
         for name, title, started in old.sessions[:_SHOWN]:
@@ -85,7 +85,7 @@ def forget_command(person: str, yes: bool) -> None:
 
     if not person.strip().removeprefix("@"):
         fail("found no name, expected a person's name or handle")
-    root = project_root()
+    root = find_root()
     try:
         with store_errors():
             store = open_named(root)

@@ -7,7 +7,7 @@ import click
 from gameday.cli.history_keeping import export_command, forget_command, prune_command
 from gameday.cli.history_opening import open_named, store_errors
 from gameday.cli.output import say
-from gameday.cli.session import project_root
+from gameday.common.project import find_root
 
 if TYPE_CHECKING:
     from gameday.history.feed import Fed
@@ -22,7 +22,7 @@ def sync_command(quiet: bool) -> None:
     from gameday.history.feed import sync
 
     with store_errors():
-        store = open_named(project_root())
+        store = open_named(find_root())
         fed = sync(store, PastReader())
     if not quiet:
         _say_fed(store, fed)
@@ -40,7 +40,7 @@ def rebuild_command(drop: bool) -> None:
     from gameday.report.format import plural
 
     with store_errors():
-        store = open_named(project_root())
+        store = open_named(find_root())
         fed, kept = rebuild(store, PastReader(), drop=drop)
     _say_fed(store, fed)
     if kept:

@@ -137,7 +137,7 @@ class StoreSource:
     def regressions(self, selection: Selection) -> tuple[Regression, ...]:
         """Those that are asked for."""
         asked = msgspec.structs.replace(_wanted(selection), since=None, verdict=None, is_ended=None)
-        return _regressions(self._read(self._store.queries.telling(asked)), selection)
+        return _regressions(self._read(self._store.queries.telling(asked, expected=True)), selection)
 
     def telling(self, experiment: str, environment: str) -> Iterator[SessionPast]:
         """Those in which this experiment was well there for the last time, in some way, and all in which it was not

@@ -5,10 +5,10 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -17,12 +17,16 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from gameday.common.redact import Redactor
 from gameday.history.schema import REVISION, VERSION_TABLE
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WAIT_S = 30  # for whoever writes meanwhile
 _CONNECT_S = 10
 _STATEMENT_S = 120
 _WRITES = "gameday_writes"
 _MIGRATION_LOCK = 0x67616D6564  # any number that nobody else takes
+_ANALYZED_ROWS = 400  # of each index; https://www.sqlite.org/lang_analyze.html says 100 to 1000
 _SQLITE_SETTINGS = ("PRAGMA cache_size = -65536",)  # kibibytes
 # A connection that is stopped or cut off must not keep others waiting for ever.
 _POSTGRESQL_SETTINGS = (
@@ -72,9 +76,15 @@ class Database:
             with connection.begin():
                 yield connection
 
-    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    def insert(self, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
         """An INSERT that knows ON CONFLICT."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+        if self.is_sqlite:
+            from sqlalchemy.dialects import sqlite
+
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # takes longer to import than most questions to answer
+
+        return postgresql.insert(table)
 
     def check(self) -> None:
         """Whether its tables are those that this gameday knows."""
@@ -104,6 +114,14 @@ class Database:
                 raise StoreError(self._not_ours(found))
             if found != REVISION:
                 _upgrade(connection)
+
+    def analyze(self) -> None:
+        """Have it look at how its rows are spread, by which it decides where to begin; PostgreSQL does so by itself.
+        It takes some milliseconds, however many there are."""
+        if self.is_sqlite:
+            with self.writing() as connection:
+                connection.exec_driver_sql(f"PRAGMA analysis_limit = {_ANALYZED_ROWS}")
+                connection.exec_driver_sql("ANALYZE")
 
     def close(self) -> None:
         """End all connections."""
@@ -223,7 +241,8 @@ def _upgrade(connection: Connection) -> None:
 
 def _why(error: DBAPIError) -> str:
     """What the driver says, as a half sentence."""
-    text = _line(error.orig or error)
+    # PostgreSQL goes on with the statement itself, from a new line on.
+    text = _line(re.split(r"\nLINE \d+: ", str(error.orig or error))[0])
     if isinstance(error.orig, sqlite3.Error):
         for part, words in (
             ("not a database", _DAMAGED),
@@ -240,5 +259,5 @@ def _why(error: DBAPIError) -> str:
     return f"cannot be used: {text}"
 
 
-def _line(error: BaseException) -> str:
+def _line(error: BaseException | str) -> str:
     return re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__

@@ -7,7 +7,7 @@ been there meanwhile. What is said twice is there once: an event is known by its
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,13 +17,13 @@ from sqlalchemy.engine import Connection
 from gameday.engine.runs import Run, runs_directory
 from gameday.history import schema
 from gameday.history.database import StoreError
-from gameday.history.fed import FedRuns, Sizes, forget_fed, lock_feed, read_fed, write_fed
-from gameday.history.journal_lines import Line, read_on
+from gameday.history.fed import Seen, forget_fed, lock_feed, look, read_fed, write_fed
+from gameday.history.journal_lines import Line, first_line, read_on
 from gameday.history.rows import Batch, key, remove_derived, remove_sessions, text
 from gameday.history.store import Store
 from gameday.history.summary import Reader, Summary
 from gameday.journal.events import SessionStarted
-from gameday.journal.log import JOURNAL_NAME, JournalError, decode_event
+from gameday.journal.log import JournalError, decode_event
 from gameday.journal.signatures import NAME as SIGNATURES
 from gameday.journal.signatures import read_signatures
 from gameday.people.action_log import change_actions, read_actions
@@ -57,52 +57,50 @@ class _Mark(msgspec.Struct, frozen=True):
 
 
 _NEW = _Mark()
+_NOTHING = Seen(-1, -1)
 _MARK = [schema.sessions.c[name] for name in _Mark.__struct_fields__]
 
 
 def sync(store: Store, reader: Reader) -> Fed:
     """Catch up with the journals and the log of actions of the project. Raises StoreError."""
     fed = read_fed(store, reader.version)
-    runs_here, changed = _changed(store.root, fed)
+    runs_here, changed = look(store.root, fed)
     feeder = _Feeder(store, reader)
     if changed:
         marks, removed = _marks(store, [*changed]), _removed(store, SESSION)
         runs = [Run(runs_directory(store.root) / name) for name in changed]
-        for some in _parts([run for run in runs if run.name not in marks and run.name not in removed]):
-            feeder.feed_new(some)
-        for run in (run for run in runs if run.name in marks):
+        others = {name for name, seen in changed.items() if name in marks and _is_another(seen, fed.known.get(name))}
+        known = marks.keys() - others
+        for some in _parts([run for run in runs if run.name not in known and run.name not in removed]):
+            feeder.feed_new(some, others)
+        for run in (run for run in runs if run.name in known):
             feeder.feed(run, marks[run.name])
-        settled = {name: sizes for name, sizes in changed.items() if name in removed}
-        settled |= _settled(store, reader, list(changed))
+        settled = {name: seen for name, seen in changed.items() if name in removed}
+        settled |= _settled(store, reader, changed)
         if settled:
-            write_fed(store, msgspec.structs.replace(fed, runs=fed.runs | settled))
+            write_fed(store, msgspec.structs.replace(fed, known=fed.known | settled))
     exchange_actions(store)
+    if feeder.sessions:
+        store.database.analyze()
     return Fed(runs_here, feeder.sessions, feeder.events, tuple(feeder.unread))
 
 
-def _changed(root: Path, fed: FedRuns) -> tuple[int, dict[str, Sizes]]:
-    """How many runs have a journal; and those that are not as they were when they were fed, the oldest first.
-
-    There may be very many, of which hardly any has changed: most of the time goes into asking for their sizes.
-    """
-    count, changed, known = 0, {}, fed.runs
-    directory = f"{runs_directory(root)}/"
-    for name in _names(root):
-        if not (size := _size(f"{directory}{name}/{JOURNAL_NAME}")):
-            continue  # nothing has been written yet, or somebody has removed it
-        count += 1
-        sizes = (size, _size(f"{directory}{name}/{SIGNATURES}"))
-        if known.get(name) != sizes:
-            changed[name] = sizes
-    return count, changed
+def _is_another(seen: Seen, before: Seen | None) -> bool:
+    """Of the same size and yet written since: nothing was added, so the journal, or its signatures, are others."""
+    if before is None:
+        return False
+    of_journal = seen.size == before.size and seen.written_ns != before.written_ns
+    return of_journal or (seen.signatures_size == before.signatures_size and seen.signed_ns != before.signed_ns)
 
 
-def _settled(store: Store, reader: Reader, names: Sequence[str]) -> dict[str, Sizes]:
+def _settled(store: Store, reader: Reader, changed: Mapping[str, Seen]) -> dict[str, Seen]:
     """Those of which the store has all that will be said, unless they change."""
     return {
-        name: (mark.journal_size, mark.signatures_size)
-        for name, mark in _marks(store, names).items()
-        if not mark.is_running and mark.document_version >= reader.version
+        name: changed[name]
+        for name, mark in _marks(store, [*changed]).items()
+        if not mark.is_running
+        and mark.document_version >= reader.version
+        and changed.get(name, _NOTHING).sizes == (mark.journal_size, mark.signatures_size)
     }
 
 
@@ -149,8 +147,9 @@ class _Feeder:
         self.events = 0
         self.unread: list[str] = []
 
-    def feed_new(self, runs: Iterable[Run]) -> None:
-        """Those that the store knows nothing of, in one transaction. Raises StoreError."""
+    def feed_new(self, runs: Iterable[Run], others: Collection[str] = ()) -> None:
+        """Those that the store knows nothing of, or in whose place there are `others` now, in one transaction. Raises
+        StoreError."""
         store, found = self._store, {}
         for run in runs:
             with self._noting(run):
@@ -160,6 +159,7 @@ class _Feeder:
         batch, names = Batch(store.project), [run.name for run in found]
         with store.database.writing() as connection:
             lock_feed(store, connection)
+            remove_sessions(connection, store.project, [name for name in names if name in others])
             known = _marks_of(store, connection, names)
             for run, (mark, lines) in found.items():
                 if run.name not in known:
@@ -173,7 +173,7 @@ class _Feeder:
             for _ in range(_TRIES):
                 if not self._has_changed(run, mark):
                     return
-                begin = mark if run.journal.stat().st_size >= mark.bytes_read else _NEW  # shorter: it is another file
+                begin = mark if self._goes_on(run, mark) else _NEW
                 new, lines = self._read(run, begin)
                 if self._append(run, mark, begin, new, lines):
                     self._count([lines])
@@ -185,6 +185,15 @@ class _Feeder:
         sizes = (run.journal.stat().st_size, _size(run.directory / SIGNATURES))
         is_same = sizes == (mark.journal_size, mark.signatures_size) and mark.document_version >= self._reader.version
         return not is_same or (mark.is_running and not run.is_written())
+
+    def _goes_on(self, run: Run, mark: _Mark) -> bool:
+        """Whether it is the journal that was read; any other is shorter, or begins otherwise. Raises OSError."""
+        size = run.journal.stat().st_size
+        if size <= mark.bytes_read or size == mark.journal_size:
+            return size >= mark.bytes_read
+        with self._store.database.reading() as connection:
+            known = next(_known_lines(connection, self._store.project, run.name, 1), None)
+        return known is None or known.number > 1 or known.data == text(first_line(run.journal))
 
     def _read(self, run: Run, begin: _Mark) -> tuple[_Mark, tuple[Line, ...]]:
         """The new mark and the new lines. Raises OSError and JournalError."""
@@ -254,10 +263,10 @@ def _session(summary: Summary, lines: Iterable[Line]) -> dict[str, object]:
     }
 
 
-def _known_lines(connection: Connection, project: str, session: str) -> Iterator[Line]:
+def _known_lines(connection: Connection, project: str, session: str, limit: int | None = None) -> Iterator[Line]:
     table = schema.events
     statement = sa.select(table.c.number, table.c.data).where(table.c.project == project, table.c.session == session)
-    for number, data in connection.execute(statement.order_by(table.c.number)):
+    for number, data in connection.execute(statement.order_by(table.c.number).limit(limit)):
         try:
             yield Line(number, decode_event(data.encode()), data)
         except msgspec.DecodeError:  # a newer gameday's

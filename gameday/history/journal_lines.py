@@ -45,10 +45,20 @@ def read_on(path: Path, bytes_read: int, lines_read: int) -> NewLines:
                 lines_read += 1
                 bytes_read += size
                 if size == len(line) and (event := _decode(line, path, lines_read)) is not None:
-                    lines.append(Line(lines_read, event, line.decode(errors="replace").strip()))
+                    lines.append(Line(lines_read, event, _data(line)))
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
     return NewLines(tuple(lines), bytes_read, lines_read)
+
+
+def first_line(path: Path) -> str:
+    """As `Line.data` has it. Raises OSError."""
+    with path.open("rb") as file:
+        return _data(file.readline(_MAX_LINE))
+
+
+def _data(line: bytes) -> str:
+    return line.decode(errors="replace").strip()
 
 
 def _decode(line: bytes, path: Path, number: int) -> AnyEvent | None:

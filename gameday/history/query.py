@@ -13,6 +13,8 @@ _AT_ONCE = 500
 _JUDGED = ("held", "weakness")
 _IN_TIME, _BEFORE = "in-time", "fired-before"
 
+type _Experiments = sa.FromClause  # the table, or an alias of it
+
 
 class Wanted(msgspec.Struct, frozen=True):
     """Which sessions; what is None does not matter. `service`, `fault` and `experiment` (a path) are of one and the
@@ -91,20 +93,25 @@ class Queries:
             for row in connection.execute(statement.order_by(e.c.at.desc()).limit(limit)):
                 yield row.session, row.data, row.verdict
 
-    def telling(self, wanted: Wanted) -> tuple[Stored, ...]:
+    def telling(self, wanted: Wanted, *, expected: bool = False) -> tuple[Stored, ...]:
         """Those that say what used to be better: of each experiment in each environment the last that was well in some
         way, and all that were not since. Whoever looks for regressions finds in them what all sessions would show.
 
         `wanted` names no time and no verdict: what was well may lie far back, and may have ended in any way.
+        `expected`: of alerts, those alone that the newest run expects, as a regression is of no other.
         """
-        names = sa.union(*self._telling(wanted))
+        fired = self._expected(wanted) if expected else self._fired(wanted)
+        names = sa.union(self._ended(wanted), fired)
         statement = sa.select(*_STORED).where(sessions.c.project == self._project, sessions.c.session.in_(names))
         with self._database.reading() as connection:
             return tuple(Stored(*row) for row in connection.execute(statement))
 
-    def _telling(self, wanted: Wanted) -> Iterator[sa.Select[tuple[str]]]:
+    def _judged(self, wanted: Wanted, e: _Experiments = experiments) -> Sequence[sa.ColumnElement[bool]]:
+        return *self._experiments(wanted, self._project, e), e.c.verdict.in_(_JUDGED)
+
+    def _ended(self, wanted: Wanted) -> sa.Select[tuple[str]]:
+        """By what became of them, and how fast they recovered."""
         e = experiments
-        judged = (*self._experiments(wanted, self._project), e.c.verdict.in_(_JUDGED))
         is_held, is_back, is_late = e.c.verdict == "held", e.c.is_recovered.is_(True), e.c.is_recovered.is_(False)
         same = [e.c.path, e.c.environment]
         found = sa.select(
@@ -116,24 +123,49 @@ class Queries:
             _last(e.c.started, is_back, same).label("back_at"),
             _last(e.c.started, sa.true(), same).label("last_at"),
         )
-        one = found.where(*judged).subquery()
-        yield sa.select(one.c.session).where(
+        one = found.where(*self._judged(wanted)).subquery()
+        return sa.select(one.c.session).where(
             sa.or_(
                 _from(one.c.started, one.c.held_at, one.c.is_bad),
                 _from(one.c.started, one.c.back_at, one.c.is_late),
                 one.c.started == one.c.last_at,  # only what the newest of them expects can be lost
             )
         )
-        a = alerts
-        of = (a.c.project == e.c.project, a.c.session == e.c.session, a.c.experiment == e.c.number)
+
+    def _fired(self, wanted: Wanted) -> sa.Select[tuple[str]]:
+        """By every alert that any of them expected."""
+        e, a = experiments, alerts
         fired = sa.select(
             e.c.session,
             e.c.started,
             a.c.result.not_in((_IN_TIME, _BEFORE)).label("is_bad"),
-            _last(e.c.started, a.c.result == _IN_TIME, [*same, a.c.name]).label("good_at"),
+            _last(e.c.started, a.c.result == _IN_TIME, [e.c.path, e.c.environment, a.c.name]).label("good_at"),
         )
-        one = fired.select_from(e.join(a, sa.and_(*of))).where(*judged).subquery()
-        yield sa.select(one.c.session).where(_from(one.c.started, one.c.good_at, one.c.is_bad))
+        one = fired.select_from(e.join(a, _are_of(a, e))).where(*self._judged(wanted)).subquery()
+        return sa.select(one.c.session).where(_from(one.c.started, one.c.good_at, one.c.is_bad))
+
+    def _expected(self, wanted: Wanted) -> sa.Select[tuple[str]]:
+        """By the alerts that the newest of the same expects: each is looked up backwards until it was well."""
+        same = [experiments.c.path, experiments.c.environment]
+        newest = sa.select(*same, sa.func.max(experiments.c.started).label("at"))
+        last = newest.where(*self._judged(wanted)).group_by(*same).subquery()
+        e, a = experiments.alias(), alerts.alias()
+        is_last = sa.and_(_are_same(e, last), e.c.started == last.c.at)
+        names = sa.select(last.c.path, last.c.environment, a.c.name).distinct()
+        names = names.select_from(last.join(e, is_last).join(a, _are_of(a, e)))
+        asked = names.where(*self._judged(wanted, e)).subquery()
+        e, a = experiments.alias(), alerts.alias()
+        well = sa.select(e.c.started).select_from(e.join(a, _are_of(a, e))).where(*self._judged(wanted, e))
+        well = well.where(_are_same(e, asked), a.c.name == asked.c.name, a.c.result == _IN_TIME)
+        good_at = well.order_by(e.c.started.desc()).limit(1).correlate(asked).scalar_subquery()
+        since = sa.select(asked, good_at.label("good_at")).subquery()
+        e, a = experiments.alias(), alerts.alias()
+        is_since = sa.and_(_are_same(e, since), e.c.started >= since.c.good_at)
+        found = sa.select(e.c.session).select_from(since.join(e, is_since).join(a, _are_of(a, e)))
+        is_bad = a.c.result.not_in((_IN_TIME, _BEFORE))
+        return found.where(
+            *self._judged(wanted, e), a.c.name == since.c.name, _from(e.c.started, since.c.good_at, is_bad)
+        )
 
     def _where(self, wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:
         s = sessions
@@ -153,8 +185,7 @@ class Queries:
             yield s.c.session.in_(sa.select(experiments.c.session).where(*self._experiments(named, self._project)))
 
     @staticmethod
-    def _experiments(wanted: Wanted, project: str) -> Sequence[sa.ColumnElement[bool]]:
-        e = experiments
+    def _experiments(wanted: Wanted, project: str, e: _Experiments = experiments) -> Sequence[sa.ColumnElement[bool]]:
         found: list[sa.ColumnElement[bool]] = [e.c.project == project]
         if wanted.environment is not None:
             found.append(e.c.environment == key(wanted.environment))
@@ -167,6 +198,16 @@ class Queries:
             named = sa.select(f.c.session, f.c.experiment).where(f.c.project == project)
             found.append(sa.tuple_(e.c.session, e.c.number).in_(named.where(f.c.fault == key(wanted.fault))))
         return found
+
+
+def _are_of(a: sa.FromClause, e: _Experiments) -> sa.ColumnElement[bool]:
+    """Alerts of the experiment."""
+    return sa.and_(a.c.project == e.c.project, a.c.session == e.c.session, a.c.experiment == e.c.number)
+
+
+def _are_same(e: _Experiments, other: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Of the same file in the same environment."""
+    return sa.and_(e.c.path == other.c.path, e.c.environment == other.c.environment)
 
 
 def _last(

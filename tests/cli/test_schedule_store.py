@@ -1,8 +1,9 @@
 """`gameday schedule run` on two machines with one PostgreSQL: two checkouts that share nothing else."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,20 +11,11 @@ import pytest
 
 from gameday.engine.runs import all_runs
 from gameday.history.store import open_store
-from tests.history.postgresql import Missing, Server, start_postgresql
+from tests.history.postgresql import Server
 
 pytestmark = pytest.mark.lab
 PROGRAM = [sys.executable, "-P", "-m", "gameday.cli.main", "schedule"]
 NAME = "experiments/g.yaml"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    try:
-        with start_postgresql(fsync=False) as started:
-            yield started
-    except Missing as error:
-        pytest.fail(str(error))
 
 
 def machine(root: Path, url: str, due: str) -> Path:
@@ -39,14 +31,14 @@ def start(root: Path, *words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen([*PROGRAM, *words], cwd=root, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_one_of_two_machines_runs_it(server: Server, tmp_path: Path) -> None:
+def test_one_of_two_machines_runs_it(database: str, tmp_path: Path) -> None:
     due = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
-    roots = [machine(tmp_path / name, server.url, due) for name in ("one", "two")]
+    roots = [machine(tmp_path / name, database, due) for name in ("one", "two")]
     callers = [start(root, "run") for root in roots * 2]
     said = [caller.communicate(timeout=120) for caller in callers]
     assert ([caller.returncode for caller in callers], said) == ([0] * 4, [("", "")] * 4)
     [session] = [run for root in roots for run in all_runs(root)]
-    store = open_store(server.url, roots[0])
+    store = open_store(database, roots[0])
     [claim] = store.claims("schedule", NAME, 0.0)
     store.close()
     assert (claim.outcome, claim.run) == ("everything held", session.name)
@@ -55,10 +47,10 @@ def test_one_of_two_machines_runs_it(server: Server, tmp_path: Path) -> None:
         assert not (root / ".gameday/schedule.jsonl").exists()
 
 
-def test_whose_clock_is_wrong_starts_nothing(server: Server, tmp_path: Path) -> None:
+def test_whose_clock_is_wrong_starts_nothing(database: str, tmp_path: Path) -> None:
     """What it takes for due is tomorrow's; and what is due now somebody else starts, once."""
     now = datetime.now(UTC)
-    wrong, right = (machine(tmp_path / name, server.url, f"{now:%Y-%m-%d %H:%M}") for name in ("wrong", "right"))
+    wrong, right = (machine(tmp_path / name, database, f"{now:%Y-%m-%d %H:%M}") for name in ("wrong", "right"))
     dates = f"'{now:%Y-%m-%d %H:%M}', '{now + timedelta(hours=26):%Y-%m-%d %H:%M}'"
     (wrong / NAME).write_text(f"title: G\nwhen: {{dates: [{dates}]}}\nexperiments: [e.json]\n")
     skewed = "import time; real = time.time; time.time = lambda: real() + 26 * 3600\n"
@@ -70,13 +62,50 @@ def test_whose_clock_is_wrong_starts_nothing(server: Server, tmp_path: Path) -> 
     assert len(all_runs(right)) == 1
 
 
-def test_without_the_database_nothing_is_started(server: Server, tmp_path: Path) -> None:
-    root = machine(tmp_path, server.url, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
-    server.stop()
+@pytest.mark.parametrize("ahead_s", [290, -290])
+def test_who_is_killed_has_taken_it_from_those_whose_clocks_differ(database: str, tmp_path: Path, ahead_s: int) -> None:
+    """Two machines, almost ten minutes apart: neither starts again what the other has begun, and nobody has ended."""
+    due = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+    dead, other = (machine(tmp_path / name, database, due) for name in ("dead", "other"))
+    caller = skewed(dead, ahead_s, "run")
+    deadline = time.monotonic() + 60
+    while not all_runs(dead):
+        assert time.monotonic() < deadline, "it has not begun"
+        assert caller.poll() is None, caller.communicate()
+        time.sleep(0.01)
+    caller.kill()
+    caller.wait()
+    callers = [skewed(root, -ahead_s, "run") for root in (other, other, dead)]
+    said = [one.communicate(timeout=120) for one in callers]
+    assert ([one.returncode for one in callers], said) == ([0] * 3, [("", "")] * 3)
+    assert (len(all_runs(dead)), all_runs(other)) == (1, ())
+    [session] = all_runs(dead)
+    while session.state().ended is None:
+        assert time.monotonic() < deadline, "its session goes on without its caller"
+        time.sleep(0.05)
+    listed = [start(root, "list").communicate(timeout=60)[0] for root in (dead, other)]
+    assert f"everything held ({session.name})" in listed[0], "the journal is here, and says it"
+    assert "started, no outcome yet" in listed[1], "it is not"
+
+
+def skewed(root: Path, ahead_s: int, *words: str) -> "subprocess.Popen[str]":
+    """On a machine whose clock is so much ahead; what it starts is, too: it is told through the environment."""
+    (root / "skew").mkdir(exist_ok=True)
+    text = "import os, time\nreal = time.time\ntime.time = lambda: real() + float(os.environ['AHEAD_S'])\n"
+    (root / "skew/sitecustomize.py").write_text(text)
+    path = os.pathsep.join(filter(None, (str(root / "skew"), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path, "AHEAD_S": str(ahead_s)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*PROGRAM, *words], cwd=root, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_without_the_database_nothing_is_started(postgresql: Server, database: str, tmp_path: Path) -> None:
+    root = machine(tmp_path, database, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
+    postgresql.stop()
     caller = start(root, "run")
     _, said = caller.communicate(timeout=60)
     assert caller.returncode == 3
     assert "not started: what is due cannot be claimed" in said
-    assert server.password not in said
+    assert postgresql.password not in said
     assert not all_runs(root)
     assert start(root, "list").wait(60) == 2

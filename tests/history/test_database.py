@@ -72,13 +72,26 @@ def test_from_the_first_revision(shop: Path) -> None:
     check_from_the_first_revision(URL, shop)
 
 
-def open_it(root: str) -> str:
-    return open_store(URL, Path(root)).where
+def open_it(root: str, url: str = URL) -> str:
+    return open_store(url, Path(root), project="shop").where
 
 
 def test_many_open_what_is_not_there_yet(shop: Path) -> None:
     at_once(open_it, [(str(shop),)] * 4)
     check_tables(open_store(URL, shop).database)
+
+
+def check_many_bring_it_up_to_date(url: str, root: Path) -> None:
+    database = Database(url, root)
+    if database.path is not None:
+        database.path.parent.mkdir(exist_ok=True)
+    bring_to(database, "0002")
+    at_once(open_it, [(str(root), url)] * 4)
+    check_tables(database)
+
+
+def test_many_bring_an_older_one_up_to_date(shop: Path) -> None:
+    check_many_bring_it_up_to_date(URL, shop)
 
 
 def test_a_store_of_a_newer_gameday_is_left_alone(shop: Path) -> None:

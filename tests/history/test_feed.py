@@ -1,6 +1,8 @@
 """The store is fed from journals: once, only with what is new, by several at once, and never at a run's expense."""
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,9 @@ from click.testing import CliRunner
 from gameday.cli.history import command
 from gameday.cli.history_feeding import feed_store
 from gameday.cli.history_reader import PastReader
+from gameday.engine.locks import FileLock
+from gameday.engine.runs import WRITER_LOCK
+from gameday.history import fed as fed_module
 from gameday.history import feed as feed_module
 from gameday.history import schema
 from gameday.history.feed import rebuild, sync
@@ -104,16 +109,120 @@ def test_a_torn_line_is_read_once_it_is_whole(store: Store, shop: Path) -> None:
     assert rebuild(store, PastReader())[0].events == before + 1
 
 
-def test_another_journal_in_its_place_is_read_from_its_beginning(store: Store, shop: Path) -> None:
+@pytest.mark.parametrize("titles", [(), ("x" * 50, "y" * 9000)])
+def test_another_journal_in_its_place_is_read_from_its_beginning(
+    store: Store, shop: Path, titles: tuple[str, ...]
+) -> None:
+    """Whether it is shorter or longer."""
     sync(store, PastReader())
     run = runs(shop)[2]
+    size = (run / "journal.jsonl").stat().st_size
     shutil.rmtree(run)
     journal = journals.Journal(run, now=journals.T0)
     journal.start([journals.experiment(service="mail")], title="Another")
+    for title in titles:
+        journal.add(NoteAdded, author="sam", text=title)
+    assert ((run / "journal.jsonl").stat().st_size > size) == bool(titles)
     assert sync(store, PastReader()).sessions == 1
     (found,) = store.queries.newest(Wanted(service="mail"))
     assert found.session == run.name
     assert [row for row in contents(store)["findings"] if row[1] == run.name] == []
+    assert contents(store) == contents_of_one(shop)
+
+
+def overwrite(path: Path, old: bytes, new: bytes) -> None:
+    """In place, at the same size; as a copy of it would come, with the time that it had elsewhere."""
+    data, status = path.read_bytes(), path.stat()
+    assert (len(old), data.count(old)) == (len(new), 1)
+    path.write_bytes(data.replace(old, new))
+    day = 86400 * 10**9
+    os.utime(path, ns=(status.st_mtime_ns - day, status.st_mtime_ns - day))
+
+
+def test_another_journal_of_the_same_size(store: Store, shop: Path) -> None:
+    """That it is older than what was fed does not matter: a clock may have been set back."""
+    sync(store, PastReader())
+    overwrite(runs(shop)[2] / "journal.jsonl", b'"Session 2"', b'"Sitting 2"')
+    fed = sync(store, PastReader())
+    assert (fed.sessions, fed.unread) == (1, ())
+    assert contents(store) == contents_of_one(shop)
+    assert "Sitting 2" in {row[3] for row in contents(store)["sessions"]}
+    assert sync(store, PastReader()).sessions == 0
+
+
+def test_another_signature_of_the_same_size(store: Store, shop: Path) -> None:
+    run = runs(shop)[2]
+    add_signature(run, Signature("ada", Role.SRE, 5.0, journal_hash(run), "seen"))
+    sync(store, PastReader())
+    overwrite(run / "signatures.jsonl", b'"ada"', b'"eva"')
+    assert sync(store, PastReader()).sessions == 1
+    assert contents(store)["signatures"][0][2] == "eva"
+
+
+def test_a_run_that_was_copied_removed_and_brought_back(store: Store, shop: Path) -> None:
+    sync(store, PastReader())
+    run = runs(shop)[1]
+    copy = run.with_name(f"{run.name}-copy")
+    shutil.copytree(run, copy)
+    fed = sync(store, PastReader())
+    assert (fed.runs, fed.sessions) == (5, 1)
+    aside = shop / "aside"
+    run.rename(aside)
+    assert sync(store, PastReader()).runs == 4
+    append(aside, NoteAdded(at=1.0, author="sam", text="meanwhile"))
+    aside.rename(run)
+    fed = sync(store, PastReader())
+    assert (fed.runs, fed.sessions, fed.events) == (5, 1, 1)
+
+
+def test_what_a_run_has_not_said_yet_is_asked_for_each_time(store: Store, shop: Path) -> None:
+    """It goes on when it is fed; killed, its journal says nothing more, and yet it is another thing."""
+    run = shop / ".gameday" / "runs" / "20260310-100000-live-0007"
+    journals.Journal(run, now=journals.T0 + 9 * 86400).start([journals.experiment()])
+    lock = FileLock(run / WRITER_LOCK)
+    lock.acquire("runner 1")
+    sync(store, PastReader())
+    assert sync(store, PastReader()).sessions == 0
+    lock.release()
+    assert sync(store, PastReader()).sessions == 1
+    assert not any(one.is_running for one in store.queries.newest(Wanted()))
+    assert sync(store, PastReader()).sessions == 0
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_of_many_runs_two_processes_look_at_half_each(
+    store: Store, shop: Path, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    sync(store, PastReader())
+    ours, look = os.getpid(), fed_module._look
+
+    def looking(directory: int, names: list[str], fed: fed_module.FedRuns) -> tuple[int, dict[str, fed_module.Seen]]:
+        if is_killed and os.getpid() != ours:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return look(directory, names, fed)
+
+    monkeypatch.setattr(fed_module, "_look", looking)
+    monkeypatch.setattr(fed_module, "_MANY", 2)
+    for run in runs(shop):
+        append(run, NoteAdded(at=1.0, author="sam", text="late"))
+    fed = sync(store, PastReader())
+    assert (fed.runs, fed.sessions, fed.events) == (4, 4, 4)
+    fed = sync(store, PastReader())
+    assert (fed.runs, fed.sessions) == (4, 0)
+
+
+def test_marks_of_directories_that_are_gone_do_not_stay(store: Store, shop: Path) -> None:
+    sync(store, PastReader())
+    table = schema.settings
+    with store.database.writing() as connection:
+        for name, value in (("fed old", "1600000000 x"), ("fed new", "9600000000 x"), ("pseudonyms", "1 x")):
+            connection.execute(table.insert().values(project="shop", name=name, value=value))
+    write(shop, 5)
+    sync(store, PastReader())
+    with store.database.reading() as connection:
+        left = {*connection.execute(sa.select(table.c.name)).scalars()}
+    assert {"fed new", "pseudonyms"} < left
+    assert "fed old" not in left
 
 
 def test_signatures_and_actions(store: Store, shop: Path) -> None:
@@ -352,7 +461,7 @@ def test_of_what_has_not_changed_nobody_is_asked(store: Store, shop: Path, monke
     assert set(asked) == {runs(shop)[2].name}
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"version":2,"directory":"x","mark":"y","runs":{"a":[1,2]}}'])
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"version":2,"directory":"x","mark":"y","known":{"a":[1,2]}}'])
 def test_what_is_kept_may_be_lost(store: Store, shop: Path, damage: bytes) -> None:
     sync(store, PastReader())
     kept(shop).write_bytes(damage)

@@ -2,6 +2,8 @@
 
 import builtins
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -82,6 +84,20 @@ def test_some_of_them_and_without_a_store(shop: Path) -> None:
     assert len((shop / "out.jsonl").read_text().splitlines()) == 4
 
 
+def test_nothing_takes_the_place_of_a_pipe_or_a_link(shop: Path) -> None:
+    os.mkfifo(shop / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((shop / "pipe").read_text)
+        assert invoke("export", "-o", "pipe").exit_code == 0
+        assert len(read.result(60).splitlines()) == 4
+    assert (shop / "pipe").is_fifo()
+    (shop / "link").symlink_to("out.jsonl")
+    (shop / "out.jsonl").write_text("")
+    assert invoke("export", "-o", "link").exit_code == 0
+    assert (shop / "link").is_symlink()
+    assert len((shop / "out.jsonl").read_text().splitlines()) == 4
+
+
 def test_what_cannot_be_exported(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = invoke("export", "-o", "nowhere/out.jsonl")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
@@ -141,7 +157,8 @@ def test_what_is_young_stays(shop: Path, store: Store) -> None:
     sync(store, PastReader())
     assert "0 sessions and 0 closed actions removed" in invoke("prune", "--older-than", "9999d", "--yes").stderr
     assert store.queries.count(Wanted()) == 4
-    assert "expected a duration" in invoke("prune", "--older-than", "old").stderr
+    for length in ("old", "0d"):
+        assert "expected a duration" in invoke("prune", "--older-than", length, "--yes").stderr
 
 
 # -- forget

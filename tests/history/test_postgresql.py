@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -25,36 +24,20 @@ from gameday.report.trends import Selection
 from tests.cli.test_history_verb import PATH, write
 from tests.history.conftest import URL as SQLITE
 from tests.history.conftest import fill
-from tests.history.postgresql import Missing, Server, start_postgresql
-from tests.history.test_database import check_from_the_first_revision, check_tables
+from tests.history.postgresql import Server
+from tests.history.test_database import check_from_the_first_revision, check_many_bring_it_up_to_date, check_tables
 from tests.history.test_leases import check_claims, check_kill, check_stop
 from tests.history.test_locks import check_locks
 from tests.history.testing import at_once, contents
 from tests.report import journals
 
 pytestmark = pytest.mark.lab
-_NUMBERS = count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    try:
-        with start_postgresql(fsync=False) as started:
-            yield started
-    except Missing as missing:
-        pytest.fail(str(missing))
 
 
 @pytest.fixture
-def url(server: Server) -> str:
-    """Of an empty database."""
-    return server.create(f"test{next(_NUMBERS)}")
-
-
-@pytest.fixture
-def shared(shop: Path, url: str) -> Iterator[Store]:
-    (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {url}\n")
-    store = open_store(url, shop)
+def shared(shop: Path, database: str) -> Iterator[Store]:
+    (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {database}\n")
+    store = open_store(database, shop)
     yield store
     store.close()
 
@@ -63,13 +46,17 @@ def feed(url: str, root: str) -> int:
     return sync(open_store(url, Path(root), project="shop"), PastReader()).events
 
 
-def test_its_tables(url: str, shop: Path) -> None:
-    at_once(feed, [(url, str(shop))] * 3)
-    check_tables(open_store(url, shop).database)
+def test_its_tables(database: str, shop: Path) -> None:
+    at_once(feed, [(database, str(shop))] * 3)
+    check_tables(open_store(database, shop).database)
 
 
-def test_from_the_first_revision(url: str, shop: Path) -> None:
-    check_from_the_first_revision(url, shop)
+def test_from_the_first_revision(database: str, shop: Path) -> None:
+    check_from_the_first_revision(database, shop)
+
+
+def test_many_bring_an_older_one_up_to_date(database: str, shop: Path) -> None:
+    check_many_bring_it_up_to_date(database, shop)
 
 
 def test_it_holds_what_a_file_holds(shared: Store, shop: Path) -> None:
@@ -105,7 +92,9 @@ def test_it_answers_as_the_journals_do(shared: Store, shop: Path, selection: Sel
     assert JournalSource(shop).regressions(Selection()) != ()
 
 
-def test_two_machines_share_it(shared: Store, shop: Path, url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_two_machines_share_it(
+    shared: Store, shop: Path, database: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Each feeds its own journals, at the same time and twice; both see all."""
     other = tmp_path_factory.mktemp("other")
     fill(other)
@@ -114,7 +103,9 @@ def test_two_machines_share_it(shared: Store, shop: Path, url: str, tmp_path_fac
         run.rename(runs / run.name.replace("checkout", "elsewhere"))
     for number in range(4, 12):
         write(other, number)
-    found = at_once(feed, [(url, str(shop)), (url, str(other)), (url, str(shop)), (url, str(other))])
+    found = at_once(
+        feed, [(database, str(shop)), (database, str(other)), (database, str(shop)), (database, str(other))]
+    )
     assert sum(map(int, found)) == len(contents(shared)["events"])  # type: ignore[call-overload]
     assert shared.queries.count(Wanted()) == 16
     assert len(StoreSource(shared).sessions(Selection(), 100)[0]) == 16
@@ -124,52 +115,52 @@ def test_two_machines_share_it(shared: Store, shop: Path, url: str, tmp_path_fac
     assert contents(shared) == before
 
 
-def test_claims_from_many_processes(shop: Path, url: str) -> None:
-    check_claims(url, shop)
+def test_claims_from_many_processes(shop: Path, database: str) -> None:
+    check_claims(database, shop)
 
 
-def test_a_lease_survives_its_killed_holder_until_it_expires(shop: Path, url: str) -> None:
-    check_kill(url, shop)
+def test_a_lease_survives_its_killed_holder_until_it_expires(shop: Path, database: str) -> None:
+    check_kill(database, shop)
 
 
-def test_whoever_slept_past_the_expiry_is_refused(shop: Path, url: str) -> None:
-    check_stop(url, shop)
+def test_whoever_slept_past_the_expiry_is_refused(shop: Path, database: str) -> None:
+    check_stop(database, shop)
 
 
-def test_a_server_that_goes_and_comes_back(shared: Store, shop: Path, server: Server) -> None:
+def test_a_server_that_goes_and_comes_back(shared: Store, shop: Path, postgresql: Server) -> None:
     """It may be down during a run: nothing is lost, and the next sync catches up."""
     sync(shared, PastReader())
     shutil.rmtree(shop / ".gameday" / "runs" / "20260306-100000-checkout-0000")
     lease = shared.lease("release", "me", 600)
-    server.stop()
+    postgresql.stop()
     write(shop, 5)
     with pytest.raises(StoreError) as raised:
         sync(shared, PastReader())
     result = CliRunner().invoke(history.command, [])
     assert result.exit_code == 2
-    assert f"the store postgresql://127.0.0.1:{server.port}/test" in result.stderr
+    assert f"the store postgresql://127.0.0.1:{postgresql.port}/test" in result.stderr
     assert "cannot be used" in str(raised.value)
-    assert server.password not in str(raised.value) + result.output
+    assert postgresql.password not in str(raised.value) + result.output
     assert result.stderr.count("\n") == 1
-    server.start()
+    postgresql.start()
     assert sync(shared, PastReader()).sessions == 1
     assert shared.queries.count(Wanted()) == 5
     assert lease is not None
     assert lease.renew(), "leases outlive the server's end"
 
 
-def test_a_wrong_password_is_not_told(shop: Path, url: str, server: Server) -> None:
+def test_a_wrong_password_is_not_told(shop: Path, database: str, postgresql: Server) -> None:
     with pytest.raises(StoreError, match="password authentication failed") as raised:
-        open_store(url.replace(server.password, "geheim99"), shop)
+        open_store(database.replace(postgresql.password, "geheim99"), shop)
     assert "geheim99" not in str(raised.value)
 
 
-def test_a_user_who_may_only_read(shared: Store, shop: Path, url: str, server: Server) -> None:
+def test_a_user_who_may_only_read(shared: Store, shop: Path, database: str, postgresql: Server) -> None:
     sync(shared, PastReader())
     with shared.database.writing() as connection:
         connection.exec_driver_sql("CREATE ROLE reader LOGIN PASSWORD 'reader'")
         connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
-    reader = url.replace(f"gameday:{server.password}", "reader:reader")
+    reader = database.replace(f"gameday:{postgresql.password}", "reader:reader")
     write(shop, 5)
     (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {reader}\n")
     result = CliRunner().invoke(history.command, [])
@@ -179,8 +170,8 @@ def test_a_user_who_may_only_read(shared: Store, shop: Path, url: str, server: S
     assert "may not be written: permission denied" in result.stderr
 
 
-def test_locks_on_services(shop: Path, url: str) -> None:
-    check_locks(url, shop)
+def test_locks_on_services(shop: Path, database: str) -> None:
+    check_locks(database, shop)
 
 
 EXPERIMENT = """
@@ -189,24 +180,24 @@ method: [{type: probe, name: nothing, provider: {type: process, path: "true"}}]
 """
 
 
-def test_a_run_beside_another_machines_is_not_started(shop: Path, url: str, server: Server) -> None:
+def test_a_run_beside_another_machines_is_not_started(shop: Path, database: str, postgresql: Server) -> None:
     """The real command, with the project's own PostgreSQL; it starts once the other has let go."""
     environment = "environments: {here: {}}\n"
-    (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {url}\n{environment}")
+    (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {database}\n{environment}")
     path = shop / "nothing.yaml"
     path.write_text(EXPERIMENT)
-    other = StoreLocks(open_store(url, shop), "here", "“Another”, run by sam on elsewhere")
+    other = StoreLocks(open_store(database, shop), "here", "“Another”, run by sam on elsewhere")
     other.acquire([path.name], "", 60)
     run = [sys.executable, "-m", "gameday.cli.main", "run", str(path), "--env", "here"]
     refused = subprocess.run(run, cwd=shop, capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 3, refused.stderr
     assert "is held by “Another”, run by sam on elsewhere" in refused.stderr
-    assert server.password not in refused.stderr
+    assert postgresql.password not in refused.stderr
     other.release()
     done = subprocess.run(run, cwd=shop, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     other.acquire([path.name], "", 60)  # the run has let go
-    store, deadline = open_store(url, shop), time.monotonic() + 60
+    store, deadline = open_store(database, shop), time.monotonic() + 60
     while store.queries.count(Wanted()) < 5:  # the four that were there, and this one
         assert time.monotonic() < deadline, "the run was not fed"
         time.sleep(0.1)
@@ -214,19 +205,19 @@ def test_a_run_beside_another_machines_is_not_started(shop: Path, url: str, serv
 
 
 def test_where_nobody_is_there_it_must_be_known_whether_another_breaks_the_same(
-    shop: Path, url: str, server: Server
+    shop: Path, database: str, postgresql: Server
 ) -> None:
-    (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {url}\nenvironments: {{here: {{}}}}\n")
+    (shop / "gameday.yaml").write_text(f"project: shop\nhistory: {database}\nenvironments: {{here: {{}}}}\n")
     (shop / "nothing.yaml").write_text(EXPERIMENT)
     run = [sys.executable, "-m", "gameday.cli.main", "run", "nothing.yaml", "--env", "here"]
-    server.stop()
+    postgresql.stop()
     try:
         refused, warned = (
             subprocess.run([*run, *more], cwd=shop, capture_output=True, text=True, timeout=120, check=False)
             for more in (["--unattended"], [])
         )
     finally:
-        server.start()
+        postgresql.start()
     assert (refused.returncode, warned.returncode) == (3, 0), refused.stderr + warned.stderr
     assert "shared locks: whether another machine breaks the same services cannot be told" in refused.stderr
     assert "warning: shared locks: whether another machine breaks the same services cannot be told" in warned.stderr
