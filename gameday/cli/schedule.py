@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gameday.cli.schedule_load import Found
     from gameday.common.json import JsonObject
-    from gameday.engine.schedule import Claims, Occurrence, Scheduled
+    from gameday.engine.schedule import Claim, Claims, Occurrence, Scheduled
 
 _MOST = 1000
 _EXPORTS = ("cron", "systemd", "ics", "kubernetes")
@@ -47,12 +47,13 @@ def list_(paths: tuple[Path, ...], as_json: bool) -> None:
     claims, freezes = _claims(found), Freezes(found.project.root)
     documents: list[JsonObject] = []
     for scheduled in found.game_days:
-        coming, last = next_start(scheduled, freezes, now), last_claim(claims, scheduled.name, now)
+        coming, claim = next_start(scheduled, freezes, now), last_claim(claims, scheduled.name, now)
+        last = _last(found.project.root, scheduled.name, claim) if claim else None
         documents.append(
             _as_json(scheduled)
             | {
                 "next": _occurrence(coming) if coming else None,
-                "last": {"due_at": last.due_at, "outcome": last.outcome, "run": last.run} if last else None,
+                "last": last,
             }
         )
         if as_json:
@@ -60,9 +61,10 @@ def list_(paths: tuple[Path, ...], as_json: bool) -> None:
         click.echo(f"{scheduled.name}: {_line(scheduled.title)}")
         click.echo(f"  next   {_words(coming) if coming else 'never again'}")
         click.echo(f"  owner  {_line(scheduled.schedule.owner or 'nobody is named')}")
-        if last:
-            at = datetime.fromtimestamp(last.due_at, UTC).astimezone(_zone(scheduled))
-            click.echo(f"  last   {_moment(at)}: {_line(last.outcome or 'started, no outcome yet')}")
+        if claim and last:
+            at = datetime.fromtimestamp(claim.due_at, UTC).astimezone(_zone(scheduled))
+            run = f" ({last['run']})" if last["run"] else ""
+            click.echo(f"  last   {_moment(at)}: {_line(last['outcome'] or 'started, no outcome yet')}{run}")
     _end(found, {"schema": 1, "game_days": documents} if as_json else None)
 
 
@@ -268,6 +270,20 @@ def _as_json(scheduled: "Scheduled") -> "JsonObject":
         "duration_s": schedule.duration_s,
         "catch_up_s": schedule.catch_up_s,
         "owner": schedule.owner,
+    }
+
+
+def _last(root: Path, name: str, claim: "Claim") -> "JsonObject":
+    """How it went: as the journal says where it is here, else as whoever started it has noted."""
+    from gameday.cli.schedule_outcome import session_of_claim
+
+    told = session_of_claim(root, name, claim)
+    return {
+        "due_at": claim.due_at,
+        "outcome": (told.words if told else None) or claim.outcome,
+        "run": told.run if told else claim.run,
+        "verdict": told.verdict if told else None,
+        "reason": (told.reason if told else None) or None,
     }
 
 

@@ -17,7 +17,7 @@ from gameday.spec.reader import read_document
 from gameday.spec.variables import VARIABLE
 
 _DEFAULT_ENVIRONMENT = "lab"
-_BESIDE = ("Dockerfile", ".dockerignore")  # of no use on stdout
+_BESIDE = ("Dockerfile", "Dockerfile.dockerignore", ".dockerignore")  # of no use on stdout
 
 
 def local_files(kind: str, found: Found, paths: Sequence[Path]) -> dict[str, str]:
@@ -72,7 +72,7 @@ def deliver(files: dict[str, str], output: Path | None, *, force: bool) -> None:
         for name, text in shown.items():
             click.echo(f"# {name}\n{text}" if len(shown) > 1 else text, nl=False)
         if len(shown) < len(files):
-            say(f"-o DIRECTORY writes {' and '.join(_BESIDE)}, too")
+            say(f"-o DIRECTORY writes {', '.join(_BESIDE)}, too")
         return
     from gameday.common.files import write_atomically
 

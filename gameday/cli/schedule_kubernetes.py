@@ -36,6 +36,9 @@ RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -
 RUN pip install --no-cache-dir "gameday[EXTRAS]=={__version__}"
 WORKDIR {_WORK}
 COPY . {_WORK}
+# Secrets and journals are for no image. A builder that reads no Dockerfile.dockerignore needs .dockerignore beside
+# gameday.yaml.
+RUN for path in .gameday .git; do if [ -e $path ]; then echo ".dockerignore was not read: $path"; exit 1; fi; done
 # Volumes are mounted here.
 RUN mkdir -p {_WORK}/.gameday {_WORK}/reports && chown {_USER}:{_USER} {_WORK}/.gameday {_WORK}/reports
 USER {_USER}:{_USER}
@@ -71,7 +74,9 @@ def cluster_files(
         + "# A node that leaves, or an upgrade, ends a session: it undoes within terminationGracePeriodSeconds.\n"
     )
     text = comment + "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in documents)
-    files = {"Dockerfile": dockerfile(found.project.history), ".dockerignore": DOCKERIGNORE}
+    # A builder looks for the latter beside gameday.yaml, for the former beside the Dockerfile, wherever that is.
+    ignored = dict.fromkeys(("Dockerfile.dockerignore", ".dockerignore"), DOCKERIGNORE)
+    files = {"Dockerfile": dockerfile(found.project.history), **ignored}
     return {"gameday-cronjobs.yaml": text, **files}
 
 
@@ -99,7 +104,8 @@ def manifests(
     documents += [_account(namespace), _claim(namespace)]
     for role in yaml.safe_load_all(roles):
         if isinstance(role, dict) and role.get("kind") in ("Role", "ClusterRole"):
-            documents += [role, _binding(role, namespace)]
+            own = _named_for(role, namespace)
+            documents += [own, _binding(own, namespace)]
     env: list[JsonObject] = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name in variables
     ]
@@ -287,6 +293,14 @@ def _claim(namespace: str) -> JsonObject:
         "metadata": {"name": _NAME, "namespace": namespace, "labels": _labels()},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
+
+
+def _named_for(role: JsonObject, namespace: str) -> JsonObject:
+    """Under a name of this namespace's own: two that break the same service must not replace each other's rights."""
+    metadata = role["metadata"]
+    if namespace == _DEFAULT_NAMESPACE or metadata["name"] != _NAME:
+        return role
+    return role | {"metadata": metadata | {"name": f"{_NAME}-{namespace}"}}
 
 
 def _binding(role: JsonObject, namespace: str) -> JsonObject:

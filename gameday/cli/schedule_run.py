@@ -14,8 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import click
-
 from gameday.cli.output import say
 
 if TYPE_CHECKING:
@@ -24,17 +22,6 @@ if TYPE_CHECKING:
 
 _INVALID, _NOT_STARTED = 2, 3
 _AGAIN_S = 60.0  # while something runs we look again: a systemd timer starts no second service meanwhile
-_LONGEST_LINE = 300
-_TAIL_BYTES = 4096
-_NEWEST = 50  # of the runs, among which is that of a child that has ended
-_WORDS = {
-    0: "everything held",
-    1: "a weakness was found",
-    2: "not started: the input is wrong",
-    3: "not started",
-    4: "aborted, everything undone",
-    5: "an undo failed",
-}
 
 
 def run_due(paths: Sequence[Path]) -> int:
@@ -67,10 +54,10 @@ class _Child:
 
     def outcome(self) -> tuple[str, str | None]:
         """What became of it, once it has ended; and the session's name, if it came to one."""
-        status, (run, reason) = self.process.returncode, _session_of(self)
-        words = _WORDS.get(status) or (f"ended by {_signal(-status)}" if status < 0 else f"failed with status {status}")
-        why = "" if status in (0, 1) else reason or _last_line(self.log)
-        return f"{words}: {why}" if why else words, run
+        from gameday.cli.schedule_outcome import outcome_of, session_of_process
+
+        told = session_of_process(self.root, self.process.pid)
+        return outcome_of(self.process.returncode, told, self.log), told.run if told else None
 
 
 class _Runs:
@@ -203,42 +190,3 @@ def _what(occurrence: "Occurrence") -> str:
 def _terminate(child: _Child) -> None:
     with suppress(ProcessLookupError):
         child.process.send_signal(signal.SIGTERM)
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"the signal {number}"
-
-
-def _last_line(log: Path) -> str:
-    """What it said last, without colours."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-            lines = click.unstyle(file.read().decode(errors="replace")).splitlines()
-    except OSError:
-        return ""
-    return next((line.strip()[:_LONGEST_LINE] for line in reversed(lines) if line.strip()), "")
-
-
-def _session_of(child: _Child) -> tuple[str | None, str]:
-    """The name of the session that it has run, if it came to one; and why that ended as it did."""
-    from gameday.engine.runs import all_runs
-    from gameday.journal.events import SessionEnded, SessionStarted
-    from gameday.journal.log import JournalError, read_events
-
-    for run in reversed(all_runs(child.root)[-_NEWEST:]):
-        is_ours, reason = False, ""
-        with suppress(JournalError, OSError):
-            for event in read_events(run.directory):
-                if isinstance(event, SessionStarted):
-                    is_ours = event.runner.pid == child.process.pid
-                    if not is_ours:
-                        break
-                elif isinstance(event, SessionEnded):
-                    reason = event.reason[:_LONGEST_LINE]
-        if is_ours:
-            return run.name, reason
-    return None, ""

@@ -20,10 +20,13 @@ GRACE_S = 300.0  # so late is in time: cron comes every minute, a Pod takes its 
 
 
 class Claim(Protocol):
-    """An occurrence that somebody has taken. `due_at` is Unix time; `run`: the session's name, where there is one."""
+    """An occurrence that somebody has taken. `due_at`, and `at`, when it was taken, are Unix time; `run`: the session's
+    name, where there is one."""
 
     @property
     def due_at(self) -> float: ...
+    @property
+    def at(self) -> float: ...
     @property
     def outcome(self) -> str | None: ...
     @property

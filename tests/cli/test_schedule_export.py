@@ -147,6 +147,8 @@ def manifest(project: Path, tmp_path: Path) -> list[JsonObject]:
     done = export("kubernetes", "-o", str(tmp_path / "out"), "--rbac", str(tmp_path / "roles.yaml"))
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out/Dockerfile").read_text() == dockerfile("")
+    for name in (".dockerignore", "Dockerfile.dockerignore"):
+        assert ".gameday\n" in (tmp_path / "out" / name).read_text()
     return list(yaml.safe_load_all((tmp_path / "out/gameday-cronjobs.yaml").read_text()))
 
 
@@ -161,6 +163,17 @@ def manifest(project: Path, tmp_path: Path) -> list[JsonObject]:
 )
 def test_the_image_has_what_the_store_needs(history: str, package: str) -> None:
     assert f'pip install --no-cache-dir "{package}=={__version__}"\n' in dockerfile(history)
+
+
+@pytest.mark.parametrize(("copied", "status"), [(None, 0), (".gameday", 1), (".git", 1)])
+def test_no_image_holds_secrets(tmp_path: Path, copied: str | None, status: int) -> None:
+    """A builder that has not read what is to be left out builds no image."""
+    [check] = [line for line in dockerfile("").splitlines() if line.startswith("RUN for")]
+    if copied:
+        (tmp_path / copied).mkdir()
+    shell = ["/bin/sh", "-c", check.removeprefix("RUN ")]
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, (copied or "") in done.stdout) == (status, True)
 
 
 def complaints(value: object, kind: object, where: str) -> list[str]:
@@ -237,6 +250,24 @@ def test_what_an_api_server_checks_beyond_the_schema(manifest: list[JsonObject])
         assert binding["subjects"] == [
             {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
         ]
+
+
+def test_two_namespaces_do_not_take_each_others_rights(project: Path, tmp_path: Path) -> None:
+    """What is applied second replaces what has the same kind, namespace and name, and with it whom a binding names."""
+    (tmp_path / "roles.yaml").write_text(ROLES)
+    objects = []
+    for namespace in ("gameday", "team-b"):
+        done = export("kubernetes", "--rbac", str(tmp_path / "roles.yaml"), "--namespace", namespace)
+        objects.append(list(yaml.safe_load_all(done.stdout)))
+    first, second = (
+        {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in some} for some in objects
+    )
+    assert len(first) == 8
+    assert len(second) == 7
+    assert not first & second
+    for binding in (one for one in objects[1] if one["kind"].endswith("Binding")):
+        assert binding["roleRef"]["name"] == "gameday-team-b"
+        assert [subject["namespace"] for subject in binding["subjects"]] == ["team-b"]
 
 
 @pytest.mark.parametrize("zone", ZONES)

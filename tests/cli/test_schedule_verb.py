@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,7 +131,9 @@ def test_what_cannot_start_is_said_in_one_line_in_the_status_and_in_the_claim(pr
     assert ".log" in line
     [outcome] = outcomes(project)
     assert outcome
-    assert outcome.startswith("not started: the input is wrong: ")
+    assert re.match(r"not started: the input is wrong: .*e\.json:1:\d+: found ", outcome), (
+        "the first mistake, not how many"
+    )
     assert run().returncode == 0, "it is not tried again"
 
 
@@ -162,7 +165,10 @@ def wait_for(condition: object) -> None:
 
 def test_a_caller_that_is_killed_has_taken_it_for_good(project: Path) -> None:
     """At most once: nobody knows how far it has come. The session itself goes on without the caller."""
-    write_experiment(project, "sleep", "1")
+    gate = project / "gate"
+    gate.write_text("#!/bin/sh\nwhile [ ! -e open ]; do sleep 0.05; done\n")
+    gate.chmod(0o755)
+    write_experiment(project, str(gate))
     write_game_day(project, f"{{dates: ['{ago(minutes=0)}']}}")
     caller = subprocess.Popen(PROGRAM, stderr=subprocess.DEVNULL)
     wait_for(lambda: all_runs(project))
@@ -170,9 +176,39 @@ def test_a_caller_that_is_killed_has_taken_it_for_good(project: Path) -> None:
     caller.wait()
     assert run().returncode == 0
     assert outcomes(project) == [None]
-    assert "started, no outcome yet" in schedule("list").stdout
+    assert "started, no outcome yet (" in schedule("list").stdout
+    (project / "open").touch()
     wait_for(lambda: "session-ended" in all_runs(project)[0].journal.read_text())
-    assert len(all_runs(project)) == 1
+    [session] = all_runs(project)
+    last = json.loads(schedule("list", "--json").stdout)["game_days"][0]["last"]
+    assert (last["outcome"], last["verdict"], last["run"]) == ("everything held", "held", session.name)
+    assert outcomes(project) == [None], "the journal says it, and nobody has noted it"
+    assert f"everything held ({session.name})" in schedule("list").stdout
+
+
+def test_a_session_that_is_killed_went_as_its_guardian_says(project: Path) -> None:
+    """When its process has ended, its journal has not: `list` says what the guardian has made of it."""
+    write_experiment(project, "sleep", "60")
+    write_game_day(project, f"{{dates: ['{ago(minutes=0)}']}}")
+    caller = subprocess.Popen(PROGRAM, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: any("activity-started" in journal.read_text() for journal in project.rglob("journal.jsonl")))
+        [session] = all_runs(project)
+        began = session.state().session
+        assert began is not None
+        os.kill(began.runner.pid, signal.SIGKILL)
+        _, said = caller.communicate(timeout=60)
+    finally:
+        caller.kill()
+    assert caller.returncode == 128 + signal.SIGKILL
+    assert NAME in said
+    wait_for(lambda: "session-ended" in session.journal.read_text())
+    ended = session.state().ended
+    assert ended is not None
+    [line] = [line for line in schedule("list").stdout.splitlines() if line.startswith("  last")]
+    assert f"aborted, everything undone: {ended.reason} ({session.name})" in line
+    last = json.loads(schedule("list", "--json").stdout)["game_days"][0]["last"]
+    assert (last["verdict"], last["reason"], last["run"]) == ("aborted", ended.reason, session.name)
 
 
 @pytest.mark.parametrize(
