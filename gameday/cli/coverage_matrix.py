@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -19,7 +19,7 @@ from gameday.cli.validate import EXPERIMENTS
 from gameday.coverage import AlertSourceError, open_alerts
 from gameday.coverage.base import Surveyor
 from gameday.coverage.examination import choose_rule, examine_rule
-from gameday.coverage.matrix import Rules, alerts_of, build_matrix, services_of
+from gameday.coverage.matrix import Rules, ServiceCoverage, alerts_of, build_matrix, services_of
 from gameday.coverage.rule_files import load_rules
 from gameday.lab import Lab
 from gameday.spec.experiment import parse_experiment
@@ -64,13 +64,14 @@ def show_matrix(
     if services:
         matrix = tuple(entry for entry in matrix if entry.name in services)
     if as_json:
-        click.echo(json.dumps(as_document(matrix, history, origin), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(as_document(matrix, history, origin, rules.unanswered), indent=2, ensure_ascii=False))
     else:
         widest = {"widest": shutil.get_terminal_size().columns} if sys.stdout.isatty() else {}
         for line in as_lines(matrix, **widest):
             click.echo(line)
         say()
-    say(f"Rules: {origin}.")
+    for line in _say_rules(rules, origin):
+        say(line)
     where = f" in {environment}" if environment else ""
     say(f"Runs: {history.runs}{where}{f' in the last {since}' if since else ''}.")
     if history.unread:
@@ -79,10 +80,22 @@ def show_matrix(
         say(f"{_count(len(unread), 'experiment')} cannot be read; `gameday check` says why:")
         for path in unread:
             say(f"  {path.relative_to(project.root)}")
-    wanting = [line for asked in dict.fromkeys(fail_on) for line in WANTING[asked](matrix)]
+    wanting = [*_wanting(matrix, rules, fail_on)]
     for line in wanting:
         say(line)
     sys.exit(1 if wanting else 0)
+
+
+def _say_rules(rules: Rules, origin: str) -> Iterator[str]:
+    yield f"Rules: {origin}."
+    yield from (f"No answer: {part}." for part in rules.unanswered if part not in origin)
+
+
+def _wanting(matrix: Sequence[ServiceCoverage], rules: Rules, fail_on: Sequence[str]) -> Iterator[str]:
+    for asked in dict.fromkeys(fail_on):
+        yield from WANTING[asked](matrix)
+    if rules.is_blind and {"missing", "unrouted"}.intersection(fail_on):
+        yield "What gave no answer may be wanting, too; nothing is concluded from it."
 
 
 def _count(number: int, what: str) -> str:
@@ -118,16 +131,20 @@ def _rules(
 ) -> tuple[Rules, str]:
     """The alerting rules that are known, and where they come from: those that an environment has loaded, else those of
     the repository's files."""
-    why = ""
+    why, silent = "", False
     if not offline:
-        loaded, why = _loaded(project, experiments, environment)
+        loaded, why, silent = _loaded(project, experiments, environment)
         if loaded is not None:
             return loaded, why
     files, problems = load_rules(project.rules or (project.root,))
     origin = _say_files(len(files), problems)
-    return Rules(tuple(item.rule for item in files), bool(files) and not problems), "; ".join(
-        filter(None, (why, origin))
+    known = Rules(
+        tuple(item.rule for item in files),
+        are_all=bool(files) and not problems,
+        unanswered=(why,) if silent else (),
+        is_blind=silent,
     )
+    return known, "; ".join(filter(None, (why, origin)))
 
 
 def _say_files(count: int, problems: Sequence[Mistake]) -> str:
@@ -135,31 +152,32 @@ def _say_files(count: int, problems: Sequence[Mistake]) -> str:
         return "none are known, for the repository has no files of rules"
     said = f"{count} in the repository's files"
     if problems:
-        said += f", {len(problems)} of which cannot be read (templates, or mistakes in the YAML)"
+        said += f"; {_count(len(problems), 'place')} there cannot be read (templates, or mistakes in the YAML)"
     return said
 
 
-def _loaded(project: Project, experiments: Sequence[Experiment], name: str | None) -> tuple[Rules | None, str]:
-    """Those of this environment, else of the only one that has alerts; None where nobody answers, and why."""
+def _loaded(project: Project, experiments: Sequence[Experiment], name: str | None) -> tuple[Rules | None, str, bool]:
+    """Those of this environment, else of the only one that has alerts; None where nobody answers, and why; and whether
+    somebody was to be asked who did not answer."""
     chosen = name or _only_with_alerts(project)
     if chosen is None:
-        return None, ""
+        return None, "", False
     try:
         environment = load_environment(project, chosen)
         if environment.kind is EnvironmentKind.LAB:
             info = Lab(project.root).info()
             if info is None:
-                return None, f"{chosen} is not up" if name else ""
+                return None, f"{chosen} is not up" if name else "", name is not None
             environment = declare_lab(environment, info)
         rules = asyncio.run(_ask(environment, project, experiments))
     except SpecError as error:
         if name:
             print_mistakes(error)
             sys.exit(2)
-        return None, f"{chosen} cannot be asked ({error.mistakes[0].found} in gameday.yaml)"
+        return None, f"{chosen} cannot be asked ({error.mistakes[0].found} in gameday.yaml)", True
     except (AlertSourceError, TimeoutError) as error:
-        return None, f"{chosen} did not say which it has ({error or 'no answer in time'})"
-    return rules, f"{len(rules.rules)} loaded in {chosen}" if rules else f"{chosen} has no alerts"
+        return None, f"{chosen} did not say which it has ({str(error) or 'no answer in time'})", True
+    return rules, f"{len(rules.rules)} loaded in {chosen}" if rules else f"{chosen} has no alerts", False
 
 
 def _only_with_alerts(project: Project) -> str | None:
@@ -191,4 +209,6 @@ async def _ask(environment: Environment, project: Project, experiments: Sequence
     chosen = {rule.name: rule for rule in reversed(rules) if rule.name in names}
     chosen |= {name: rule for name, alert in expected.items() if (rule := choose_rule(alert, rules))}
     examined = {name: examine_rule(rule, survey, now, now) for name, rule in chosen.items()}
-    return Rules(rules, are_all=True, examined=examined)
+    unanswered = tuple(f"{part} ({why})" for part, why in survey.unanswered)
+    is_blind = survey.silences is None or "alertmanager" in dict(survey.seen.unreachable)
+    return Rules(rules, are_all=True, examined=examined, unanswered=unanswered, is_blind=is_blind)

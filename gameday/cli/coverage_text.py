@@ -199,11 +199,14 @@ WANTING: dict[str, Callable[[Sequence[ServiceCoverage]], Iterator[str]]] = {
 # -- JSON
 
 
-def as_document(matrix: Iterable[ServiceCoverage], history: History, rules: str) -> JsonObject:
+def as_document(
+    matrix: Iterable[ServiceCoverage], history: History, rules: str, unanswered: Sequence[str] = ()
+) -> JsonObject:
     """The matrix as docs/coverage.md describes it. Times are RFC 3339 in UTC."""
     return {
         "schema": SCHEMA,
         "rules": rules,
+        "unanswered": list(unanswered),
         "runs": history.runs,
         "unread_runs": list(history.unread),
         "services": [

@@ -32,7 +32,10 @@ def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = No
         return Path(source)
     import tempfile
     import urllib.request
+    from http.client import HTTPException
     from urllib.error import HTTPError
+
+    from gameday.common.deadline import within
 
     try:
         parts = urlsplit(source)
@@ -41,12 +44,16 @@ def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = No
         request = urllib.request.Request(address, headers=headers)  # noqa: S310 - http and https only, see above
         if authorization := _authorization(parts):
             request.add_unredirected_header("Authorization", authorization)  # it is for this server alone
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            content, kind = response.read(_MAX_BYTES + 1), response.headers.get_content_type()
+
+        def get() -> tuple[bytes, str]:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+                return response.read(_MAX_BYTES + 1), response.headers.get_content_type()
+
+        content, kind = within(_TIMEOUT_S, get)
     except HTTPError as error:
         fail(f"{_shown(source)}: HTTP {error.code} {error.reason}")
-    except (OSError, ValueError) as error:
-        fail(f"{_shown(source)}: {getattr(error, 'reason', None) or error}")
+    except (OSError, ValueError, HTTPException) as error:
+        fail(f"{_shown(source)}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}")
     if len(content) > _MAX_BYTES:
         fail(f"{_shown(source)}: it is larger than {_MAX_BYTES // 1024} KiB")
     name = PurePosixPath(parts.path)

@@ -58,7 +58,7 @@ class Survey(msgspec.Struct, frozen=True):
 
     seen: AlertsSeen
     routing: Routing | None = None
-    silences: tuple[Silence, ...] = ()
+    silences: tuple[Silence, ...] | None = ()
     active: tuple[dict[str, str], ...] = ()
     external_labels: dict[str, str] = {}  # what every alert gets on its way to Alertmanager
     expressions: dict[str, Expression] = {}  # by their text

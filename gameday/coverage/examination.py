@@ -85,7 +85,11 @@ def _follow(
             asked = ", ".join(f"`{name}`" for name in routed.asked)
             doubts.append(f"its route depends on {asked}, which its rule does not set")
         _inhibited(labels, survey.routing, survey.active, quiet, doubts)
-    for silence in survey.silences:
+        if survey.routing.inhibitions and "alertmanager" in dict(survey.seen.unreachable):
+            doubts.append("whether it is inhibited could not be asked")
+    if survey.routing and survey.silences is None:
+        doubts.append("whether it is silenced could not be asked")
+    for silence in survey.silences or ():
         matches = may_match(silence.matchers, labels) if silence.starts_at < ends else False
         if matches:
             quiet.append(_say(silence, begins))

@@ -15,6 +15,7 @@ from gameday.spec.units import format_duration
 type _Key = tuple[str, str, frozenset[tuple[str, str]]]  # source, name, labels
 
 _NO_EVIDENCE = Evidence()
+_TOLD = ("alertmanager", "receiver")  # sources that are told of alerts, and evaluate none
 
 
 def judge_alerts(
@@ -148,7 +149,12 @@ class _Case(msgspec.Struct, frozen=True):
             detail.append(say_too_slow(self.alert, self.examined) or "")
             detail.append(say_missing(self.examined) if self.examined.missing_series else "")
         detail.append(self._blindness())
-        return self._finding(FindingKind.ALERT_MISSED, f"{name} did not fire", "; ".join(filter(None, detail)))
+        # A source that has answered nothing at all has not said that it did not fire.
+        is_blind = not pending and any(
+            count >= self.evidence.looks and source not in _TOLD for source, count in self.evidence.unanswered
+        )
+        title = f"Whether {name} fired is not known" if is_blind else f"{name} did not fire"
+        return self._finding(FindingKind.ALERT_MISSED, title, "; ".join(filter(None, detail)))
 
     def _rule(self) -> Iterable[Finding]:
         name = self.alert.name

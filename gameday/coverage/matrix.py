@@ -92,6 +92,8 @@ class Rules(msgspec.Struct, frozen=True):
     rules: tuple[AlertRuleInfo, ...] = ()
     are_all: bool = False
     examined: dict[str, AlertExamination] = {}
+    unanswered: tuple[str, ...] = ()  # what was asked and gave no answer, and why
+    is_blind: bool = False  # so that a missing rule, or that nobody is told, may not have been seen
 
 
 class RunbookState(StrEnum):

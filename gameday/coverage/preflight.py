@@ -119,11 +119,15 @@ def _check_watchdog(
         return
     silent = {source for source, _ in survey.seen.unreachable}
     states = {seen.state for seen in survey.seen.alerts if seen.name == name}
+    is_there = any(labels.get("alertname") == name for labels in survey.active)
     wrong, well = [], f"`{name}` fires"
     if AlertState.FIRING not in states and "prometheus" not in silent:
         wrong = [f"`{name}` does not fire, though it always should: rules may not be evaluated"]
-    elif not any(labels.get("alertname") == name for labels in survey.active) and "alertmanager" not in silent:
-        wrong = [f"`{name}` fires, and Alertmanager does not have it: no alert may get there"]
+    elif not is_there and "alertmanager" not in silent:
+        fires = "may fire" if "prometheus" in silent else "fires"
+        wrong = [f"`{name}` {fires}, and Alertmanager does not have it: no alert may get there"]
+    elif silent:  # from what was not said nothing is concluded
+        wrong = [f"whether `{name}` arrives is not known: no answer from {', '.join(sorted(silent))}"]
     elif AlertState.NOTIFIED in states:
         well += ", and somebody is told of it"
     else:

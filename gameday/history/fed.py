@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gameday.common.files import replace_file
+from gameday.engine.launch import may_fork
 from gameday.engine.runs import runs_directory
 from gameday.history import schema
 from gameday.history.store import Store
@@ -63,7 +64,7 @@ def look(root: Path, fed: FedRuns) -> tuple[int, dict[str, Seen]]:
     try:
         with os.scandir(directory) as entries:
             names = [entry.name for entry in entries]
-        half = len(names) // 2 if len(names) >= _MANY else 0
+        half = len(names) // 2 if len(names) >= _MANY and may_fork() else 0
         rest = _look_apart(directory, names[:half], fed) if half else lambda: (0, {})
         runs, changed = _look(directory, names[half:], fed)
         more, changed_too = rest()

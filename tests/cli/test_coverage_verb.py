@@ -60,6 +60,7 @@ class Monitoring:
         self.status = 200
         self.is_mute = False  # it takes alerts, and no notification ever goes out
         self.delay_s = 0.0
+        self.has_no_silences = False  # the path of silences answers with what is none
         self.routing = ""  # Alertmanager's configuration, where it tells
         self.rules: list[dict[str, object]] = [
             {
@@ -80,7 +81,7 @@ class Monitoring:
             case "/api/v2/status" if self.routing:
                 return {"config": {"original": self.routing}, "cluster": {}, "versionInfo": {}, "uptime": "x"}
             case "/api/v2/silences":
-                return []
+                return None if self.has_no_silences else []
             case "/api/v2/alerts" if not query:
                 return []
             case "/api/v1/rules":
@@ -276,6 +277,37 @@ def test_who_would_be_told(past: Path, monitoring: tuple[Monitoring, str]) -> No
     server.routing = ""
     untold = invoke("--env", "staging", "--fail-on", "unrouted", "checkout")
     assert "Who would be told is not known of PaymentsErrorsHigh, CheckoutErrorsHigh." in untold.stderr.splitlines()
+
+
+def test_a_part_that_gives_no_answer_is_never_taken_for_good(past: Path, monitoring: tuple[Monitoring, str]) -> None:
+    """Who would be told is known, and whether it is silenced is not: it is said, and CI does not pass."""
+    server = monitoring[0]
+    server.routing = "route: {receiver: pager}\nreceivers: [{name: pager, webhook_configs: [{url: <secret>}]}]\n"
+    server.rules.append(server.rules[0] | {"name": "PaymentsErrorsHigh", "labels": {"service": "payments"}})
+    server.has_no_silences = True
+    result = invoke("--env", "staging", "--fail-on", "unrouted")
+    routed = {row[2] for row in stripped(result) if len(row) > 4 and row[0].endswith("High")}
+    assert (routed, result.exit_code) == ({"pager?"}, 1)
+    assert "  CheckoutErrorsHigh: whether it is silenced could not be asked" in result.stdout.splitlines()
+    assert "No answer: Alertmanager's silences (" in result.stderr
+    document = json.loads(invoke("--env", "staging", "--json").stdout)
+    assert any(part.startswith("Alertmanager's silences (") for part in document["unanswered"])
+
+
+def test_ci_does_not_pass_by_files_where_the_environment_gave_no_answer(
+    shop: Path, monitoring: tuple[Monitoring, str]
+) -> None:
+    (shop / "experiments" / "other.yaml").unlink()
+    (shop / "experiments" / "checkout-loses-payments.yaml").unlink()
+    asked = ("--fail-on", "missing", "payments")
+    (shop / "runbooks" / "all.md").write_text(BOOK.replace("[PaymentsSlow]", "[PaymentsErrorsHigh]"))
+    assert invoke("--offline", *asked).exit_code == 0  # the files have all
+    monitoring[0].status = 503
+    for arguments in (asked, ("--env", "staging", *asked)):
+        result = invoke(*arguments)
+        assert (result.exit_code, "may be wanting, too" in result.stderr) == (1, True)
+        assert result.stderr.count("staging did not say which it has") == 1
+    assert invoke("--env", "staging").exit_code == 0
 
 
 def test_runs_of_another_environment_or_of_long_ago_do_not_count(past: Path) -> None:

@@ -188,6 +188,15 @@ def test_inhibited_by_what_fires() -> None:
     assert "perhaps inhibited by Outage" in notification(unknown)
 
 
+def test_what_could_not_be_asked_is_a_doubt_and_never_good() -> None:
+    """Without an answer about silences, or about what fires, none is taken to be there or not."""
+    assert "; whether it is silenced could not be asked" in notification(survey(silences=None))
+    blind = survey(seen=AlertsSeen((), (("alertmanager", "refused"),)))
+    assert "; whether it is inhibited could not be asked" in notification(blind)
+    sure = msgspec.structs.replace(blind, routing=parse_routing(CONFIG.replace("inhibit_rules", "x")))
+    assert "could not be asked" not in notification(sure) + notification(survey())
+
+
 def watchdog(found: Survey, *names: str) -> list[tuple[CheckOutcome, str]]:
     results = check_pipeline(("Watchdog",), [rule(name=name) for name in names], found)
     return [(result.outcome, result.detail) for result in results if result.check == "watchdog"]
@@ -205,6 +214,25 @@ def test_the_watchdog() -> None:
     [(outcome, detail)] = watchdog(survey(seen=AlertsSeen((firing,)), active=has), "Watchdog")
     assert (outcome, "not shown" in detail) == (CheckOutcome.OK, True)
     assert check_pipeline((), [], survey()) == ()
+
+
+@pytest.mark.parametrize(
+    ("silent", "has", "detail"),
+    [
+        (("alertmanager",), False, "whether `Watchdog` arrives is not known: no answer from alertmanager"),
+        (("receiver",), True, "whether `Watchdog` arrives is not known: no answer from receiver"),
+        (("alertmanager", "prometheus"), False, "not known: no answer from alertmanager, prometheus"),
+        (("prometheus",), False, "`Watchdog` may fire, and Alertmanager does not have it: no alert may get there"),
+    ],
+)
+def test_a_watchdog_of_which_a_part_says_nothing_is_no_good_sign(
+    silent: tuple[str, ...], has: bool, detail: str
+) -> None:
+    firing = SeenAlert("Watchdog", (), AlertState.FIRING, "prometheus")
+    seen = AlertsSeen(() if "prometheus" in silent else (firing,), tuple((part, "refused") for part in silent))
+    active = ({"alertname": "Watchdog"},) if has else ()
+    [(outcome, said)] = watchdog(survey(seen=seen, active=active), "Watchdog")
+    assert (outcome, detail in said) == (CheckOutcome.WARNING, True)
 
 
 def test_what_could_not_be_asked_is_said() -> None:

@@ -118,6 +118,22 @@ def test_missed_because_the_fault_was_too_short_or_nobody_could_look() -> None:
     assert "prometheus did not answer 12 of 30 looks" in finding.detail
 
 
+@pytest.mark.parametrize(
+    ("unanswered", "title"),
+    [
+        ((("prometheus", 30),), "Whether A fired is not known"),
+        ((("datadog", 30),), "Whether A fired is not known"),
+        ((("prometheus", 29),), "A did not fire"),
+        ((("alertmanager", 30), ("receiver", 30)), "A did not fire"),
+    ],
+)
+def test_a_source_that_never_answered_has_not_said_that_it_did_not_fire(
+    unanswered: tuple[tuple[str, int], ...], title: str
+) -> None:
+    [finding] = judge([], evidence=Evidence(30, unanswered))
+    assert (finding.kind, finding.title, finding.weakness) == (FindingKind.ALERT_MISSED, title, True)
+
+
 def test_late_by_how_much() -> None:
     [finding] = judge([event(FIRING, 75.5), *good()[1:]])
     assert kinds([finding]) == [(FindingKind.ALERT_LATE, True)]

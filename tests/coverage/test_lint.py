@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gameday.cli.source import local_runbook
 from gameday.coverage.lint import SEVERITIES, Remark, Rule, Severity, Surroundings, lint, read_owners
 from gameday.coverage.lint.links import web_links
 from gameday.coverage.lint.sections import is_runbook
@@ -374,6 +375,61 @@ def test_servers_are_asked(repository: Path, serve: Callable[[dict[str, int]], s
         (Rule.LINK_UNKNOWN, 3),
         (Rule.LINK_UNKNOWN, 5),
     ]
+
+
+def test_a_server_that_drips_is_given_up(
+    repository: Path, drip: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte begins a socket's timeout anew: only a deadline over the whole answer ends this."""
+    monkeypatch.setattr("gameday.coverage.lint.links._is_private", lambda _host: False)
+    path = repository / "web.md"
+    path.write_text(f"<{drip(b'HTTP/1.1 200 OK')}/slow>")
+    [remark] = check_web([read_page(path)], 0.3)
+    assert remark.rule is Rule.LINK_UNKNOWN
+    assert "no answer within 0.3 s" in remark.mistake.found
+
+
+def test_a_runbook_at_a_url_that_drips_or_is_no_page(
+    drip: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gameday.cli.source._TIMEOUT_S", 0.3)
+    for begins, said in ((b"HTTP/1.1 200 OK", "no answer within 0.3 s"), (b"SSH-2.0-x\r\n", "SSH-2.0-x")):
+        with pytest.raises(SystemExit) as ended:
+            local_runbook(f"{drip(begins)}/book.md")
+        assert (ended.value.code, said in capsys.readouterr().err) == (2, True)
+
+
+@pytest.fixture
+def drip(monkeypatch: pytest.MonkeyPatch):
+    """A server that begins as it is told, and then gives a byte of a header ten times within each timeout, for ever."""
+    import socketserver
+    import threading
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    over = threading.Event()
+    servers = []
+
+    def start(begins: bytes) -> str:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                try:
+                    self.request.sendall(begins + b"\r\nX: ")
+                    while not over.wait(0.03):
+                        self.request.sendall(b"a")
+                except OSError:
+                    pass
+
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    over.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture

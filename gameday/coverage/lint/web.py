@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urldefrag
 
+from gameday.common.deadline import within
 from gameday.coverage.lint.base import Remark, Rule, at, remark
 from gameday.coverage.lint.links import web_links
 from gameday.spec.runbook_page import RunbookPage
@@ -49,8 +50,13 @@ def _request(method: str, url: str, timeout_s: float) -> tuple[int | None, str]:
     try:
         address = quote(url, safe="%/:=&?~#+!$,;'@()*[]")
         request = urllib.request.Request(address, headers=_HEADERS, method=method)  # noqa: S310 - http(s), by web_links
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
-            return int(response.status), f"HTTP {response.status}"
+
+        def ask() -> int:
+            with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
+                return int(response.status)
+
+        status = within(timeout_s, ask)
+        return status, f"HTTP {status}"
     except urllib.error.HTTPError as error:
         error.close()
         return error.code, f"HTTP {error.code}"

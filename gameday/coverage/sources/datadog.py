@@ -173,7 +173,9 @@ class Datadog:
         return Survey(
             seen=seen,
             routing=_routing(mine, notices.rules),
-            silences=tuple(silence for monitor in mine for silence in _silences(monitor, notices.downtimes or ())),
+            silences=None
+            if notices.downtimes is None
+            else tuple(silence for monitor in mine for silence in _silences(monitor, notices.downtimes)),
             active=tuple({**dict(alert.labels), "alertname": alert.name} for alert in firing),
             expressions={
                 monitor.query: found for monitor, found in zip(mine, expressions, strict=True) if found is not None

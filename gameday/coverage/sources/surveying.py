@@ -76,7 +76,7 @@ class Surveying:
         return Survey(
             seen=AlertsSeen(()),
             routing=routing,
-            silences=silences or (),
+            silences=silences,
             external_labels=config.external_labels if config else {},
             expressions={
                 text: _conclude(found, answer, intervals or {}, fallback)
