@@ -316,7 +316,7 @@ def _take_part(brief: Brief) -> Iterator[str]:
         ("Write down what you see", "gameday note checkout is slow from here"),
         ("Take an alert on", f"gameday ack {quote(alert)}"),
         ("Follow a runbook, step by step", f"gameday runbook follow {quote(runbook)}"),
-        ("Say how far you have come", "gameday mark detected, then diagnosed, mitigated, all-clear"),
+        ("Say when somebody has noticed, and later `diagnosed`, `mitigated`, `all-clear`", "gameday mark detected"),
         ("See what runs", "gameday status"),
     ):
         yield f"- {words}: {code(command)}"

@@ -1,6 +1,6 @@
 """What people say will happen, and that beside what happened, builder against SRE. Pure; no I/O."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -81,12 +81,21 @@ def latest(predictions: Iterable[PredictionMade], injected_at: float | None) -> 
     return tuple(kept.values())
 
 
-def compare(predictions: Sequence[PredictionMade], observed: Observed) -> tuple[Question, ...]:
-    """Each question that anybody has answered: signals, then alerts, then whether users notice."""
-    return tuple(_questions(predictions, observed))
+def _tenths(seconds: float) -> str:
+    return f"{seconds:.1f} s"
 
 
-def _questions(predictions: Sequence[PredictionMade], observed: Observed) -> Iterator[Question]:
+def compare(
+    predictions: Sequence[PredictionMade], observed: Observed, say_time: Callable[[float], str] = _tenths
+) -> tuple[Question, ...]:
+    """Each question that anybody has answered: signals, then alerts, then whether users notice. `say_time` writes
+    seconds as whatever shows them does elsewhere."""
+    return tuple(_questions(predictions, observed, say_time))
+
+
+def _questions(
+    predictions: Sequence[PredictionMade], observed: Observed, say_time: Callable[[float], str]
+) -> Iterator[Question]:
     for signal in dict.fromkeys(said.signal for event in predictions for said in event.prediction.signals):
         broke = observed.broke.get(signal)
         what = "could not be told" if broke is None else "it broke" if broke else "it held"
@@ -94,7 +103,7 @@ def _questions(predictions: Sequence[PredictionMade], observed: Observed) -> Ite
         yield _question(f"Will {signal} hold?", what, predictions, words)
     for name in dict.fromkeys(said.name for event in predictions for said in event.prediction.alerts):
         is_known, after_s = name in observed.fired_after_s, observed.fired_after_s.get(name)
-        what = "it did not fire" if after_s is None else f"it fired after {after_s:.0f} s"
+        what = "it did not fire" if after_s is None else f"it fired after {say_time(after_s)}"
         words = [_of_alert(event.prediction, name, after_s, is_known=is_known) for event in predictions]
         yield _question(f"Will {name} fire?", what if is_known else "could not be told", predictions, words)
     if any(event.prediction.users_notice is not None for event in predictions):

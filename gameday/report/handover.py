@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from gameday.journal.events import RunbookInfo, StepOutcome
+from gameday.report.format import duration
 from gameday.report.views import AlertOutcome, ExperimentReport
 
 _COMPLAINTS = (StepOutcome.STUCK, StepOutcome.WRONG, StepOutcome.MISSING)
@@ -108,7 +109,7 @@ def _detect(one: ExperimentReport) -> Iterator[Evidence]:
             yield Evidence(f"{alert.name} fired in time, and nobody was seen to be notified", False, one.index)
         else:
             after = (alert.firing_at or 0.0) - (one.injected_at or 0.0)
-            yield Evidence(f"{alert.name} fired after {after:.0f} s, and somebody was notified", True, one.index)
+            yield Evidence(f"{alert.name} fired after {duration(after)}, and somebody was notified", True, one.index)
 
 
 def _understand(one: ExperimentReport) -> Iterator[Evidence]:
@@ -176,10 +177,10 @@ def _recover(one: ExperimentReport) -> Iterator[Evidence]:
         if not recovery.recovered or recovery.seconds is None:
             yield Evidence("the steady state did not come back after the undo", False, one.index)
         elif recovery.is_late:
-            text = f"recovery took {recovery.seconds:.0f} s, and was expected within {recovery.within_s:g} s"
+            text = f"recovery took {duration(recovery.seconds)}, and was expected within {recovery.within_s:g} s"
             yield Evidence(text, False, one.index)
         else:
-            yield Evidence(f"the steady state was back {recovery.seconds:.0f} s after the undo", True, one.index)
+            yield Evidence(f"the steady state was back {duration(recovery.seconds)} after the undo", True, one.index)
     for alert in one.alerts:
         if alert.expected and alert.firing_at is not None and alert.resolved_at is None:
             yield Evidence(f"{alert.name} did not resolve", False, one.index)

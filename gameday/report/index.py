@@ -243,4 +243,6 @@ def _span(sessions: Sequence[SessionPast]) -> str:
     if not sessions:
         return ""
     first, last = sessions[0].started, sessions[-1].started
-    return minute(first) if first == last else f"{date(first)} to {date(last)}"
+    if first == last:
+        return minute(first)
+    return date(first) if date(first) == date(last) else f"{date(first)} to {date(last)}"

@@ -71,6 +71,17 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _handover(report)
     for experiment in report.experiments:
         yield from _experiment(experiment)
+    yield from _notes(report)
+
+
+def _notes(report: Report) -> Iterator[str]:
+    if not report.notes:
+        return
+    yield from ("", "### Notes", "")
+    for note in report.notes[:_MOST]:
+        yield f"- {escape(fmt.clock(note.at))} UTC, {escape(note.author)}: {escape(note.text)}"
+    if len(report.notes) > _MOST:
+        yield f"- and {len(report.notes) - _MOST} more"
 
 
 def _found(report: Report) -> Iterator[str]:

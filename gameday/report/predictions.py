@@ -6,6 +6,7 @@ import msgspec
 
 from gameday.journal.events import AlertObserved, ExperimentInfo, Outcome, PredictionMade, Role
 from gameday.people.predicting import Observed, Question, Said, compare, latest
+from gameday.report.format import duration
 from gameday.report.views import Alert, Predictions, Row, Status
 
 _UNKNOWN = Observed({}, {}, None)
@@ -42,7 +43,8 @@ def predictions(made: Sequence[PredictionMade], shown: Shown) -> Predictions:
     counted = latest(made, began)
     late = tuple(event for event in made if began is not None and event.at > began)
     broke = _broke(shown)
-    questions = compare(counted, Observed(broke, _fired_after(counted, shown), _users_noticed(shown, broke)))
+    observed = Observed(broke, _fired_after(counted, shown), _users_noticed(shown, broke))
+    questions = compare(counted, observed, duration)
     return Predictions(counted, late, tuple(sorted(questions, key=lambda question: not question.differ)))
 
 
@@ -102,9 +104,12 @@ def _fired_after(made: Sequence[PredictionMade], shown: Shown) -> Mapping[str, f
 
 
 def _users_noticed(shown: Shown, broke: Mapping[str, bool]) -> bool | None:
-    """Whether the latency or the errors of the experiment's own service broke, which is what users would notice."""
-    prefixes = tuple(f"{shown.info.service}.{kind}." for kind in ("latency", "errors"))
-    own = {row.subject for row in shown.rows if row.subject.startswith(prefixes)}
-    if any(broke.get(signal) for signal in own):
+    """Whether the latency or the errors of the experiment's own service broke, which is what users would notice. That
+    they did not is told only of both: a service that answers quickly may answer with nothing but errors."""
+    own = [
+        [broke.get(row.subject) for row in shown.rows if row.subject.startswith(f"{shown.info.service}.{kind}.")]
+        for kind in ("latency", "errors")
+    ]
+    if any(True in found for found in own):
         return True
-    return False if own and all(broke.get(signal) is False for signal in own) else None
+    return False if all(found and None not in found for found in own) else None

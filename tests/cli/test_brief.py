@@ -1,16 +1,19 @@
 """`gameday brief`: all that a session's people need, from files alone."""
 
 import re
+import shlex
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from markdown_it import MarkdownIt
 
 from gameday.cli.brief import command
 from gameday.cli.init import command as init
+from gameday.cli.verbs import cli
 
 GAME_DAY = """
 title: Checkout game day
@@ -136,6 +139,26 @@ def test_everything_that_people_need(project: Path) -> None:
     assert "`gameday plan experiments/gamedays/checkout.yaml --env staging`" in page
     for heading in ("### Before", "### During", "### After"):
         assert heading in section(page, "Checklist")
+
+
+def test_every_command_of_the_page_is_one(project: Path) -> None:
+    """People copy them: each is taken by its verb as it stands there."""
+    page = brief("experiments/gamedays/checkout.yaml").stdout
+    commands = [shlex.split(found.rstrip("…")) for found in re.findall(r"`gameday ([^`]+)`", page)]
+    assert {"mark", "note", "predict", "ack", "runbook", "stop", "sign"} <= {words[0] for words in commands}
+    for words in commands:
+        verb: click.Command = cli
+        context = click.Context(cli)
+        while isinstance(verb, click.Group) and words:
+            found = verb.get_command(context, words[0])
+            assert found, words
+            verb, words = found, words[1:]
+            if isinstance(verb, click.Group):
+                context = click.Context(verb, parent=context)
+        if words[-1:] == ["--reason"]:
+            words.append("why")
+        if words:  # else it is the name of a verb, in a sentence
+            verb.make_context(verb.name, words)  # raises UsageError
 
 
 def test_pairs_are_those_that_the_next_session_would_have(project: Path) -> None:

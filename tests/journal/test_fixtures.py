@@ -93,7 +93,7 @@ def test_what_people_said_is_in_the_report(kind: Format) -> None:
         "the retry covers it",
         "nobody would be paged at night",
         "fires within 30s",
-        "it fired after 38 s",
+        "it fired after 37.8",
         "the error graph",
         "PaymentsDown fired 40.0 s too late",
         "not tested",

@@ -53,7 +53,7 @@ def test_what_happened_is_said() -> None:
     everything = said("@a", **signal("holds"), **alert(fires=True), users_notice=True)
     assert [question.observed for question in compare([everything], HELD)] == [
         "it held",
-        "it fired after 12 s",
+        "it fired after 12.4 s",
         "they did not",
     ]
     assert [question.observed for question in compare([everything], BROKE)] == [

@@ -13,12 +13,15 @@ from browser import Browser, Page, launch, needs_browser
 from gameday.report import format as fmt
 from gameday.report.axis import TimeAxis
 from gameday.report.chart import charts_of, time_axis
+from gameday.report.index import render_index
 from gameday.report.model import load_report
+from gameday.report.past import Sessions
 from gameday.report.render import Format, write_report
 from gameday.report.views import ExperimentReport
 from gameday.spec.model import Unit
 
 from . import journals
+from .test_index import past
 
 pytestmark = needs_browser
 AXE = "GAMEDAY_TEST_AXE"  # where axe.min.js of the npm package axe-core lies
@@ -435,3 +438,26 @@ def test_axe_finds_nothing(browser: Browser, file: Path, scheme: str, width: int
             "axe.run().then(({ violations }) => violations.map((one) => [one.id, one.nodes.map((n) => n.html)]))"
         )
         assert found == []
+
+
+def test_on_paper_the_legend_stays_with_what_it_explains(page: Page) -> None:
+    page.media("print")
+    above = "[...document.querySelectorAll('.charts > h3, .charts > .keys, .charts > p')]"
+    said = page.evaluate(f"{above}.map((one) => getComputedStyle(one).breakAfter)")
+    assert len(said) >= 3
+    assert set(said) == {"avoid"}
+
+
+@pytest.mark.parametrize("count", [2, 4, 5, 6, 12])
+def test_no_date_of_the_trends_is_cut_on_a_phone(count: int, browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(render_index(Sessions(tuple(past(2 * number) for number in range(count)))))
+    with browser.page(390, 800, touch=True) as page:
+        page.open(path)
+        dates = page.evaluate(
+            """[...document.querySelectorAll("text")].filter((one) => /^\\d{4}-\\d\\d-\\d\\d$/.test(one.textContent) &&
+            one.checkVisibility()).map((one) => [one, one.closest("svg")].map((it) => it.getBoundingClientRect()))
+            .map(([text, plot]) => [text.left - plot.left, plot.right - text.right])"""
+        )
+        assert dates
+        assert min(min(sides) for sides in dates) > -1, dates

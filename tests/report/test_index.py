@@ -132,6 +132,21 @@ def test_it_leads_to_reports_that_are_there_alone() -> None:
     assert links == [f"{past(1).run}.html", "20260306-%22%3E%3Cb%3E-0001.html"]
 
 
+@pytest.mark.parametrize(
+    ("started", "span"),
+    [
+        ((0.0,), "6 March 2026"),
+        ((0.0, 60.0), "6 March 2026"),
+        ((0.0, DAY), "6 March 2026 to 7 March 2026"),
+    ],
+)
+def test_a_day_is_said_once(started: tuple[float, ...], span: str) -> None:
+    days = [past(number, started=journals.T0 + offset) for number, offset in enumerate(started)]
+    page, _ = page_of(*days)
+    assert f"Game days {span}" in said(page)
+    assert (" to 6 March" in said(page)) is False
+
+
 def test_regressions_come_first() -> None:
     weak = past(2, Verdict.WEAKNESS)
     page, text = page_of(past(0), weak, past(4, Verdict.WEAKNESS), there=(f"{weak.run}.html",))

@@ -59,7 +59,7 @@ def test_predictions_beside_what_happened(report: Report) -> None:
         f"Will {ERRORS} hold?": ("it broke", {BUILDER: wrong, SRE: unsure}),
         f"Will {CPU} hold?": ("it held", {BUILDER: right, SRE: right}),
         f"Will {TRAFFIC} hold?": ("it held", {LEAD: wrong}),
-        "Will PaymentsErrorsHigh fire?": ("it fired after 13 s", {BUILDER: wrong, SRE: right}),
+        "Will PaymentsErrorsHigh fire?": ("it fired after 12.9\N{NO-BREAK SPACE}s", {BUILDER: wrong, SRE: right}),
         "Will CheckoutErrorsHigh fire?": ("it did not fire", {BUILDER: wrong, SRE: right}),
         "Will users notice?": ("they did", {BUILDER: wrong, SRE: right, LEAD: right}),
     }
@@ -96,7 +96,7 @@ def test_users_do_not_notice_what_held(tmp_path: Path) -> None:
     [held] = said_in(tmp_path / "run", "held", {CPU: Outlook.HOLDS}, {"PaymentsReplicaDown": None}).experiments
     assert answers(held) == {
         f"Will {CPU} hold?": ("it held", {SRE: Answer.RIGHT}),
-        "Will PaymentsReplicaDown fire?": ("it fired after 3 s", {SRE: Answer.WRONG}),
+        "Will PaymentsReplicaDown fire?": ("it fired after 3.0\N{NO-BREAK SPACE}s", {SRE: Answer.WRONG}),
         "Will users notice?": ("they did not", {SRE: Answer.WRONG}),
     }
 
@@ -110,6 +110,31 @@ def test_users_notice_the_service_s_own_signals(service: str | None, tmp_path: P
     journals.broken(journal, 0)  # checkout's break
     [experiment] = load_report(journal.close_session(Verdict.WEAKNESS)).experiments
     assert answers(experiment) == {"Will users notice?": ("could not be told", {SRE: Answer.OPEN})}
+
+
+@pytest.mark.parametrize(
+    ("signals", "told"),
+    [
+        ((LATENCY, ERRORS), "they did not"),
+        ((LATENCY, TRAFFIC), "could not be told"),  # quick errors are what users notice most
+        ((ERRORS, CPU), "could not be told"),
+    ],
+)
+def test_that_users_noticed_nothing_takes_latency_and_errors(
+    signals: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    conditions = tuple(condition for condition in journals.CONDITIONS if condition.signal in signals)
+    journal = Journal(tmp_path / "run")
+    journal.start([journals.experiment(conditions=conditions)])
+    journals.predict(journal, 0, SRE, Role.SRE, users_notice=False)
+    journal.now += 0.1
+    journal.begin(0)
+    journal.inject(0, 0, ["payments-1"])
+    journal.end_stage(0, 0, dict.fromkeys(signals, 0.002))
+    journal.undo(0, 1)
+    journal.end(0, Verdict.HELD)
+    [experiment] = load_report(journal.close_session(Verdict.HELD)).experiments
+    assert answers(experiment)["Will users notice?"][0] == told
 
 
 def test_what_was_not_read_or_was_there_before_is_not_told(tmp_path: Path) -> None:
@@ -210,6 +235,8 @@ def test_the_first_mark_after_the_injection_counts(tmp_path: Path) -> None:
     assert first_alert(experiment) is None
     assert [one.remark for one in figures(experiment)][1:] == ["by @first; no alert fired"]
     assert [(note.author, note.text) for note in report.notes] == [("@early", "detected: before anything began")]
+    [_, said] = render(report, Format.MARKDOWN).split("\n### Notes\n\n")
+    assert said.endswith(" UTC, @\N{ZERO WIDTH SPACE}early: detected&#58; before anything began\n")
 
 
 # -- action items
