@@ -208,14 +208,16 @@ def _look(verdict: str) -> tuple[str, str, str]:
 def _row(session: SessionPast, services: Sequence[str], faults: Sequence[str]) -> Row:
     verdict = verdict_of(session)
     broken = tuple(dict.fromkeys(name for item in session.experiments for name in item.faults))
-    states = [(session.status_of(item), item.title) for item in session.experiments]
+    # Of one that goes on nobody knows yet how its experiments end; of a single one the session's verdict says it.
+    told = session.experiments if len(session.experiments) > 1 and verdict != RUNNING else ()
+    states = [(session.status_of(item), item.title) for item in told]
     weaknesses = sum(len(item.weaknesses) for item in session.experiments)
     others = sum(item.others for item in session.experiments)
     return Row(
         session,
         verdict,
         *_look(verdict),
-        tuple((LOOKS[status][1], WORDS[status], title) for status, title in states[:4]) if len(states) > 1 else (),
+        tuple((LOOKS[status][1], WORDS[status], title) for status, title in states[:4]),
         max(0, len(states) - 4),
         names([clean(name, 60) for name in broken], 3),
         _numbers_of((item.service for item in session.experiments), services),
