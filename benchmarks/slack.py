@@ -64,7 +64,7 @@ def session(api: str | None) -> dict[str, float]:
     from gameday.engine.session import run_session
     from gameday.journal.log import read_events
     from gameday.notify.channels import channel_sinks
-    from gameday.notify.outbox import ChannelSink
+    from gameday.notify.sink import ChannelSink
     from gameday.spec.model import SlackConfig
 
     with tempfile.TemporaryDirectory(prefix="gameday-benchmark-") as root:

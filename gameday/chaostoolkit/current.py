@@ -24,7 +24,7 @@ from gameday.spec.model import Environment, EnvironmentKind, Experiment, FaultSt
 
 if TYPE_CHECKING:
     from gameday.engine.recorder import Sink
-    from gameday.notify.outbox import ChannelSink
+    from gameday.notify.sink import ChannelSink
 
 _driver: Driver | None = None
 

@@ -4,6 +4,7 @@ The guardian starts this as a process of its own when all is undone that could b
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from gameday.spec.model import Project
 
 
+_FREE_S = 30.0  # to free services
+_PATIENCE_S = 120.0  # nobody waits: a channel that says "later" is asked later
+
+
 def command_of(session: "SessionInput") -> tuple[str, ...]:
     """The command, for the guardian; none where there is nobody to tell and nothing to free."""
     from gameday.cli.history_feeding import names_store
@@ -24,10 +29,12 @@ def command_of(session: "SessionInput") -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "gameday.cli.afterwards") if has_any else ()
 
 
-def finish(run: "Run", *, tells: bool = True) -> None:
-    """Do all of it, or with `tells` false all but speak in channels. Raises nothing for what is wrong elsewhere."""
+def finish(run: "Run", *, patience_s: float, tells: bool = True) -> None:
+    """Do all of it, or with `tells` false all but speak in channels, each of which has `patience_s` seconds. Raises
+    nothing for what is wrong elsewhere."""
     from gameday.cli.history_feeding import feed_store
     from gameday.cli.shared_locks import free_services
+    from gameday.common.deadline import within
     from gameday.journal.log import JournalError
     from gameday.spec.project import read_project
 
@@ -35,19 +42,23 @@ def finish(run: "Run", *, tells: bool = True) -> None:
     project, _ = read_project(root)
     try:
         if run.state().is_clean:
-            free_services(project, run.name)
-        if tells:
-            _tell(project, run)
+            within(_FREE_S, partial(free_services, project, run.name))
     except (OSError, JournalError) as error:
         _complain(error)
+    if tells:
+        try:
+            _tell(project, run, patience_s)
+        except (OSError, JournalError) as error:
+            _complain(error)
     feed_store(root)
 
 
-def _tell(project: "Project", run: "Run") -> None:
+def _tell(project: "Project", run: "Run", patience_s: float) -> None:
     """What the last of those who took over has done, where the session was spoken of. Raises OSError, JournalError."""
     from gameday.journal.events import GuardianStarted, SessionStarted
     from gameday.journal.log import read_events
     from gameday.notify.channels import channel_sinks
+    from gameday.notify.outbox import Pace
     from gameday.spec.location import SpecError
     from gameday.spec.project import load_environment
 
@@ -58,9 +69,10 @@ def _tell(project: "Project", run: "Run") -> None:
         return
     try:
         environment = load_environment(project, first.environment)
-    except SpecError:  # a variable is not set, say: nobody can be told
+    except SpecError as error:  # a variable is not set, say: nobody can be told
+        _complain(error)
         return
-    sinks = channel_sinks(environment, project.root, _complain)
+    sinks = channel_sinks(environment, project.root, _complain, pace=Pace(flush_s=patience_s))
     for sink in sinks:
         say(f"telling {sink.name}")
         try:
@@ -81,4 +93,4 @@ def _complain(error: object) -> None:
 if __name__ == "__main__":
     from gameday.engine.runs import Run as _Run
 
-    finish(_Run(Path(sys.argv[1])))
+    finish(_Run(Path(sys.argv[1])), patience_s=_PATIENCE_S)

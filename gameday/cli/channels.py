@@ -12,7 +12,7 @@ from gameday.cli.output import say
 if TYPE_CHECKING:
     from gameday.engine.session import SessionResult
     from gameday.notify.base import Picture
-    from gameday.notify.outbox import ChannelSink
+    from gameday.notify.sink import ChannelSink
 
 _WITHIN_S = 20.0  # for each channel: charts are uploaded
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gameday.engine.preparation import SessionInput
     from gameday.engine.recorder import Sink
     from gameday.engine.session import SessionResult
-    from gameday.notify.outbox import ChannelSink
+    from gameday.notify.sink import ChannelSink
     from gameday.report.writer import ReportWriter
 
 _VALIDATION_TIMEOUT_S = 120.0  # a module that an activity names may take its time to import

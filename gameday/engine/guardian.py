@@ -189,13 +189,12 @@ async def _guard(run: Run, setup: Setup, control: socket.socket) -> int:
 
 
 def _leave_the_rest(run: Run, command: tuple[str, ...]) -> None:
-    """To a process that nobody waits for: whatever becomes of it, all has been undone that could be."""
+    """To a process that nobody waits for: whatever becomes of it, all has been undone that could be. What it complains
+    of is in our log."""
     if command:
         nothing = subprocess.DEVNULL
         with contextlib.suppress(OSError):
-            subprocess.Popen(
-                [*command, str(run.directory)], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
-            )
+            subprocess.Popen([*command, str(run.directory)], stdin=nothing, stdout=nothing, start_new_session=True)
 
 
 def main(arguments: list[str]) -> int:

@@ -193,9 +193,9 @@ class Narrator:
                 title = f"ABORT{by}: everything is being undone"
                 yield self._detail(Kind.ABORT, title, event.at, (event.reason,), Level.BAD, self._pair(everybody=True))
             case GuardianStarted():
-                who = "The guardian" if event.by is By.GUARDIAN else "Somebody, with `gameday recover`,"
-                title = f"{who} has taken over: everything is being undone"
-                yield self._detail(Kind.ABORT, title, event.at, (event.reason,), Level.BAD, self._pair(everybody=True))
+                who = "the guardian has taken over" if event.by is By.GUARDIAN else "it is recovered"
+                title = f"ABORT: {event.reason}, and {who}"
+                yield self._detail(Kind.ABORT, title, event.at, (), Level.BAD, self._pair(everybody=True))
 
     def _of_session(self, event: AnyEvent) -> Iterator[Detail]:
         match event:

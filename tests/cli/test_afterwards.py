@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from gameday.engine.runs import Run, all_runs
+from gameday.cli.afterwards import finish
+from gameday.engine.locks import is_locked
+from gameday.engine.runs import GUARDIAN_LOCK, Run, all_runs
 from gameday.journal.events import FaultInjected, SessionEnded
 from tests.engine.pretend import EXPERIMENT, PretendSystem, events_of
 from tests.serving import Serving, StandInHandler
@@ -27,6 +29,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.later = 0  # so many are answered by "not now"
         self.answers = threading.Event()
         self.answers.set()
         outer = self
@@ -34,9 +37,14 @@ class Channel:
         class Handler(StandInHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.messages += body.get("messages", [])
+                status = 429 if outer.later else 202
+                if outer.later:
+                    outer.later -= 1
+                else:
+                    outer.messages += body.get("messages", [])
                 outer.answers.wait(60)
-                self.send_response(202)
+                self.send_response(status)
+                self.send_header("Retry-After", "1")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -96,9 +104,7 @@ def recover(system: PretendSystem, run: Run) -> subprocess.CompletedProcess[str]
 def test_the_channel_hears_what_the_guardian_did(system: PretendSystem, channel: Channel) -> None:
     run = kill(system)
     wait_for(lambda: channel.said("end"))
-    assert channel.said("abort") == ["The guardian has taken over: everything is being undone"]
-    (abort,) = [message for message in channel.messages if message["kind"] == "abort"]
-    assert abort["lines"] == ["the runner died"]
+    assert channel.said("abort") == ["ABORT: the runner died, and the guardian has taken over"]
     assert [title.partition(" in ")[0] for title in channel.said("undo")] == ["Undone and verified"]
     assert channel.said("end") == ["The shop survives marks: aborted, everything undone"]
     assert len(channel.said("injection")) == 1, "what the runner had said is not said again"
@@ -115,28 +121,39 @@ def test_and_what_somebody_recovered(system: PretendSystem, channel: Channel) ->
     done = recover(system, run)
     assert done.returncode == 0, done.stderr
     assert "telling webhook" in done.stderr
-    assert channel.said("abort") == ["Somebody, with `gameday recover`, has taken over: everything is being undone"]
+    (abort,) = channel.said("abort")
+    assert abort.startswith("ABORT: asked for by ")
+    assert abort.endswith(", and it is recovered")
     assert len(channel.said("undo")) == 1
     assert len(channel.said("end")) == 1
 
 
 def test_the_undo_waits_for_no_channel(system: PretendSystem, channel: Channel) -> None:
-    """The guardian has undone all and is gone while the channel does not answer, and whoever tells it gives up."""
+    """The guardian has undone all and is gone while the channel does not answer."""
     channel.answers.clear()
     run = kill(system)
     wait_for(lambda: events_of(run.directory, SessionEnded))
+    wait_for(lambda: not is_locked(run.directory / GUARDIAN_LOCK))
     assert system.broken == []
-    told = f"gameday.cli.afterwards\0{run.directory}".encode()
-
-    def telling() -> bool:
-        return any(_is(told, path) for path in Path("/proc").glob("[0-9]*/cmdline"))
-
-    wait_for(telling)
-    wait_for(lambda: not telling())
+    assert channel.said("end") == []
+    channel.answers.set()
+    wait_for(lambda: channel.said("end"))
 
 
-def _is(words: bytes, path: Path) -> bool:
-    try:
-        return words in path.read_bytes()
-    except OSError:
-        return False
+def test_a_channel_that_never_answers_is_given_up(
+    system: PretendSystem, channel: Channel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = kill(system)
+    wait_for(lambda: channel.said("end"))
+    channel.answers.clear()
+    finish(run, patience_s=0.2)
+    assert "not everybody knows what has become of it" in capsys.readouterr().err
+
+
+def test_a_channel_that_says_later_is_told_later(system: PretendSystem, channel: Channel) -> None:
+    run = kill(system)
+    wait_for(lambda: channel.said("end"))
+    channel.messages.clear()
+    channel.later = 2
+    finish(run, patience_s=60.0)
+    assert len(channel.said("abort")) == len(channel.said("end")) == 1

@@ -13,7 +13,8 @@ import pytest
 
 from gameday.journal.events import AbortRequested
 from gameday.notify.base import ChannelError, Detail, Kind, Level, Session, Status
-from gameday.notify.outbox import ChannelSink, Outbox, Pace
+from gameday.notify.outbox import Outbox, Pace
+from gameday.notify.sink import ChannelSink
 from tests.notify.test_annotations import STARTED
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))

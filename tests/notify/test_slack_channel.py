@@ -15,7 +15,8 @@ from gameday.journal.events import By, GuardianStarted, SessionEnded, SinkFailed
 from gameday.journal.log import read_events
 from gameday.notify.base import ChannelError, Detail, Kind, Level, Session, Status
 from gameday.notify.channels import channel_sinks
-from gameday.notify.outbox import ChannelSink, Pace
+from gameday.notify.outbox import Pace
+from gameday.notify.sink import ChannelSink
 from gameday.notify.slack.channel import SlackChannel, SlackWebhook, open_slack
 from gameday.spec.model import Environment, SlackConfig
 from tests.notify.test_annotations import STARTED, timeline_of
@@ -88,7 +89,7 @@ def test_whoever_takes_over_goes_on_in_the_same_thread(server: SlackServer, tmp_
     again.end()
     (parent,) = server.parents  # there is still one
     said = [message.text for message in server.thread(parent.ts)[replies:]]
-    assert "The guardian has taken over: everything is being undone" in said[0]
+    assert "ABORT: the runner died, and the guardian has taken over" in said[0]
     assert any("Undone and verified" in text for text in said)
     assert [call for call in server.calls[before:] if call.method == "chat.update"]
     assert "stage 1" not in "".join(said), "that was said before"

@@ -53,7 +53,7 @@ from gameday.journal.events import (
 from gameday.journal.log import JournalWriter
 from gameday.notify.channels import channel_sinks
 from gameday.notify.narrator import Narrator
-from gameday.notify.outbox import ChannelSink
+from gameday.notify.sink import ChannelSink
 from gameday.notify.slack.channel import SlackChannel
 from gameday.notify.slack.listener import Listener, Once, Pace, Parent
 from gameday.notify.slack.mrkdwn import escape, mentioned, plain
