@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from gameday.engine.runs import GUARDIAN_LOCK, Run, all_runs
 from gameday.journal.events import FaultInjected, SessionEnded
 from tests.engine.pretend import EXPERIMENT, PretendSystem, events_of
 from tests.serving import Serving, StandInHandler
+from tests.waiting import wait_for
 
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
 PROGRAM = str(Path(sys.executable).parent / "gameday")
@@ -71,15 +71,6 @@ def system(tmp_path: Path, channel: Channel) -> PretendSystem:
     path.write_text(path.read_text().replace("    policy:", line))
     (tmp_path / "e.yaml").write_text(LONG)
     return system
-
-
-def wait_for[T](look: Callable[[], T | None]) -> T:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never came")
 
 
 def kill(system: PretendSystem, *, guardian_too: bool = False) -> Run:

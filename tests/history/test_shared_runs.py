@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from gameday.spec.experiment import load_experiment
 from gameday.spec.reader import read_document
 from tests.engine.pretend import EXPERIMENT, PretendSystem, events_of
 from tests.report import journals
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
@@ -68,15 +68,6 @@ class Machine:
 
     def until(self, kind: type[Any]) -> Run:
         return wait_for(lambda: next((run for run in all_runs(self.root) if events_of(run.directory, kind)), None))
-
-
-def wait_for[T](look: Callable[[], T | None]) -> T:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never came")
 
 
 @pytest.fixture

@@ -212,6 +212,12 @@ def valid_signatures(raw: Raw, sha256: str) -> list[Line]:
     return [line for line in raw.signatures if line["sha256"] == sha256]
 
 
+def notes(raw: Raw) -> list[Line]:
+    """What people said, and the marks of no experiment."""
+    strays = [mark for mark in raw.of("mark-set") if mark.get("experiment", raw.running(mark, also_ended=True)) is None]
+    return [line for line in raw.lines if line["event"] == "note-added" or line in strays]
+
+
 def document(raw: Raw, sha256: str) -> Line:
     """In the shape of the JSON report."""
     start = raw.session["at"] if raw.session else raw.lines[0]["at"]
@@ -220,8 +226,6 @@ def document(raw: Raw, sha256: str) -> Line:
     sinks = raw.of("sink-failed")
     people = raw.session.get("people", {}) if raw.session else {}
     roles = {line["role"] for line in valid_signatures(raw, sha256)}
-    strays = [mark for mark in raw.of("mark-set") if mark.get("experiment", raw.running(mark, also_ended=True)) is None]
-    notes = [line for line in raw.lines if line["event"] == "note-added" or line in strays]
     return {
         "schema": 1,
         "exit_code": ended[-1]["exit_code"] if ended else None,
@@ -250,7 +254,7 @@ def document(raw: Raw, sha256: str) -> Line:
         "unsigned": [role for role in ("builder", "sre") if role not in roles],
         "experiments": [of_experiment(one) for one in raw.experiments],
         "preflight": [{"experiment": line.get("experiment")} for line in raw.of("preflight-checked")],
-        "notes": [{"at": iso(line["at"]), "experiment": line.get("experiment")} for line in notes],
+        "notes": [{"at": iso(line["at"]), "experiment": line.get("experiment")} for line in notes(raw)],
         "sink_failures": [
             {"count": sum(line["sink"] == name for line in sinks)}
             for name in dict.fromkeys(line["sink"] for line in sinks)

@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from gameday import __version__
 
-from .document import handover, open_faults, standing
+from .document import handover, notes, open_faults, standing
 from .expected import (
     as_written,
     clock,
@@ -346,10 +346,8 @@ def _appendix(page: Page, raw: Raw, start: float, end: float) -> None:
     if terms["gameday"].claim().text != (raw.session["gameday"] if raw.session else "unknown"):
         page.wrong.append(f"the version {terms['gameday'].text!r} is not the session's")
     aborts = [*raw.of("abort-requested"), *raw.of("guardian-started")]
-    strays = [mark for mark in raw.of("mark-set") if mark.get("experiment", raw.running(mark, also_ended=True)) is None]
-    notes = [line for line in raw.lines if line["event"] == "note-added" or line in strays]
     heads = [head for head in section.all("dt") if " UTC" in head.text]
-    page.claim_all(heads, [[clock(line["at"])] for line in (*aborts, *notes)], "aborts and notes")
+    page.claim_all(heads, [[clock(line["at"])] for line in (*aborts, *notes(raw))], "aborts and notes")
     checks = raw.of("preflight-checked")
     tables = section.all("div", aria_label="Preflight checks")
     rows = _rows(tables[0]) if tables else []

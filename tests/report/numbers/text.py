@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .document import handover
+from .document import handover, notes
 from .expected import (
     clock,
     date,
@@ -56,6 +56,7 @@ def markdown(raw: Raw) -> Iterator[Number]:
         yield from minute(line["at"])
     for one in raw.experiments:
         yield from _experiment(one)
+    yield from (clock(line["at"]) for line in notes(raw))
 
 
 def _experiment(one: Experiment) -> Iterator[Number]:
