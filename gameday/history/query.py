@@ -98,9 +98,10 @@ class Queries:
         way, and all that were not since. Whoever looks for regressions finds in them what all sessions would show.
 
         `wanted` names no time and no verdict: what was well may lie far back, and may have ended in any way.
-        `expected`: of alerts, those alone that the newest run expects, as a regression is of no other.
+        `expected`: of alerts, those alone that the newest run expects are needed, as a regression is of no other.
         """
-        fired = self._expected(wanted) if expected else self._fired(wanted)
+        # By a fault it would be asked of each row again and again whether it has had that fault.
+        fired = self._expected(wanted) if expected and wanted.fault is None else self._fired(wanted)
         names = sa.union(self._ended(wanted), fired)
         statement = sa.select(*_STORED).where(sessions.c.project == self._project, sessions.c.session.in_(names))
         with self._database.reading() as connection:
