@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gameday.cli.output import say
+from gameday.common.processes import python_command
 
 if TYPE_CHECKING:
     from gameday.engine.preparation import SessionInput
@@ -25,16 +26,15 @@ def command_of(session: "SessionInput") -> tuple[str, ...]:
     from gameday.cli.history_feeding import names_store
 
     has_any = session.environment.slack or session.environment.channels or names_store(session.project.root)
-    # -P: what lies in the project is no module.
-    return (sys.executable, "-P", "-m", "gameday.cli.afterwards") if has_any else ()
+    return python_command("gameday.cli.afterwards") if has_any else ()
 
 
-def finish(run: "Run", *, patience_s: float, tells: bool = True) -> None:
-    """Do all of it, or with `tells` false all but speak in channels, each of which has `patience_s` seconds. Raises
-    nothing for what is wrong elsewhere."""
+def finish(run: "Run", *, patience_s: float | None) -> None:
+    """Do all of it. Each channel has `patience_s` seconds; with None there is nothing that they have not been told.
+    Raises nothing for what is wrong elsewhere."""
     from gameday.cli.history_feeding import feed_store
     from gameday.cli.shared_locks import free_services
-    from gameday.common.deadline import within
+    from gameday.common.waiting import within
     from gameday.journal.log import JournalError
     from gameday.spec.project import read_project
 
@@ -45,7 +45,7 @@ def finish(run: "Run", *, patience_s: float, tells: bool = True) -> None:
             within(_FREE_S, partial(free_services, project, run.name))
     except (OSError, JournalError) as error:
         _complain(error)
-    if tells:
+    if patience_s is not None:
         try:
             _tell(project, run, patience_s)
         except (OSError, JournalError) as error:

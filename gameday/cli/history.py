@@ -175,7 +175,7 @@ def _path_of(experiment: str | None) -> str | None:
     """As journals have it, which is relative to the project: also where it is given from a directory below."""
     if experiment is None:
         return None
-    root, path = find_root().resolve(), Path(experiment).resolve()
+    root, path = find_root(), Path(experiment).resolve()
     is_file = path.is_relative_to(root) and path.exists()
     return path.relative_to(root).as_posix() if is_file else experiment.removeprefix("./")
 

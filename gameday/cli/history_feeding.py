@@ -2,10 +2,10 @@
 
 import re
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
+from gameday.common.processes import python_command
 from gameday.common.project import PROJECT_FILE
 
 _PAGE = "index.html"  # as gameday.report.index names it, which few runs need to import
@@ -38,6 +38,5 @@ def names_store(root: Path) -> bool:
 def _leave_to_another(root: Path, *arguments: str) -> None:
     """Raises OSError."""
     nothing = subprocess.DEVNULL
-    # -P: what lies in the project is no module.
-    program = (sys.executable, "-P", "-m", "gameday.cli.main", "history", *arguments)
+    program = python_command("gameday.cli.main", "history", *arguments)
     subprocess.Popen(program, cwd=root, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)

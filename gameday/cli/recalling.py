@@ -1,6 +1,5 @@
 """What earlier sessions have shown and left, as one begins: those of this machine, and with a team's store of all."""
 
-import asyncio
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -73,10 +72,10 @@ def _ask(project: "Project", paths: "Sequence[str]", environment: str) -> _Elsew
         url = None
     if url is None:
         return _Elsewhere()
-    from gameday.common.waiting import call_in_time
+    from gameday.common.waiting import within
 
     try:
-        return asyncio.run(call_in_time(partial(_read, url, project, paths, environment), _ANSWER_S, "recall"))
+        return within(_ANSWER_S, partial(_read, url, project, paths, environment), "recall")
     except OSError as error:
         say(f"what sessions of other machines have shown is not known: {error}")
         return _Elsewhere()

@@ -65,7 +65,7 @@ def command(run: str | None, write_off: str | None, environment: str | None) -> 
         left = say_what_is_left(found.directory) or left
         if state.is_clean:
             say("Nothing is left.")
-        finish(found, patience_s=_PATIENCE_S, tells=state.ended != before.ended)
+        finish(found, patience_s=_PATIENCE_S if state.ended != before.ended else None)
     sys.exit(5 if left else 0)
 
 
@@ -84,4 +84,4 @@ def _write_off(runs: "tuple[Run, ...]", reason: str, *, named: bool) -> None:
     except (JournalError, OSError) as error:
         fail(str(error), 5)
     say(f"Written off by {user()}: {reason}")
-    finish(runs[0], patience_s=_PATIENCE_S)
+    finish(runs[0], patience_s=None)

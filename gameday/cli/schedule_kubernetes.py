@@ -16,6 +16,7 @@ from gameday.common.json import JsonObject
 from gameday.engine.schedule import GRACE_S, Scheduled
 from gameday.spec.cron import allowed_values, either_day
 from gameday.spec.model import EnvironmentKind
+from gameday.spec.project import may_be_server
 
 _NAME = "gameday"
 _DEFAULT_NAMESPACE = "gameday"
@@ -82,8 +83,7 @@ def cluster_files(
 
 def dockerfile(history: str) -> str:
     """What makes the image. A store in a PostgreSQL, which a variable may name, needs its driver."""
-    is_server = history.startswith(("postgresql:", "${"))
-    return _DOCKERFILE.replace("[EXTRAS]", "[postgresql]" if is_server else "")
+    return _DOCKERFILE.replace("[EXTRAS]", "[postgresql]" if may_be_server(history) else "")
 
 
 def manifests(

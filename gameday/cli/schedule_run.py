@@ -4,7 +4,6 @@ import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from gameday.cli.output import say
+from gameday.common.processes import python_command
 
 if TYPE_CHECKING:
     from gameday.cli.schedule_load import Found
@@ -40,11 +40,10 @@ class _Child:
         self.occurrence = occurrence
         self.log = root / ".gameday" / "schedule" / f"{slug}-{occurrence.due_at.astimezone(UTC):%Y%m%dT%H%M%SZ}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        # -P: what lies in the project is no module. A session of its own: a Ctrl-C reaches it through us alone.
-        program = (sys.executable, "-P", "-m", "gameday.cli.main")
+        # A session of its own: a Ctrl-C reaches it through us alone.
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*program, "run", name, "--unattended"],
+                python_command("gameday.cli.main", "run", name, "--unattended"),
                 cwd=root,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -45,10 +45,10 @@ def _is_lab(session: "SessionInput") -> bool:
 
 def shared_url(project: "Project") -> str | None:
     """Of the store that machines share; None where gameday.yaml names none, or a file. Raises SpecError."""
-    if not project.history.startswith(("postgresql:", "${")):
-        return None  # which few runs need to import anything for
-    from gameday.spec.project import load_history
+    from gameday.spec.project import load_history, may_be_server
 
+    if not may_be_server(project.history):
+        return None
     url = load_history(project)
     return url if url and url.startswith("postgresql:") else None
 

@@ -35,7 +35,7 @@ def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = No
     from http.client import HTTPException
     from urllib.error import HTTPError
 
-    from gameday.common.deadline import within
+    from gameday.common.waiting import within
 
     try:
         parts = urlsplit(source)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,11 @@ class ProcessRef(msgspec.Struct, frozen=True):
 
     pid: int
     started: str
+
+
+def python_command(module: str, *arguments: str) -> tuple[str, ...]:
+    """That runs a module of ours; -P: what lies in the directory in which it runs is no module."""
+    return (sys.executable, "-P", "-m", module, *arguments)
 
 
 def boot_id() -> str:

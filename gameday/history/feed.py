@@ -57,7 +57,6 @@ class _Mark(msgspec.Struct, frozen=True):
 
 
 _NEW = _Mark()
-_NOTHING = Seen(-1, -1)
 _MARK = [schema.sessions.c[name] for name in _Mark.__struct_fields__]
 
 
@@ -98,9 +97,10 @@ def _settled(store: Store, reader: Reader, changed: Mapping[str, Seen]) -> dict[
     return {
         name: changed[name]
         for name, mark in _marks(store, [*changed]).items()
-        if not mark.is_running
+        if name in changed
+        and not mark.is_running
         and mark.document_version >= reader.version
-        and changed.get(name, _NOTHING).sizes == (mark.journal_size, mark.signatures_size)
+        and changed[name].sizes == (mark.journal_size, mark.signatures_size)
     }
 
 

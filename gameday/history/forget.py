@@ -25,11 +25,7 @@ _SALT = "pseudonyms"
 _JSON = {schema.events: "data", schema.actions: "document"}
 _PEOPLE = {schema.sessions: "started_by", schema.findings: "owner"}
 _MORE_PEOPLE = {schema.actions: ("owner", "opened_by")}
-_HOLDERS = (
-    schema.claims,
-    schema.leases,
-    schema.locks,
-)  # of which machine, by whom: "ada@laptop", "run by ada on laptop"
+_HOLDERS = (schema.claims, schema.leases, schema.locks)  # "ada@laptop", "run by ada on laptop"
 _WORDS = {schema.findings: "detail", schema.verdicts: "reason", schema.signatures: "comment"}
 
 

@@ -6,13 +6,12 @@ import http.client
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from gameday.common.processes import ProcessRef, is_alive, kill_family, ref_of, send_signal, state_of
+from gameday.common.processes import ProcessRef, is_alive, kill_family, python_command, ref_of, send_signal, state_of
 from gameday.lab.base import LabError, LabInfo, LabStatus, PartStatus
 from gameday.lab.monitoring import WINDOW
 from gameday.lab.programs import find_programs
@@ -117,7 +116,7 @@ class Lab:
             directory.mkdir(parents=True)
         self._paths.inventory.unlink(missing_ok=True)
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "gameday.lab.supervisor", str(self._paths.directory)],
+            python_command("gameday.lab.supervisor", str(self._paths.directory)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -94,6 +94,12 @@ def load_tracker(project: Project) -> TrackerConfig | None:
     return read
 
 
+def may_be_server(history: str) -> bool:
+    """Whether this `history`, as it is written, names a PostgreSQL, or may do so once its `${VARIABLES}` are filled
+    in."""
+    return history.startswith(("postgresql:", "${"))
+
+
 def load_history(project: Project) -> str | None:
     """The URL of the store that gameday.yaml names under `history`, the `${VARIABLES}` filled in from the process's
     own; None: it names none. It may hold a password. Raises SpecError."""

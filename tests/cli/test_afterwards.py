@@ -18,7 +18,7 @@ from gameday.engine.runs import GUARDIAN_LOCK, Run, all_runs
 from gameday.journal.events import FaultInjected, SessionEnded
 from tests.engine.pretend import EXPERIMENT, PretendSystem, events_of
 from tests.serving import Serving, StandInHandler
-from tests.waiting import wait_for
+from tests.shop import wait_for
 
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
 PROGRAM = str(Path(sys.executable).parent / "gameday")
@@ -77,8 +77,11 @@ def kill(system: PretendSystem, *, guardian_too: bool = False) -> Run:
     """Kill the runner while a fault is in place."""
     runner = subprocess.Popen([PROGRAM, "run", "e.yaml", "--env", "pretend"], cwd=system.root, stderr=subprocess.PIPE)
     run = wait_for(
-        lambda: next((one for one in all_runs(system.root) if events_of(one.directory, FaultInjected)), None)
+        lambda: next((one for one in all_runs(system.root) if events_of(one.directory, FaultInjected)), None),
+        60,
+        "an injection",
     )
+    assert run is not None
     children = Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
     runner.kill()
     for child in children if guardian_too else ():
@@ -94,7 +97,7 @@ def recover(system: PretendSystem, run: Run) -> subprocess.CompletedProcess[str]
 
 def test_the_channel_hears_what_the_guardian_did(system: PretendSystem, channel: Channel) -> None:
     run = kill(system)
-    wait_for(lambda: channel.said("end"))
+    wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
     assert channel.said("abort") == ["ABORT: the runner died, and the guardian has taken over"]
     assert [title.partition(" in ")[0] for title in channel.said("undo")] == ["Undone and verified"]
     assert channel.said("end") == ["The shop survives marks: aborted, everything undone"]
@@ -123,19 +126,19 @@ def test_the_undo_waits_for_no_channel(system: PretendSystem, channel: Channel) 
     """The guardian has undone all and is gone while the channel does not answer."""
     channel.answers.clear()
     run = kill(system)
-    wait_for(lambda: events_of(run.directory, SessionEnded))
-    wait_for(lambda: not is_locked(run.directory / GUARDIAN_LOCK))
+    wait_for(lambda: events_of(run.directory, SessionEnded), 60, "the end")
+    wait_for(lambda: not is_locked(run.directory / GUARDIAN_LOCK), 60, "the guardian's end")
     assert system.broken == []
     assert channel.said("end") == []
     channel.answers.set()
-    wait_for(lambda: channel.said("end"))
+    wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
 
 
 def test_a_channel_that_never_answers_is_given_up(
     system: PretendSystem, channel: Channel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = kill(system)
-    wait_for(lambda: channel.said("end"))
+    wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
     channel.answers.clear()
     finish(run, patience_s=0.2)
     assert "not everybody knows what has become of it" in capsys.readouterr().err
@@ -143,7 +146,7 @@ def test_a_channel_that_never_answers_is_given_up(
 
 def test_a_channel_that_says_later_is_told_later(system: PretendSystem, channel: Channel) -> None:
     run = kill(system)
-    wait_for(lambda: channel.said("end"))
+    wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
     channel.messages.clear()
     channel.later = 2
     finish(run, patience_s=60.0)

@@ -22,7 +22,7 @@ from gameday.spec.experiment import load_experiment
 from gameday.spec.reader import read_document
 from tests.engine.pretend import EXPERIMENT, PretendSystem, events_of
 from tests.report import journals
-from tests.waiting import wait_for
+from tests.shop import wait_for
 
 pytestmark = pytest.mark.lab
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s")
@@ -67,7 +67,11 @@ class Machine:
         return self.run("gameday", "run", "e.yaml", "--env", "pretend")
 
     def until(self, kind: type[Any]) -> Run:
-        return wait_for(lambda: next((run for run in all_runs(self.root) if events_of(run.directory, kind)), None))
+        found = wait_for(
+            lambda: next((run for run in all_runs(self.root) if events_of(run.directory, kind)), None), 60, str(kind)
+        )
+        assert found is not None
+        return found
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def test_nobody_else_breaks_the_same_until_a_killed_run_has_been_undone(machines
     one.until(SessionEnded)
     assert [event.by for event in events_of(run.directory, UndoEnded)] == [By.GUARDIAN]
     # Whoever is told afterwards, the services are free as soon as nothing is left.
-    wait_for(lambda: two.gameday()[0] == 0)
+    wait_for(lambda: two.gameday()[0] == 0, 60, "a run that starts")
 
 
 def test_where_nobody_could_free_them_they_are_free_in_the_same_directory(machines: tuple[Machine, Machine]) -> None:

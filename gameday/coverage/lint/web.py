@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urldefrag
 
-from gameday.common.deadline import within
+from gameday.common.waiting import within
 from gameday.coverage.lint.base import Remark, Rule, at, remark
 from gameday.coverage.lint.links import web_links
 from gameday.spec.runbook_page import RunbookPage
