@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gameday.cli.asking import confirm
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root
 
@@ -88,7 +89,7 @@ def _find(run: str | None, environment: str | None) -> tuple[str, "Environment"]
 def _confirm(run: str, environment: str) -> None:
     if not _is_attended():
         fail("removing notes wants a confirmation; say --yes when nobody can be asked")
-    if not click.confirm(f"Remove the notes of {run} from the dashboards of `{environment}`?", err=True):
+    if not confirm(f"Remove the notes of {run} from the dashboards of `{environment}`?"):
         fail("not confirmed; nothing was removed")
 
 

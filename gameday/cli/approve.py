@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gameday.cli.asking import confirm
 from gameday.cli.output import fail, say
 from gameday.cli.session import read_session, user
 
@@ -52,7 +53,7 @@ def command(
             fail(f"there is no consent of {who} to these files as they are (see --list; --author names another)", 3)
         if not yes and not withdraw:
             _show(title, spec)
-            if not click.confirm(f"Do you, {who}, consent to that somebody else runs this on `{name}`?", err=True):
+            if not confirm(f"Do you, {who}, consent to that somebody else runs this on `{name}`?"):
                 fail("no consent is given", 3)
         consent = Consent(
             at=time.time(),

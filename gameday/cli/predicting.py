@@ -4,6 +4,7 @@ import time
 
 import click
 
+from gameday.cli.asking import ask, confirm
 from gameday.engine.info import path_in
 from gameday.engine.pairings import pair_session
 from gameday.engine.predictions import Prediction, keep_prediction, waiting_predictions
@@ -32,7 +33,7 @@ def ask_pairs(session: SessionInput) -> None:
         for author, role in ((pairs[index].builder, Role.BUILDER), (pairs[index].sre, Role.SRE))
         if author is not None and author not in waiting[index]
     ]
-    if not silent or not click.confirm("Do the pairs want to say now what will happen, each apart?", err=True):
+    if not silent or not confirm("Do the pairs want to say now what will happen, each apart?"):
         return
     for experiment, author, role in silent:
         if said := ask_prediction(experiment, author, role):
@@ -81,7 +82,7 @@ def _ask_alert(name: str) -> AlertPrediction | None:
 
 def _ask(question: str, answers: tuple[str, ...] = ()) -> str:
     while True:
-        answer: str = click.prompt(question, default="", show_default=False, err=True).strip()
+        answer = ask(f"{question}: ")
         if not answers or answer.lower()[:1] in answers:
             return answer.lower()[:1] if answers else answer
         click.echo(f"    found `{answer[:20]}`, expected one of {', '.join(filter(None, answers))}", err=True)

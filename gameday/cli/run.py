@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from gameday.cli.afterwards import command_of
+from gameday.cli.asking import confirm
 from gameday.cli.output import fail, say
 from gameday.cli.recalling import recall
 from gameday.cli.session import make_input, read_session
@@ -195,7 +196,7 @@ def _confirm(session: "SessionInput", *, is_attended: bool) -> None:
     environment, place = session.environment.name, session.environment.policy.place("confirm")
     if not is_attended:
         fail(f"the policy of `{environment}` wants a confirmation{place}; say --yes when nobody can be asked", 3)
-    if not click.confirm(f"Run “{session.title}” on `{environment}`?", err=True):
+    if not confirm(f"Run “{session.title}” on `{environment}`?"):
         fail("not confirmed; nothing was injected", 3)
 
 
