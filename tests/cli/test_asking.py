@@ -12,9 +12,7 @@ from gameday.cli.asking import confirm
     ("typed", "wanted"),
     [("y\n", True), ("YES \n", True), ("n\n", False), ("no\n", False), ("\n", False), ("yep\nja\ny\n", True)],
 )
-def test_answers(
-    typed: str, wanted: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_answers(typed: str, wanted: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     assert confirm("Run it?") is wanted
     printed = capsys.readouterr()
