@@ -171,7 +171,7 @@ def locks_of(root: Path) -> list[Path]:
 
 def wait_unlocked(root: Path) -> None:
     """What ends cannot be told by its environment any more a moment before it lets go of its files."""
-    wait_for(lambda: locks_of(root) == [], 5)
+    wait_for(lambda: locks_of(root) == [], 20)
 
 
 def test_locks_live_as_long_as_the_run_or_its_guardian(start: Callable[..., Started]) -> None:

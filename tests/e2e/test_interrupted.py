@@ -24,7 +24,7 @@ def start(desk: Desk, shop: Shop, *, at_terminal: bool = False) -> Program:
 def test_signal_ends_the_run_and_everything_is_undone(desk: Desk, shop: Shop, number: signal.Signals) -> None:
     program = start(desk, shop)
     program.process.send_signal(number)
-    assert program.end(10) == 4
+    assert program.end() == 4
     assert shop.broken() == []
     assert f"{number.name} was received" in program.said
     assert "aborted, everything undone" in program.said
@@ -34,7 +34,7 @@ def test_signal_ends_the_run_and_everything_is_undone(desk: Desk, shop: Shop, nu
 def test_ctrl_c_at_a_terminal(desk: Desk, shop: Shop) -> None:
     program = start(desk, shop, at_terminal=True)
     program.press(b"\x03")
-    assert program.end(10) == 4
+    assert program.end() == 4
     assert shop.broken() == []
     assert "aborted, everything undone" in program.said
 
@@ -42,7 +42,7 @@ def test_ctrl_c_at_a_terminal(desk: Desk, shop: Shop) -> None:
 def test_terminal_that_is_closed(desk: Desk, shop: Shop) -> None:
     program = start(desk, shop, at_terminal=True)
     program.hang_up()
-    assert program.end(10) == 4
+    assert program.end() == 4
     assert shop.broken() == []
     assert desk.events("session-ended")[0]["exit_code"] == 4
 

@@ -32,7 +32,7 @@ def start(desk: Desk, shop: Shop, *arguments: str) -> Program:
 
 
 def assert_blind(desk: Desk, shop: Shop, program: Program) -> None:
-    assert program.end(20) == 4, program.said
+    assert program.end() == 4, program.said
     assert shop.broken() in ([], ["prometheus is down"], ["prometheus is stopped"])
     assert [event["cause"] for event in desk.events("guard-tripped")] == ["blind"]
     assert "could not be read for" in program.said
@@ -163,7 +163,7 @@ def fill(disk: Path) -> None:
 def test_full_disk(cramped: Desk, shop: Shop, small_disk: Path) -> None:
     program = start(cramped, shop, "two-faults.yaml", "--env", "shop")
     fill(small_disk)
-    assert program.end(20) == 4, program.said
+    assert program.end() == 4, program.said
     assert shop.broken() == []
     assert "No space left" in program.said
     # The reserve was kept for this: that all was undone is on disk, full as it is.

@@ -46,7 +46,7 @@ def test_confirmation_that_is_not_given(desk: Desk, shop: Shop, answer: bytes) -
     program = desk.start_at_terminal("run", EXPERIMENT, "--env", "asks")
     program.wait_said("[y/N]")
     program.press(answer)
-    assert program.end(10) == 3, program.said
+    assert program.end() == 3, program.said
     assert "nothing was injected" in program.said
     assert not desk.runs()
     assert shop.broken() == []
@@ -81,7 +81,7 @@ def test_missing_programs_of_the_lab(somewhere: Desk) -> None:
     path = somewhere.write("experiments/two-faults.yaml", TWO_FAULTS)
     nowhere = {"PATH": "/nowhere", "GAMEDAY_TOOLS": "/nowhere"}
     program = somewhere.start("run", path, program=(sys.executable, PROGRAM), env=nowhere)
-    assert program.end(20) == 3
+    assert program.end() == 3
     assert "Prometheus" in program.said
     assert "apt-get install prometheus" in program.said
     assert not somewhere.runs()

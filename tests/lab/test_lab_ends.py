@@ -66,7 +66,7 @@ def test_a_killed_supervisor_is_noticed_and_cleaned_up(lab: Lab, tmp_path: Path)
     lab.up(signals=False)
     state = state_under(tmp_path)
     os.kill(state.supervisor.pid, signal.SIGKILL)
-    wait_for(lambda: not lab.status().parts[0].alive, 2, "status says that the supervisor is dead")
+    wait_for(lambda: not lab.status().parts[0].alive, 20, "status says that the supervisor is dead")
     assert "supervisor" in lab.status().parts[0].name
     assert not lab.status().healthy
     assert lab.info() is None
@@ -126,8 +126,8 @@ def test_the_lab_outlives_the_command_and_its_terminal(tmp_path: Path, monkeypat
         victim = next(part.process for part in state_under(tmp_path).parts if part.name == "checkout-2")
         assert victim
         os.kill(victim.pid, signal.SIGKILL)
-        wait_for(lambda: not is_alive(victim), 2, "it dies")
-        wait_for(lambda: not lab.status().healthy, 2, "its death is recorded")
+        wait_for(lambda: not is_alive(victim), 20, "it dies")
+        wait_for(lambda: not lab.status().healthy, 20, "its death is recorded")
         status = run(command, ["status"])
         assert status.exit_code == 1
         assert "dead" in status.output
