@@ -23,7 +23,7 @@ PROJECT = """\
 project: shop
 environments:
   lab: {kind: lab}
-  staging: {alerts: {url: URL, rules-url: URL, timeout: 300ms}}
+  staging: {alerts: {url: URL, rules-url: URL, timeout: 20s}}
 services:
   checkout: {owner: team-checkout, runbooks: [payments-errors], dashboards: [checkout-overview, payments]}
   payments: {owner: team-payments}
@@ -322,6 +322,8 @@ def test_runs_of_another_environment_or_of_long_ago_do_not_count(past: Path) -> 
 def test_an_environment_that_does_not_answer(
     past: Path, monitoring: tuple[Monitoring, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    project = past / "gameday.yaml"
+    project.write_text(project.read_text().replace("timeout: 20s", "timeout: 300ms"))
     for problem in ("status", "delay_s"):
         monkeypatch.setattr(monitoring[0], problem, 503 if problem == "status" else 1.0)
         result = invoke()
@@ -333,7 +335,7 @@ def test_an_environment_that_does_not_answer(
 
 
 def test_a_variable_that_is_unset_keeps_nothing_from_being_shown(past: Path) -> None:
-    text = (past / "gameday.yaml").read_text().replace("timeout: 300ms", 'token: "${NOT_SET_ANYWHERE}"')
+    text = (past / "gameday.yaml").read_text().replace("timeout: 20s", 'token: "${NOT_SET_ANYWHERE}"')
     (past / "gameday.yaml").write_text(text)
     result = invoke()
     assert result.exit_code == 0

@@ -38,7 +38,7 @@ def config(server: GitHubServer, **more: object) -> TrackerConfig:
         server.url,
         server.repository,
         labels=("Gameday", "reliability"),
-        timeout_s=2.0,
+        timeout_s=10.0,
         credentials=Credentials(token=server.token),
     )
     return msgspec.structs.replace(read, **more)

@@ -46,7 +46,7 @@ def config(server: JiraServer, **more: object) -> TrackerConfig:
         server.url,
         project="SHOP",
         labels=("reliability",),
-        timeout_s=2.0,
+        timeout_s=10.0,
         credentials=Credentials(token=server.token, user=user),
     )
     return msgspec.structs.replace(read, **more)

@@ -173,6 +173,11 @@ class Desk:
         out, err = self._files()
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (50, 200))
+
+        def log_in() -> None:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as every shell does: whoever started us may have ignored it
+
         process = subprocess.Popen(
             [PROGRAM, *arguments],
             cwd=self.root,
@@ -180,7 +185,7 @@ class Desk:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=log_in,
         )
         os.close(theirs)
         out.touch()

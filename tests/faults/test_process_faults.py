@@ -76,7 +76,7 @@ def test_kill_undo_gives_up_in_time_when_nobody_restarts(supervisor: Supervisor)
     began = time.monotonic()
     with pytest.raises(FaultError, match="not restarted"):
         fault.undo(plan)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     assert len(fault.verify(plan)) == 1
 
 

@@ -83,14 +83,14 @@ def test_a_server_that_hangs(server: Server, tmp_path: Path, answer: Answer) -> 
     began = time.monotonic()
     with Client(reference(tmp_path, url_of(server)), deadline_s=0.3) as own:
         assert "no answer in time" in str(refusal(own))
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 3
 
 
 def test_a_deadline_of_one_request(server: Server, client: Client) -> None:
     server.script = [[5.0]] * 4
     began = time.monotonic()
     refusal(client, deadline_s=0.2)
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 3
 
 
 def test_too_long_an_answer(server: Server, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,6 +311,6 @@ def test_a_proxy_passes_on_and_has_bad_days(cluster: Cluster, namespace: str, pr
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         client.request("GET", path, token=token, timeout_s=0.2)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     proxy.mend()
     assert {call.user for call in proxy.calls} == {"admin"}

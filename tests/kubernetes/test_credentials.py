@@ -150,10 +150,10 @@ def test_a_program_that_gives_nothing(tmp_path: Path, status: dict[str, Any]) ->
 
 def test_a_program_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "_EXEC_TIMEOUT_S", 0.1)
-    path = script(tmp_path / "plugin", "sleep 2")
+    path = script(tmp_path / "plugin", "sleep 20")
     began = time.monotonic()
     assert "gave no credentials within 0.1 s" in refusal(User(exec=Exec(V1, str(path))))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

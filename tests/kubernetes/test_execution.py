@@ -110,7 +110,7 @@ def test_standard_input_has_an_end(pod: Pod) -> None:
 def test_one_that_does_not_end(pod: Pod) -> None:
     began = time.monotonic()
     message = pod.failed("sleep", "30", timeout_s=0.7)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
     assert message.startswith(
         f"`sleep` in the container main of the pod {pod.namespace}/{pod.name} (the context `admin`)"
     )
@@ -398,7 +398,7 @@ def test_a_connection_that_is_left_open_keeps_nobody_waiting(tmp_path: Path) -> 
     began = time.monotonic()
     with talking(tmp_path, talk, V5) as client:
         assert run(client, timeout_s=15) == Executed(0, b"late", b"")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_drops_of_a_frame_do_not_prolong_the_deadline(tmp_path: Path) -> None:
     began = time.monotonic()
     with talking(tmp_path, talk, V5) as client, pytest.raises(ClusterError, match="did not end within"):
         run(client, timeout_s=0.5)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 # -- the pretended containers

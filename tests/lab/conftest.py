@@ -1,6 +1,5 @@
 """One real lab for all tests that leave it as they found it."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,9 +14,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     root = tmp_path_factory.mktemp("shop")
     lab = Lab(root)
     try:
-        started = time.monotonic()
         lab.up(signals=False)
-        took_s = time.monotonic() - started
-        yield RunningLab(lab, lab.up(), Paths(root / ".gameday" / "lab"), took_s)
+        yield RunningLab(lab, lab.up(), Paths(root / ".gameday" / "lab"))
     finally:
         lab.down()

@@ -36,7 +36,6 @@ class RunningLab:
     lab: Lab
     info: LabInfo
     paths: Paths
-    took_s: float
 
     @property
     def state(self) -> State:

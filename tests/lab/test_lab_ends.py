@@ -96,7 +96,7 @@ def test_up_does_not_wait_for_a_shop_that_is_being_broken(lab: Lab, tmp_path: Pa
         os.kill(process.pid, signal.SIGSTOP)
     started = time.monotonic()
     lab.up(signals=False)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_what_is_no_document(write: Write, name: str, content: str | bytes, mist
     took_s, (_, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found == [mistake]
-    assert took_s < 2
+    assert took_s < 20  # never quadratic
     assert peak < 50 << 20
 
 
