@@ -93,7 +93,7 @@ class Program:
     def printed(self) -> str:
         return self.out.read_text(errors="replace")
 
-    def wait_said(self, text: str, seconds: float = 30.0) -> None:
+    def wait_said(self, text: str, seconds: float = 60.0) -> None:
         """Until it has said this on stderr."""
 
         def said() -> bool:
@@ -114,7 +114,7 @@ class Program:
         assert self.terminal
         self.terminal.close()
 
-    def end(self, seconds: float = 30.0) -> int:
+    def end(self, seconds: float = 60.0) -> int:
         """Its exit status; what every end has in common is asserted."""
         try:
             status = self.process.wait(seconds)

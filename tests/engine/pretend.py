@@ -34,7 +34,7 @@ method:
     hold: 300ms
 abort-when:
   errors: {ratio: "> 50%", for: 50ms}
-timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-after: 400ms}
+timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-after: 2s}
 """
 
 

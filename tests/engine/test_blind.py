@@ -19,7 +19,7 @@ from gameday.spec.model import SignalsConfig
 
 BLIND_AFTER_S = 1.0
 LONG = EXPERIMENT.replace("hold: 300ms", "hold: 60s").replace("recovery: 3s", "recovery: 200ms")
-LONG = LONG.replace("blind-after: 400ms", f"blind-after: {BLIND_AFTER_S:g}s")
+LONG = LONG.replace("blind-after: 2s", f"blind-after: {BLIND_AFTER_S:g}s")
 
 
 class Server:

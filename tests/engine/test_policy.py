@@ -43,7 +43,7 @@ service: shop
 steady-state-hypothesis: {title: It answers, signals: {errors: {ratio: "< 1%", for: 100ms}}}
 method:
   - {type: action, name: nothing, provider: {type: python, module: time, func: sleep, arguments: {secs: 0}}}
-timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-after: 400ms}
+timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-after: 2s}
 """
 
 
@@ -306,7 +306,7 @@ method:
   - {type: action, name: goes on, background: true, provider: {type: python, module: time, func: sleep,
      arguments: {secs: 60}}}
   - {fault: testkit/mark, target: {service: shop}, blast-radius: 1, hold: 1s}
-timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-after: 400ms}
+timing: {interval: 50ms, baseline: 300ms, steady: 200ms, recovery: 3s, blind-after: 2s}
 """
 
 

@@ -41,11 +41,15 @@ def ports_of(layout: Layout) -> list[int]:
     return [*(slot.port for slot in layout.slots), *(link.port for link in layout.links), *rest, *more]
 
 
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def assert_nothing_left(processes: tuple[ProcessRef, ...], layout: Layout) -> None:
     assert not [ref for ref in processes if is_alive(ref)]
-    for port in ports_of(layout):
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0, port
+    # What a process that is being reaped has listened on is closed a moment after its name is gone.
+    wait_for(lambda: not [port for port in ports_of(layout) if is_listening(port)], 20, "nobody listens")
 
 
 def test_down_leaves_no_process_and_no_port(lab: Lab, tmp_path: Path) -> None:
