@@ -112,6 +112,11 @@ class Status(msgspec.Struct, frozen=True):
     verdict: Verdict | None = None
 
 
+def is_said_quietly(detail: Detail) -> bool:
+    """Whether it is said even so: what has been left behind is everybody's business, too."""
+    return detail.kind in QUIET or (detail.kind is Kind.UNDO and detail.level is Level.BAD)
+
+
 class Picture(Protocol):
     """A chart, as PNG."""
 

@@ -44,6 +44,7 @@ from gameday.spec.units import format_duration, format_value
 
 _BAR = 20  # values of a signal that are kept
 _MOST_NAMED = 20  # of a list of names
+_FEW = 5  # names that are counted at a glance
 _LEVELS = {
     Verdict.HELD: Level.GOOD,
     Verdict.WEAKNESS: Level.WARNING,
@@ -68,6 +69,11 @@ def names(found: Sequence[str]) -> str:
     """The names, as many as can be read."""
     more = len(found) - _MOST_NAMED
     return ", ".join(found[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(found: Sequence[str]) -> str:
+    """The names of what was hit; how many they are stands first, where a text that is too long is not cut."""
+    return f"{len(found)} in all: {names(found)}" if len(found) > _FEW else names(found)
 
 
 class Narrator:
@@ -139,19 +145,23 @@ class Narrator:
             failed = [check for check in wrong if check.outcome is CheckOutcome.FAILURE]
             count, self._checks = len(self._checks), []
             level = Level.BAD if failed else Level.WARNING if wrong else Level.GOOD
-            title = f"Preflight: {len(failed)} failed, {len(wrong) - len(failed)} warnings, {count} checks"
-            lines = dict.fromkeys(f"{check.outcome}: {check.check}: {check.detail}" for check in (*failed, *wrong))
-            yield self._detail(Kind.PREFLIGHT, title, event.at, tuple(lines), level)
+            # Experiments that want the same are told the same: once is enough.
+            lines = tuple(dict.fromkeys(f"{one.outcome}: {one.check}: {one.detail}" for one in (*failed, *wrong)))
+            bad = len({(one.check, one.detail) for one in failed})
+            found = _some(f"{bad} failed" if bad else "") + _some(_warnings(len(lines) - bad))
+            title = f"Preflight: {', '.join(found) or 'all is well'} ({count} checks)"
+            yield self._detail(Kind.PREFLIGHT, title, event.at, lines, level)
 
     def _of_method(self, event: AnyEvent) -> Iterator[Detail]:
         match event:
             case FaultInjected():
                 fault = self._faults.get(event.fault_id)
-                targets = (f"hit: {names(fault.targets)}",) if fault else ()
+                targets = (f"hit: {_counted(fault.targets)}",) if fault else ()
                 title = f"Injected: {self._fault(event.fault_id)}{self._of_stage()}"
                 yield self._detail(Kind.INJECTION, title, event.at, targets, Level.WARNING)
             case FaultRefused():
-                yield self._detail(Kind.REFUSAL, "Not injected", event.at, (event.reason,), Level.WARNING)
+                what = f": {self._fault(event.fault_id)}" if event.fault_id in self._faults else ""
+                yield self._detail(Kind.REFUSAL, f"Not injected{what}", event.at, (event.reason,), Level.WARNING)
             case ActivityStarted(section="method", kind="action"):
                 self._actions[event.activity] = event
             case ActivityEnded() if started := self._actions.pop(event.activity, None):
@@ -161,7 +171,7 @@ class Narrator:
                 yield self._detail(Kind.ACTION, f"Action {started.name}: {event.status}", event.at, lines, level)
             case StageEnded():
                 stage, self._stage = self._stage, None
-                where = f"Stage {stage.stage + 1} of {stage.stages} ({stage.radius})" if stage else "The stage"
+                where = f"Stage {_place(stage)}" if stage else "The stage"
                 title = f"{where}: the steady state {'held' if event.held else 'did NOT hold'}"
                 level = Level.GOOD if event.held else Level.WARNING
                 yield self._detail(Kind.STAGE, title, event.at, tuple(dict.fromkeys(self._wrong)), level)
@@ -173,7 +183,8 @@ class Narrator:
                     title = f"Undone and verified in {event.took_s:.1f} s: {name}"
                     yield self._detail(Kind.UNDO, title, event.at, (), Level.GOOD)
                 else:
-                    left = _some(f"still there: {names(event.left)}")
+                    left = _some(f"still there: {_counted(event.left)}" if event.left else "")
+                    left += self._how_to_recover()
                     yield self._detail(Kind.UNDO, f"NOT undone: {name}", event.at, left, Level.BAD, self._pair())
             case RollbacksEnded() if event.failed:
                 yield self._detail(Kind.UNDO, f"Rollbacks FAILED: {names(event.failed)}", event.at, (), Level.BAD)
@@ -187,11 +198,13 @@ class Narrator:
             case NoteAdded():
                 yield self._detail(Kind.NOTE, f"Note by {event.author}", event.at, (event.text,))
             case MarkSet():
-                yield self._detail(Kind.MARK, f"{event.mark}, says {event.author}", event.at, _some(event.text))
+                mark = event.mark.replace("-", " ")
+                yield self._detail(Kind.MARK, f"{mark}, says {event.author}", event.at, _some(event.text))
             case AbortRequested():
                 by = f" by {event.by}" if event.by else ""
-                title = f"ABORT{by}: everything is being undone"
-                yield self._detail(Kind.ABORT, title, event.at, (event.reason,), Level.BAD, self._pair(everybody=True))
+                title = f"ABORT{by}: {event.reason or 'it was asked for'}"
+                undone = ("What is in place is being undone",)
+                yield self._detail(Kind.ABORT, title, event.at, undone, Level.BAD, self._pair(everybody=True))
             case GuardianStarted():
                 who = "the guardian has taken over" if event.by is By.GUARDIAN else "it is recovered"
                 title = f"ABORT: {event.reason}, and {who}"
@@ -206,7 +219,9 @@ class Narrator:
             case ExperimentEnded():
                 info = self._info()
                 title = f"{info.title if info else 'The experiment'}: {VERDICTS[event.verdict]}"
-                lines = [*_some(event.reason), *(_finding(found) for found in self._findings)]
+                # The reason is the title of the first finding, if any.
+                reason = _some("" if event.reason in {found.title for found in self._findings} else event.reason)
+                lines = [*reason, *(_finding(found) for found in self._findings)]
                 yield self._detail(Kind.VERDICT, title, event.at, tuple(dict.fromkeys(lines)), _LEVELS[event.verdict])
             case SessionEnded():
                 assert self._session is not None
@@ -252,6 +267,12 @@ class Narrator:
         infos = self._session.experiments if self._session else ()
         return infos[self._experiment] if self._experiment is not None and self._experiment < len(infos) else None
 
+    def _how_to_recover(self) -> tuple[str, ...]:
+        """Not the fault's own command: in a channel, what would format is shown as something else."""
+        assert self._session is not None
+        name, host = self._session.session, self._session.host
+        return (f"To try again: gameday recover {name}, on {host}; it says how to do it by hand",)
+
     def _fault(self, fault_id: str) -> str:
         fault = self._faults.get(fault_id)
         return fault.description or fault.fault if fault else fault_id
@@ -274,16 +295,16 @@ class Narrator:
         if session is None:
             return None
         words, level = self._words()
-        stage = f"stage {self._stage.stage + 1} of {self._stage.stages} ({self._stage.radius})" if self._stage else ""
+        ended = state.ended
+        stage = f"stage {_place(self._stage)}" if self._stage and not ended else ""
         in_place = tuple(
-            f"{fault.description or fault.fault}: {names(fault.targets)}" for fault in state.faults.values()
+            f"{fault.description or fault.fault}: {_counted(fault.targets)}" for fault in state.faults.values()
         )
         count = len(session.experiments)
         of = f" ({(self._experiment or 0) + 1} of {count})" if count > 1 else ""
         pair = " and ".join(filter(None, (info.builder, info.sre))) if info else ""
         people = session.people
         lead = "; ".join(filter(None, (f"led by {people.facilitator}" if people.facilitator else "", pair)))
-        ended = state.ended
         return Status(
             session=session.session,
             title=session.title,
@@ -320,6 +341,14 @@ class Narrator:
             shown = format_value(last, unit) if last is not None else self._last[condition.signal]
             wanted = f"change {condition.text}" if condition.relative else condition.text
             yield SignalBar(condition.signal, tuple(values), shown, wanted, last is not None)
+
+
+def _place(stage: StageStarted) -> str:
+    return f"{stage.stage + 1} of {stage.stages} (blast radius {stage.radius})"
+
+
+def _warnings(count: int) -> str:
+    return f"{count} warning{'s' if count > 1 else ''}" if count else ""
 
 
 def _unit(condition: ConditionInfo) -> Unit | str:

@@ -5,11 +5,12 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
 from gameday.common.texts import one_line
-from gameday.notify.base import QUIET, Channel, ChannelError, Detail, Kind, Status
+from gameday.notify.base import Channel, ChannelError, Detail, Kind, Status, is_said_quietly
 
 _MOST_WAITING = 500
 _MOST_AT_ONCE = 10  # details in one message
@@ -65,6 +66,7 @@ class Outbox:
         self._says_next = False  # after a status it is a detail's turn
         self._lost = 0  # updates in a row
         self._again_at = 0.0  # not before then is a lost update shown again
+        self._is_in_a_hurry = False
         self._is_stale = False  # what is shown is perhaps not the last status
         self.said = 0
         self.unsaid: Counter[Kind] = Counter()
@@ -73,7 +75,7 @@ class Outbox:
     def put(self, details: Iterable[Detail], status: Status | None) -> None:
         """Take what there is to say, and where the session is now."""
         for detail in details:
-            if self._quiet and detail.kind not in QUIET:
+            if self._quiet and not is_said_quietly(detail):
                 continue
             if self._is_over:
                 self.unsaid[detail.kind] += 1
@@ -91,7 +93,10 @@ class Outbox:
 
     def hurry(self, seconds: float) -> None:
         """The session has ended, and this is the time that is left: the oldest that would keep its end from being said
-        are given up."""
+        are given up; all is, where the channel takes nothing before the time is over."""
+        self._is_in_a_hurry = True
+        if not self.is_empty and self._not_before - self._clock() > seconds:
+            self.end(self.why)
         if self._channel.pace_s > 0:
             # Before them comes what is being said, and a status.
             most = max(1, int(seconds / self._channel.pace_s) - 2) * _MOST_AT_ONCE
@@ -156,7 +161,14 @@ class Outbox:
         self._not_before = max(self._not_before, self._clock() + self._channel.pace_s)
 
     def _take(self) -> tuple[Detail, ...]:
-        return tuple(self._waiting[index] for index in range(min(len(self._waiting), _MOST_AT_ONCE)))
+        """What is said in one message. An abort begins one, while there is time: more people are shown it than what
+        came before."""
+        taken: list[Detail] = []
+        for detail in islice(self._waiting, _MOST_AT_ONCE):
+            if taken and detail.kind is Kind.ABORT and not self._is_in_a_hurry:
+                break
+            taken.append(detail)
+        return tuple(taken)
 
     async def _show(self, status: Status) -> None:
         is_first = self._shown is None

@@ -138,7 +138,8 @@ class ChannelSink:
 
     async def _give_up(self) -> None:
         assert self._outbox is not None
-        self._outbox.end(f"{self.name} took too long")
+        because = f": {self._outbox.why}" if self._outbox.why else ""
+        self._outbox.end(f"{self.name} took too long{because}")
 
     def report(self, detail: Detail, pictures: Callable[[], Sequence[Picture]], seconds: float) -> str:
         """After the session: where its report is, and its charts. What could not be said; empty when all was."""
@@ -147,7 +148,7 @@ class ChannelSink:
         try:
             return self._ask(self._report(detail, pictures), seconds)
         except TimeoutError:
-            return f"no answer within {seconds:g} s"
+            return f"it took longer than {seconds:g} s"
         except Exception as error:  # noqa: BLE001 - a third party's channel, or a picture that cannot be drawn
             return reason_of(error)
 
@@ -158,9 +159,30 @@ class ChannelSink:
         await self._outbox.flushed()
         if missing := self._outbox.summary():
             return missing
-        for picture in () if self._quiet else await asyncio.to_thread(pictures):
+        return await self._show([] if self._quiet else await asyncio.to_thread(pictures))
+
+    async def _show(self, pictures: Sequence[Picture]) -> str:
+        """Each, whatever becomes of the others."""
+        shown, why = 0, ""
+        for picture in pictures:
+            try:
+                await self._upload(picture)
+            except Exception as error:  # noqa: BLE001 - a third party's channel may raise anything
+                why = why or reason_of(error)
+                if isinstance(error, ChannelError) and error.is_final:
+                    break
+            else:
+                shown += 1
+        return f"{len(pictures) - shown} of {len(pictures)} pictures are perhaps not there: {why}" if why else ""
+
+    async def _upload(self, picture: Picture) -> None:
+        try:
             await self._channel.upload(picture)
-        return ""
+        except ChannelError as error:
+            if error.retry_after_s is None:
+                raise
+            await asyncio.sleep(error.retry_after_s)
+            await self._channel.upload(picture)
 
     def end(self) -> None:
         """Let go of the channel. Never raises."""

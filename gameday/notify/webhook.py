@@ -85,7 +85,9 @@ async def post_json(client: HttpClient, url: URL, body: bytes, headers: dict[str
         raise ChannelError(_hidden(url, str(error)), retry_after_s=None if error.may_be_done else 1.0) from error
     if answer.status == 429:
         after = answer.headers.get("Retry-After", "")
-        raise ChannelError("HTTP 429: not now", retry_after_s=float(after) if after.isdigit() else 5.0)
+        raise ChannelError(
+            "HTTP 429: not now", retry_after_s=float(after) if after.isdecimal() and after.isascii() else 5.0
+        )
     if not 200 <= answer.status < 300:
         # Gone, forbidden, unknown: it will be so the next time.
         is_final = answer.status in (401, 403, 404, 410)

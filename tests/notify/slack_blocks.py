@@ -217,6 +217,17 @@ def _missing(key: str, where: str) -> str:
     return f"missing required field: {key} [json-pointer:{where}]"
 
 
+def parsed(blocks: object) -> list[str]:
+    """The texts in which Slack itself looks for names of channels and people, and for addresses: mrkdwn that is not
+    verbatim (…/composition-objects/text-object)."""
+    if isinstance(blocks, dict):
+        found = [blocks["text"]] if blocks.get("type") == "mrkdwn" and not blocks.get("verbatim") else []
+        blocks = list(blocks.values())
+    else:
+        found = []
+    return found + [text for each in blocks for text in parsed(each)] if isinstance(blocks, list) else found
+
+
 def mentions(text: str) -> list[str]:
     """Whom a text rings up: ids of people and groups, and `here`, `channel`, `everyone`."""
     return re.findall(r"<(?:@|!subteam\^|!)([A-Za-z0-9]+)(?:\|[^>]*)?>", text)

@@ -6,6 +6,9 @@ were in November 2026: /apis/web-api (answers, scopes, `response_metadata`), /ap
 /reference/methods/<each method below>, /messaging/sending-messages-using-incoming-webhooks and
 /changelog/2016-05-17-changes-to-errors-for-incoming-webhooks, /messaging/working-with-files (upload in three steps),
 /interactivity/handling-user-interaction (response URLs, trigger ids). It is as strict as the pages allow: no bursts.
+What becomes of a reply to a message that is gone is no page's word, but what was seen:
+https://github.com/slack-go/slack/issues/1571 (posted into the channel), https://github.com/slackapi/bolt-js/issues/2307
+(`thread_not_found`).
 
 Time limits are read from `clock` and multiplied by `pace`: a test that has a clock of its own gives it, and one that
 has none makes them short.
@@ -60,6 +63,7 @@ class SlackServer:
     token_error: str | None = None  # `token_revoked`, `account_inactive`: what the bot's token has come to
     app_token_error: str | None = None
     is_webhook_removed: bool = False
+    refuses_lost_threads: bool = False  # else a reply to a message that is gone is posted into the channel
     webhook_channel: str = "C0GAMEDAY"
     channels: dict[str, Channel] = field(default_factory=dict)
     people: dict[str, Person] = field(default_factory=dict)
@@ -104,6 +108,10 @@ class SlackServer:
     def befall(self, methods: str, trouble: Trouble) -> None:
         """From now on, to methods of this pattern; the newest trouble that fits counts."""
         self.troubles = {methods: trouble, **{key: old for key, old in self.troubles.items() if key != methods}}
+
+    def delete(self, ts: str) -> None:
+        """As somebody does who may: the message is gone, its replies stay."""
+        self.messages.remove(self.message(ts))
 
     def thread(self, ts: str) -> list[Message]:
         return [one for one in self.messages if one.thread_ts == ts and one.seen_by is None]

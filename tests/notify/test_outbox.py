@@ -181,9 +181,10 @@ def test_a_hundred_thousand_events_are_bounded_and_the_end_is_among_them() -> No
 
 def test_quietly() -> None:
     channel = Scripted()
-    kinds = [Kind.BRIEF, Kind.ALERT, Kind.ABORT, Kind.END]
-    play(channel, (0.0, [detail(n, kind) for n, kind in enumerate(kinds)], status("a")), quiet=True)
-    assert channel.texts == ["[a]", "abort 2", "end 3"]
+    kinds = [Kind.BRIEF, Kind.ALERT, Kind.ABORT, Kind.UNDO, Kind.END]
+    left = Detail(Kind.UNDO, "left", 4.0, 4.0, level=Level.BAD)
+    play(channel, (0.0, [*(detail(n, kind) for n, kind in enumerate(kinds)), left], status("a")), quiet=True)
+    assert channel.texts == ["[a]", "abort 2", "end 4", "left"]
 
 
 def test_without_a_status() -> None:

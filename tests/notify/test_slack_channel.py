@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,23 @@ import pytest
 
 from gameday.common.processes import ProcessRef
 from gameday.engine.session import SessionResult, run_session
-from gameday.journal.events import By, GuardianStarted, SessionEnded, SinkFailed, StageEnded, UndoEnded, Verdict
+from gameday.journal.events import (
+    AbortRequested,
+    By,
+    GuardianStarted,
+    NoteAdded,
+    SessionEnded,
+    SinkFailed,
+    StageEnded,
+    UndoEnded,
+    Verdict,
+)
 from gameday.journal.log import read_events
 from gameday.notify.base import ChannelError, Detail, Kind, Level, Session, Status
 from gameday.notify.channels import channel_sinks
 from gameday.notify.outbox import Pace
 from gameday.notify.sink import ChannelSink
-from gameday.notify.slack.channel import SlackChannel, SlackWebhook, open_slack
+from gameday.notify.slack.channel import SlackChannel, SlackWebhook, open_slack, retry_after
 from gameday.spec.model import Environment, SlackConfig
 from tests.notify.test_annotations import STARTED, timeline_of
 
@@ -59,7 +70,8 @@ def run(root: Path, config: SlackConfig, *, quiet: bool = False) -> tuple[Sessio
     system = PretendSystem(root)
     environment: Environment = msgspec.structs.replace(system.environment(), slack=config)
     session = msgspec.structs.replace(system.session(), environment=environment)
-    sink = ChannelSink(open_slack(config, lambda _reason: None), root, quiet=quiet, pace=QUICK)
+    failures: deque[str] = deque()
+    sink = ChannelSink(open_slack(config, failures.append), root, quiet=quiet, pace=QUICK, failures=failures)
     try:
         return asyncio.run(run_session(session, [sink])), sink
     finally:
@@ -128,6 +140,19 @@ def test_quietly(server: SlackServer, tmp_path: Path) -> None:
     assert server.uploads == {}
 
 
+def test_a_webhook_says_what_was_left_behind(server: SlackServer, tmp_path: Path) -> None:
+    async def say() -> None:
+        channel = SlackWebhook(SlackConfig(webhook=server.webhook, timeout_s=5.0))
+        await channel.open(Session(STARTED, tmp_path))
+        left = Detail(Kind.UNDO, "NOT undone: a", 1.0, 1.0, level=Level.BAD)
+        await channel.say((msgspec.structs.replace(left, level=Level.GOOD, title="Undone: b"), left))
+
+    asyncio.run(say())
+    (message,) = server.messages
+    assert message.text.startswith(":rotating_light: *NOT undone: a*")
+    assert len(message.blocks) == 1
+
+
 def test_a_webhook_says_less_and_changes_nothing(server: SlackServer, tmp_path: Path) -> None:
     config = SlackConfig(webhook=server.webhook, timeout_s=5.0)
     result, sink = run(tmp_path, config)
@@ -190,6 +215,66 @@ def test_limits_are_waited_for(server: SlackServer, tmp_path: Path) -> None:
     assert [detail for detail in unsaid(result) if "were not said" in detail] == []
 
 
+def test_a_limit_is_known_by_either_name(server: SlackServer, tmp_path: Path) -> None:
+    """HTTP 429 comes with `ratelimited`; https://docs.slack.dev/reference/methods/chat.postMessage has another."""
+
+    async def say() -> None:
+        channel = SlackChannel(config_of(server))
+        await channel.open(Session(STARTED, tmp_path))
+        try:
+            await channel.say((REPORT,))
+        finally:
+            await channel.close()
+
+    server.befall("chat.postMessage", Trouble(error="rate_limited"))
+    with pytest.raises(ChannelError, match="no more for now") as raised:
+        asyncio.run(say())
+    assert raised.value.retry_after_s == 30.0
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("7", 7.0), ("0", 0.0), ("soon", 30.0), ("-1", 30.0), ("\xb2", 30.0)])
+def test_how_long_is_waited(said: str, seconds: float) -> None:
+    assert retry_after({"retry-AFTER": said}) == seconds
+
+
+def test_charts_do_without_one_that_is_not_taken(server: SlackServer, tmp_path: Path) -> None:
+    _, sink = run(tmp_path, config_of(server))
+    server.befall("files.completeUploadExternal", Trouble(error="internal_error", times=1))
+    server.befall("files.getUploadURLExternal", Trouble(retry_after=0, times=1))
+    said = sink.report(REPORT, lambda: [Picture(file_name=f"{number}.png") for number in range(3)], 10.0)
+    sink.end()
+    assert said == "1 of 3 pictures are perhaps not there: internal_error"
+    assert [one.filename for one in server.uploads.values() if one.is_complete] == ["1.png", "2.png"]
+
+
+def test_an_abort_is_shown_to_the_channel_without_what_came_before(server: SlackServer, tmp_path: Path) -> None:
+    sink = ChannelSink(open_slack(config_of(server), lambda _reason: None), tmp_path, pace=QUICK)
+    sink.handle(STARTED)
+    server.wait(lambda: server.messages)
+    server.befall("chat.*", Trouble(seconds=0.2, times=1))  # so that all of it waits
+    for number in range(3):
+        sink.handle(NoteAdded(at=STARTED.at + number, author="@ada", text=f"note {number}"))
+    sink.handle(AbortRequested(at=STARTED.at + 4, source="signal", reason="enough"))
+    sink.handle(NoteAdded(at=STARTED.at + 5, author="@ada", text="note 5"))
+    server.wait(lambda: any("note 5" in message.text for message in server.messages))
+    sink.close()
+    sink.end()
+    (loud,) = [call for call in server.calls if call.arguments.get("reply_broadcast")]
+    assert "note 5" in loud.arguments["text"]
+    assert "note 2" not in loud.arguments["text"]
+    assert loud.arguments["text"].startswith(":rotating_light: *ABORT: enough*")
+
+
+def test_a_slack_that_takes_nothing_until_tomorrow_is_not_waited_for(server: SlackServer, tmp_path: Path) -> None:
+    server.befall("chat.*", Trouble(retry_after=86_400))
+    sink = ChannelSink(open_slack(config_of(server), lambda _reason: None), tmp_path, pace=Pace(flush_s=600.0))
+    sink.handle(STARTED)
+    server.wait(lambda: sink._outbox is not None and sink._outbox.why)
+    with pytest.raises(ChannelError, match=r"1 of 1 messages .*: Slack takes no more for now"):
+        sink.close()
+    sink.end()
+
+
 def test_nothing_is_said_twice_when_the_answer_is_lost(server: SlackServer, tmp_path: Path) -> None:
     server.befall("chat.postMessage", Trouble(cut=True, times=2))
     result, sink = run(tmp_path, config_of(server))
@@ -202,13 +287,59 @@ def test_nothing_is_said_twice_when_the_answer_is_lost(server: SlackServer, tmp_
     assert "or perhaps not" in unsaid(result)[-1]
 
 
-def test_a_message_that_somebody_has_deleted_is_not_posted_again(server: SlackServer, tmp_path: Path) -> None:
-    server.befall("chat.update", Trouble(error="message_not_found"))
+@pytest.mark.parametrize("refuses", [False, True], ids=["is posted into the channel", "is refused"])
+@pytest.mark.parametrize("found_by", ["chat.update", "chat.postMessage"])
+def test_the_thread_of_a_message_that_somebody_has_deleted_goes_on(
+    server: SlackServer, tmp_path: Path, found_by: str, refuses: bool
+) -> None:
+    """In one new message, whatever Slack makes of a reply to what is gone. Where it is, is said."""
+    server.refuses_lost_threads = refuses
+
+    def delete() -> None:
+        if len(server.messages) > 1 and not gone:
+            gone.append(server.parents[0].ts)
+            server.delete(gone[0])
+
+    gone: list[str] = []
+    server.befall(found_by, Trouble(do=delete))
+    result, sink = run(tmp_path, config_of(server))
+    assert sink.report(REPORT, lambda: [Picture()], 10.0) == ""
+    sink.end()
+    (head,) = server.parents
+    below = server.thread(head.ts)
+    assert gone != [head.ts]
+    assert below
+    said = "".join(message.text for message in server.messages)
+    for once in ("Preflight", "Stage 1 of 2", "Stage 2 of 2", "it took", "The report is written"):
+        assert said.count(once) == 1, once
+    assert below[-1].files, "the charts are there, too"
+    if head.blocks[0]["type"] == "context":  # else nobody knew
+        assert result.run.name in head.blocks[0]["elements"][0]["text"]
+    else:
+        assert (found_by, refuses) == ("chat.postMessage", False)
+    told = [detail for detail in unsaid(result) if "cannot be changed any more" in detail]
+    assert len(told) == 1
+    assert [detail for detail in unsaid(result) if "were not said" in detail] == []
+
+
+def test_what_cannot_be_changed_any_more_keeps_its_thread(server: SlackServer, tmp_path: Path) -> None:
+    server.befall("chat.update", Trouble(error="edit_window_closed"))
     result, sink = run(tmp_path, config_of(server))
     sink.end()
-    assert len(server.parents) == 1
+    (parent,) = server.parents
+    assert "it took" in "".join(message.text for message in server.thread(parent.ts))
     assert len([call for call in server.calls if call.method == "chat.update"]) == 1
-    assert [detail for detail in unsaid(result) if "were not said" in detail] == []
+    assert unsaid(result) == ["ChannelError: the session's message cannot be changed any more: edit_window_closed"]
+
+
+def test_a_session_without_a_message_has_one_thread_all_the_same(server: SlackServer, tmp_path: Path) -> None:
+    server.befall("chat.postMessage", Trouble(error="internal_error", times=1))
+    result, sink = run(tmp_path, config_of(server))
+    assert sink.report(REPORT, lambda: [Picture()], 10.0) == ""
+    sink.end()
+    (head,) = server.parents
+    assert result.run.name in head.blocks[0]["elements"][0]["text"]
+    assert server.thread(head.ts)[-1].files
 
 
 def test_a_server_that_is_not_there_is_tried_again(server: SlackServer) -> None:

@@ -51,6 +51,7 @@ from gameday.journal.events import (
     Verdict,
 )
 from gameday.journal.log import JournalWriter
+from gameday.notify.base import Detail, Kind, Level, Session, Status
 from gameday.notify.channels import channel_sinks
 from gameday.notify.narrator import Narrator
 from gameday.notify.sink import ChannelSink
@@ -570,6 +571,27 @@ def test_a_modal_is_within_slacks_limits_whatever_it_asks_about():
     assert "more signals and alerts" in view["blocks"][-1]["text"]["text"]
 
 
+def test_a_long_prediction_is_shown_as_kept(tmp_path: Path):
+    """What is shown is quoted, and longer than what was written."""
+
+    async def script(heard: Heard) -> None:
+        heard.press("predict")
+        await heard.slack.until(lambda: heard.slack.views)
+        view, answer = heard.slack.views[0], {}
+        for note in ("&" * 1000, "*" * 1000):
+            answers = (
+                {"signal-0": "holds", "how-0": note, "note": note} if view is heard.slack.views[0] else {"note": note}
+            )
+            sent = heard.slack.socket.submit(view, "U0DEV", **answers)
+            answer = await asyncio.to_thread(sent.acknowledged)
+            view = {**answer["view"], "id": heard.slack.views[0]["id"]}
+        assert view_problems(answer["view"]) == []
+        assert "sealed" in answer["view"]["blocks"][0]["text"]["text"]
+        assert "*" not in answer["view"]["blocks"][0]["text"]["text"]
+
+    assert len(hear(tmp_path, script).taken()) == 2
+
+
 def test_a_prediction_that_is_too_long_for_a_run_is_not_taken(tmp_path: Path):
     conditions = tuple(msgspec.structs.replace(CONDITION, signal=f"s{number}") for number in range(20))
 
@@ -615,14 +637,14 @@ def test_commands(tmp_path: Path):
         heard.living.record(
             ExperimentStarted(at=101.0, experiment=0),
             PhaseEntered(at=102.0, phase=Phase.HOLD, experiment=0),
-            planned(0, "pay-<1>"),
+            planned(0, "pay-<1>", "*all*"),
         )
         for text in ("", "status", "note  seen by <@U0DEV>", "note", "help", "stauts"):
             asked = slack.socket.command(text, "U0SRE")
             assert await asyncio.to_thread(asked.acknowledged) is None
         said = await heard.whispers("U0SRE", 6)
         assert said[0].startswith("A &lt;day&gt;, on staging: holding, ")
-        assert "in place: pods/kill: pay-&lt;1&gt;" in said[1]
+        assert "in place: pods/kill: pay-&lt;1&gt;, ∗all∗" in said[1]
         assert said[2:4] == ["Noted.", "Say what to note: `/gameday note TEXT`."]
         assert said[4].startswith("`/gameday status`")
         assert said[5].startswith("There is no `stauts`.\n`/gameday status`")
@@ -645,9 +667,9 @@ def test_what_the_status_says(tmp_path: Path):
         progress.take(event)
     names = ", ".join(f"pay-{number}" for number in range(12))
     assert progress.say(230.4).split("\n") == [
-        "A <day>, on staging: holding, stage 2 of 3 (25%), 2m10s in",
+        "A <day>, on staging: holding, stage 2 of 3 (blast radius 25%), 2m10s in",
         "It <survives> (1 of 2)",
-        f"in place: pods/kill: {names}",
+        f"in place: pods/kill: 12 in all: {names}",
         "checkout.errors.ratio 0.42% (< 1%)",
         "led by @lead; @checkout-dev and @sam",
     ]
@@ -689,6 +711,18 @@ def test_it_connects_anew(tmp_path: Path, reason: str):
     async def script(heard: Heard) -> None:
         slack.socket.cut() if reason == "cut" else slack.socket.disconnect(reason)
         await heard.is_heard_anew()
+
+    hear(tmp_path, script, slack, pace=QUICK)
+
+
+@pytest.mark.parametrize("reason", ["link_disabled", "too_many_websockets"])
+def test_why_nothing_is_heard_is_said(tmp_path: Path, reason: str):
+    slack = SlackServer(pace=0.001)
+
+    async def script(heard: Heard) -> None:
+        slack.socket.disconnect(reason)
+        await heard.is_heard_anew()
+        assert heard.failures == [f"Socket Mode: {reason}; what is done in Slack may not arrive"]
 
     hear(tmp_path, script, slack, pace=QUICK)
 
@@ -829,6 +863,27 @@ def test_a_session_that_is_noted_marked_predicted_and_ended_from_slack(tmp_path:
     (said,) = events_of(run().directory, PredictionMade)
     assert (said.author, said.role, said.experiment) == ("@checkout-dev", Role.BUILDER, 0)
     assert said.at < events_of(run().directory, FaultPlanned)[0].at
+
+
+def test_replies_are_heard_where_the_thread_goes_on(tmp_path: Path):
+    """Somebody has deleted the session's message."""
+
+    async def talk() -> tuple[Message, ...]:
+        channel = SlackChannel(config_of(slack))
+        await channel.open(Session(started(run.run.name), run.run.directory))
+        try:
+            await channel.show(Status("s", "t", "e", "x", 0.0, Level.INFO, ()))
+            await slack.until(lambda: slack.socket.connections)
+            slack.delete(slack.parents[0].ts)
+            await channel.say((Detail(Kind.STAGE, "Stage 1", 1.0, 1.0),))
+            slack.socket.write("seen", "U0SRE", thread=slack.parents[0].ts)
+            await slack.until(lambda: list((run.run.directory / "inbox").iterdir()))
+        finally:
+            await channel.close()
+        return run.run.receive()
+
+    with SlackServer(pace=0.001) as slack, living(tmp_path) as run:
+        assert [message.text for message in asyncio.run(talk())] == ["seen"]
 
 
 def test_what_is_wrong_with_listening_is_the_sinks_and_not_the_runs(tmp_path: Path):

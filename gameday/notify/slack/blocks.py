@@ -1,11 +1,13 @@
 """Slack's blocks of what there is to say, within Slack's limits whatever the lengths of names and texts.
 
 Limits by https://docs.slack.dev/reference/block-kit/blocks: 50 blocks a message, 3,000 characters a section, 150 a
-header, 10 elements a context, 25 actions; some 13,000 characters in all.
+header, 10 elements a context, 25 actions. No page says how much fits into all blocks of a message; some 13,200
+characters were measured (https://github.com/slackapi/bolt-js/issues/2509).
 """
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from gameday.common.json import JsonObject
 from gameday.notify.base import Level, Status
@@ -21,13 +23,17 @@ ICONS = {
 }
 MOST_BLOCKS = 50
 _SECTION, _HEADER, _TEXT = 3000, 150, 3000
+# chat.update takes 4,000, and has been seen to count bytes: four for an emoji.
+_UPDATE = 1000
 _ALL = 12_000  # of a message: below what Slack has been seen to take
 _MOST_SIGNALS, _MOST_IN_PLACE, _MOST_ALERTS = 12, 8, 12
 _LONGEST_NAME = 60
 # What would format a text, by what looks like it: Slack has no way to escape these. Inside a word they do nothing.
 _MARKUP = str.maketrans({"*": "∗", "~": "∼", "`": "ˋ"})
 _UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+# Also what turns the direction of writing: it would turn what we say after a name, too.
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_IN_ADDRESSES = "!#$%&'()*+,/:;=?@[]~"  # as they are: what is encoded already stays so
 _MARKS = (
     ("gameday_mark_detected", "Detected"),
     ("gameday_mark_diagnosed", "Diagnosed"),
@@ -46,6 +52,13 @@ def quoted(text: str) -> str:
     return escape(_UNDERSCORE.sub(lambda found: "＿" * len(found[0]), clean(text).translate(_MARKUP)))
 
 
+def linked(link: str) -> str:
+    """An address as mrkdwn that can be pressed; a path as it is."""
+    if not link.startswith(("https://", "http://")):
+        return quoted(link)
+    return f"<{escape(quote(link, safe=_IN_ADDRESSES, errors='replace'))}>"
+
+
 def cut(text: str, length: int) -> str:
     """At most so many characters of mrkdwn: no entity and no mention is cut in two."""
     if len(text) <= length:
@@ -62,7 +75,17 @@ def cut(text: str, length: int) -> str:
 
 def section(text: str) -> JsonObject:
     """A section of mrkdwn."""
-    return {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, _SECTION) or " "}}
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def context(text: str) -> JsonObject:
+    """A line of mrkdwn in small print."""
+    return {"type": "context", "elements": [_mrkdwn(cut(text, 1000))]}
+
+
+def _mrkdwn(text: str) -> JsonObject:
+    # Verbatim: Slack itself would make links and mentions of names that look like those of channels and people.
+    return {"type": "mrkdwn", "text": cut(text, _SECTION) or " ", "verbatim": True}
 
 
 def message_of(texts: Sequence[str]) -> list[JsonObject]:
@@ -85,8 +108,7 @@ def status_blocks(status: Status, *, has_buttons: bool) -> list[JsonObject]:
     ]
     if status.signals:
         blocks.append(section(f"```{_table(status)}```"))
-    context = " · ".join(map(quoted, filter(None, (status.lead, status.session))))
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": cut(context, 1000) or " "}]})
+    blocks.append(context(" · ".join(map(quoted, filter(None, (status.lead, status.session))))))
     if has_buttons and status.verdict is None:
         blocks.append({"type": "actions", "block_id": "gameday", "elements": _buttons(status.session)})
     return blocks
@@ -94,7 +116,7 @@ def status_blocks(status: Status, *, has_buttons: bool) -> list[JsonObject]:
 
 def status_text(status: Status) -> str:
     """The same for notifications, in a line."""
-    return cut(f"{quoted(status.title)}, on {quoted(status.environment)}: {quoted(status.state)}", _TEXT)
+    return cut(f"{quoted(status.title)}, on {quoted(status.environment)}: {quoted(status.state)}", _UPDATE)
 
 
 def _lines(status: Status) -> list[str]:

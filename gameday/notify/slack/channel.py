@@ -15,8 +15,8 @@ import msgspec
 
 from gameday.common.files import write_atomically
 from gameday.journal.events import SessionStarted
-from gameday.notify.base import QUIET, ChannelError, Detail, Kind, Picture, Session, Status
-from gameday.notify.slack.blocks import fallback, message_of, quoted, status_blocks, status_text
+from gameday.notify.base import ChannelError, Detail, Kind, Picture, Session, Status, is_said_quietly
+from gameday.notify.slack.blocks import context, cut, fallback, message_of, quoted, status_blocks, status_text
 from gameday.notify.slack.errors import code_of
 from gameday.notify.slack.templates import Words
 
@@ -40,9 +40,11 @@ _FINAL = frozenset(
      "user_not_found", "invalid_token"}
 )  # fmt: skip
 # Of the session's message alone: it is gone, or is no longer ours to change.
-_PARENT_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
+_THREAD_GONE = frozenset({"message_not_found", "thread_not_found"})
+_PARENT_GONE = _THREAD_GONE | {"cant_update_message", "edit_window_closed"}
+_NOT_NOW = frozenset({"ratelimited", "rate_limited"})  # the pages say the one of HTTP 429, and the other of a method
 # A webhook has no thread: what happens in it is in everybody's way.
-_BY_WEBHOOK = QUIET | {Kind.BRIEF, Kind.EXPERIMENT, Kind.VERDICT}
+_BY_WEBHOOK = frozenset({Kind.BRIEF, Kind.EXPERIMENT, Kind.VERDICT})  # and what is said quietly
 
 
 class _Parent(msgspec.Struct, frozen=True):
@@ -64,22 +66,25 @@ def _keep_parent(directory: Path, parent: _Parent) -> None:
         write_atomically(directory / _PARENT, msgspec.json.encode(parent))
 
 
-class _Voice:
+class Voice:
     """The words for what there is to say in one session, for whoever reads them in Slack."""
 
     def __init__(self, config: "SlackConfig", failed: Callable[[str], None]) -> None:
         self._words = Words(config.templates, failed)
         self._people = dict(config.people)
         self._more: dict[str, object] = {}
+        self.about = ""  # in mrkdwn: which session it is
 
     def begin(self, session: SessionStarted) -> None:
         """Which session it is."""
+        self.about = cut(quoted(f"{session.title}, on {session.environment}"), 300) + f" · {quoted(session.session)}"
         self._more = {"session": session.session, "environment": session.environment, "host": session.host}
 
     def say(self, detail: Detail) -> str:
         """In mrkdwn. Members are mentioned by their ids; others are named."""
         mentions = (
-            f"<@{member}>" if (member := self._people.get(handle)) else quoted(handle) for handle in detail.mentions
+            f"<@{member}>" if (member := self._people.get(handle)) else cut(quoted(handle), 80)
+            for handle in detail.mentions
         )
         return self._words.say(detail, " ".join(mentions), self._more)
 
@@ -103,7 +108,7 @@ class SlackChannel:
         self._timeout_s = config.timeout_s
         self._connections: aiohttp.ClientSession | None = None
         self._client: AsyncWebClient | None = None
-        self._voice = _Voice(config, failed)
+        self._voice = Voice(config, failed)
         self._directory: Path | None = None
         self._channel = config.channel
         self._ts: str | None = None
@@ -141,9 +146,10 @@ class SlackChannel:
         }
         if self._ts is not None:
             try:
-                await self._call(self._client.chat_update(channel=self._channel, ts=self._ts, **message))
-            except _ParentGoneError:
-                self._has_parent = False
+                # Its default is another one than that of chat.postMessage: names would be looked for in the text.
+                await self._call(self._client.chat_update(channel=self._channel, ts=self._ts, parse="none", **message))
+            except _ParentGoneError as error:
+                self._lose_parent(str(error))
             return
         try:
             said = await self._call(self._client.chat_postMessage(channel=self._channel, unfurl_links=False, **message))
@@ -162,12 +168,15 @@ class SlackChannel:
         from gameday.notify.slack.listener import Listener, Parent
 
         parent = Parent(self._channel, self._ts)
+        if self._listener is not None:
+            self._listener.follow(parent)
+            return
         allowed, directory = self._config.allowed, self._directory
         self._listener = Listener(self._config, self._client, directory, allowed, parent, on_failure=self._failed)
         await self._listener.start()
 
     async def say(self, details: tuple[Detail, ...]) -> None:
-        """Into the thread; an abort is shown in the channel as well."""
+        """Into the thread; an abort is shown in the channel as well. Without a thread, this begins one."""
         assert self._client is not None
         if self._listener is not None:
             details = tuple(detail for detail in details if not self._listener.is_echo(detail))
@@ -175,17 +184,39 @@ class SlackChannel:
             return
         texts = [self._voice.say(detail) for detail in details]
         is_loud = self._ts is not None and any(detail.kind is Kind.ABORT for detail in details)
-        await self._call(
-            self._client.chat_postMessage(
-                channel=self._channel,
-                thread_ts=self._ts,
-                reply_broadcast=is_loud or None,
-                text=fallback(texts),
-                blocks=message_of(texts),
-                unfurl_links=False,
-                unfurl_media=False,
-            )
+        blocks = message_of(texts)
+        post = self._client.chat_postMessage(
+            channel=self._channel,
+            thread_ts=self._ts,
+            reply_broadcast=is_loud or None,
+            text=fallback(texts),
+            blocks=blocks if self._ts else [context(self._voice.about), *blocks],
+            unfurl_links=False,
+            unfurl_media=False,
         )
+        try:
+            said = await self._call(post)
+        except _ParentGoneError as error:
+            if self._ts is None:
+                raise
+            self._lose_parent(str(error))
+            raise ChannelError(str(error), retry_after_s=self.pace_s) from error
+        # A reply to a message that somebody has deleted is posted into the channel, and nothing but the missing
+        # `thread_ts` says so: https://github.com/slack-go/slack/issues/1571.
+        message = said.get("message")
+        if self._ts is not None and isinstance(message, dict) and not message.get("thread_ts"):
+            self._lose_parent("thread_not_found")
+        if self._ts is None:
+            self._channel, self._ts, self._has_parent = str(said["channel"]), str(said["ts"]), False
+            await self._listen()
+
+    def _lose_parent(self, why: str) -> None:
+        """The session's message is not changed any more. Where it is gone, the next that is said begins a thread."""
+        if self._has_parent:
+            self._failed(f"the session's message cannot be changed any more: {why}")
+        self._has_parent = False
+        if why in _THREAD_GONE:
+            self._ts = None
 
     async def upload(self, picture: Picture) -> None:
         """Into the thread."""
@@ -234,7 +265,7 @@ class SlackWebhook:
         self._config = config
         self._timeout_s = config.timeout_s
         self._client: AsyncWebhookClient | None = None
-        self._voice = _Voice(config, failed)
+        self._voice = Voice(config, failed)
 
     async def open(self, session: Session) -> None:
         """What it will be about."""
@@ -250,7 +281,8 @@ class SlackWebhook:
     async def say(self, details: tuple[Detail, ...]) -> None:
         """The few that matter to a whole channel."""
         assert self._client is not None
-        texts = [self._voice.say(detail) for detail in details if detail.kind in _BY_WEBHOOK]
+        said_here = [detail for detail in details if detail.kind in _BY_WEBHOOK or is_said_quietly(detail)]
+        texts = [self._voice.say(detail) for detail in said_here]
         if not texts:
             return
         try:
@@ -259,7 +291,7 @@ class SlackWebhook:
         except Exception as error:
             raise failure_of(error, self._timeout_s) from error
         if said.status_code == 429:
-            raise ChannelError("Slack takes no more for now", retry_after_s=_seconds(said.headers))
+            raise ChannelError("Slack takes no more for now", retry_after_s=retry_after(said.headers))
         if said.status_code != 200:
             why = said.body if said.body in _FINAL else f"HTTP {said.status_code}"
             raise ChannelError(why, is_final=said.body in _FINAL)
@@ -283,17 +315,17 @@ class _ParentGoneError(ChannelError):
 def _refusal(error: "SlackApiError") -> ChannelError:
     why = code_of(error)
     status = getattr(error.response, "status_code", None)
-    if why == "ratelimited" or status == 429:
-        return ChannelError("Slack takes no more for now", retry_after_s=_seconds(error.response.headers))
+    if why in _NOT_NOW or status == 429:
+        return ChannelError("Slack takes no more for now", retry_after_s=retry_after(error.response.headers))
     if why in _PARENT_GONE:
         return _ParentGoneError(why)
     return ChannelError(why, is_final=why in _FINAL)
 
 
-def _seconds(headers: Mapping[str, str]) -> float:
-    """Retry-After: https://docs.slack.dev/apis/web-api/rate-limits."""
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds, by Retry-After: https://docs.slack.dev/apis/web-api/rate-limits."""
     said = next((str(value) for key, value in headers.items() if str(key).lower() == "retry-after"), "")
-    return float(said) if said.isdigit() else 30.0
+    return float(said) if said.isdecimal() and said.isascii() else 30.0
 
 
 def failure_of(error: Exception, timeout_s: float) -> ChannelError:

@@ -15,7 +15,8 @@ import msgspec
 from gameday.common.json import JsonObject
 from gameday.engine.runs import Message, MessageKind, Run
 from gameday.journal.events import Mark, PeopleInfo
-from gameday.notify.slack.mrkdwn import escape, mentioned, plain
+from gameday.notify.slack.blocks import cut, quoted
+from gameday.notify.slack.mrkdwn import mentioned, plain
 from gameday.notify.slack.payloads import Command, Event, Interaction, View
 from gameday.notify.slack.people import Directory, role_of, who_may_abort
 from gameday.notify.slack.prediction_modal import Asked, asked_of, kept_view, read_prediction, view_of
@@ -44,6 +45,7 @@ HELP = """\
 On the session's message: :eyes: detected, :mag: diagnosed, :wrench: mitigated, :white_check_mark: all clear."""
 
 _MOST_CHARACTERS = 4000  # of a note
+_LONGEST_ANSWER = 4000  # characters: https://docs.slack.dev/reference/methods/chat.postMessage recommends no more
 _MOST_BYTES = 60_000  # of a prediction: a run takes no longer messages
 _MOST_MENTIONS = 10  # looked up in one note
 _MOST_NAMED = 20
@@ -87,7 +89,7 @@ class Deeds:
         if allowed and not await self._directory.is_one_of(said.user.id, said.handle, allowed):
             more = len(allowed) - _MOST_NAMED
             names = ", ".join(allowed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-            return f"Only these may end the session: {names}."
+            return f"Only these may end the session: {quoted(names)}."
         author = self._directory.known_name_of(said.user.id, people, said.handle)  # a name is not worth a wait
         try:
             await asyncio.to_thread(
@@ -119,7 +121,7 @@ class Deeds:
     async def note_command(self, command: Command, text: str) -> None:
         """`/gameday note TEXT`."""
         if not text.strip():
-            await self._answer(command.response_url, "Say what to note: `/gameday note TEXT`.", escaped=False)
+            await self._answer(command.response_url, "Say what to note: `/gameday note TEXT`.")
             return
         await self._note(command.user_id, command.user_name, text)
         await self._answer(command.response_url, "Noted.")
@@ -186,7 +188,7 @@ class Deeds:
         await asyncio.to_thread(self._run.send, message)
         if following := self._next_view(progress, after=asked.experiment):
             return {"response_action": "update", "view": following}
-        return _update(f"Kept, and sealed until something has been injected: {say_prediction(said)}")
+        return _update(f"Kept, and sealed until something has been injected: {quoted(say_prediction(said))}")
 
     async def _predictor(self, said: Interaction, people: PeopleInfo) -> str:
         try:
@@ -205,12 +207,12 @@ class Deeds:
     async def status(self, command: Command) -> None:
         """`/gameday status`."""
         progress = await self._read()
-        await self._answer(command.response_url, progress.say(time.time()))
+        await self._answer(command.response_url, quoted(progress.say(time.time())))
 
     async def help(self, command: Command, unknown: str = "") -> None:
         """`/gameday help`, and whatever else is not known."""
-        found = f"There is no `{escape(unknown[:40])}`.\n" if unknown else ""
-        await self._answer(command.response_url, found + HELP, escaped=False)
+        found = f"There is no `{quoted(unknown[:40])}`.\n" if unknown else ""
+        await self._answer(command.response_url, found + HELP)
 
     async def refuse(self, response_url: str, session: str) -> None:
         """A button that is not this session's."""
@@ -238,16 +240,15 @@ class Deeds:
         await asyncio.to_thread(progress.read)
         return progress
 
-    async def _answer(self, response_url: str, text: str, *, escaped: bool = True) -> None:
-        """To the one who asked, and nobody else. https://docs.slack.dev/interactivity/handling-user-interaction"""
+    async def _answer(self, response_url: str, text: str) -> None:
+        """Mrkdwn to the one who asked, and nobody else. https://docs.slack.dev/interactivity/handling-user-interaction"""
         from slack_sdk.webhook.async_client import AsyncWebhookClient
 
         if not response_url:
             return
         async with asyncio.timeout(self._timeout_s):
             hook = AsyncWebhookClient(response_url, timeout=max(1, round(self._timeout_s)), retry_handlers=[])
-            said = escape(text) if escaped else text
-            await hook.send(text=said, response_type="ephemeral", replace_original=False)
+            await hook.send(text=cut(text, _LONGEST_ANSWER), response_type="ephemeral", replace_original=False)
 
 
 def _update(text: str) -> JsonObject:

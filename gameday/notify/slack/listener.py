@@ -20,11 +20,12 @@ from gameday.engine.runs import Run
 from gameday.notify.base import Detail, Kind
 from gameday.notify.slack.deeds import MARKS, REACTIONS, Deeds
 from gameday.notify.slack.errors import code_of
-from gameday.notify.slack.payloads import Command, Event, EventCallback, Interaction
+from gameday.notify.slack.payloads import Command, Event, EventCallback, Goodbye, Interaction
 from gameday.notify.slack.people import Directory
 from gameday.notify.slack.prediction_modal import CALLBACK
 
 if TYPE_CHECKING:
+    from aiohttp import WSMessage
     from slack_sdk.socket_mode.aiohttp import SocketModeClient
     from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
     from slack_sdk.socket_mode.request import SocketModeRequest
@@ -45,6 +46,8 @@ _FOR_GOOD = frozenset(
     {"not_authed", "invalid_auth", "token_revoked", "token_expired", "account_inactive", "missing_scope",
      "not_allowed_token_type", "forbidden_team", "no_permission", "org_login_required", "ekm_access_denied"}
 )  # fmt: skip
+
+_IN_VAIN = ("link_disabled", "too_many_websockets")
 
 type Deed = Callable[[], Awaitable[None]]
 
@@ -122,6 +125,10 @@ class Listener:
         self._spawn(self._keep_connected())
         self._spawn(self._work())
 
+    def follow(self, parent: Parent) -> None:
+        """From now on this is the message whose replies are notes, and whose reactions are marks."""
+        self._parent = parent
+
     def is_echo(self, detail: Detail) -> bool:
         """Whether this tells of a note that stands in the thread already, as somebody's reply. The answer stays the
         same when it is asked about again."""
@@ -182,10 +189,19 @@ class Listener:
             self._app_token, logger=quiet_logger(), web_client=self._web, ping_interval=self._pace.ping_s
         )
         self._socket.socket_mode_request_listeners.append(self._hear)
+        self._socket.on_message_listeners.append(self._told)
         async with asyncio.timeout(self._timeout_s):
             # Asked for here, for the sdk would go on asking with a token that is refused.
             self._socket.wss_uri = await self._socket.issue_new_wss_url()
             await self._socket.connect()  # type: ignore[no-untyped-call]
+
+    async def _told(self, message: "WSMessage") -> None:
+        """Slack says why it ends a connection. The sdk connects anew whatever it is, but that does not help when Socket
+        Mode has been switched off, or when the app has its ten connections."""
+        with contextlib.suppress(msgspec.DecodeError):
+            said = msgspec.json.decode(message.data, type=Goodbye)
+            if said.type == "disconnect" and said.reason in _IN_VAIN:
+                self._fail(f"Socket Mode: {said.reason}; what is done in Slack may not arrive")
 
     async def _watch(self) -> None:
         """Until it has not been connected for some time: the sdk reconnects by itself, but may go on for ever with an

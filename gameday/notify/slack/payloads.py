@@ -125,3 +125,10 @@ class Command(msgspec.Struct, frozen=True):
     text: str = ""
     response_url: str = ""
     trigger_id: str = ""
+
+
+class Goodbye(msgspec.Struct, frozen=True):
+    """Slack ends a connection: `type` is disconnect. `reason`: warning, refresh_requested, link_disabled."""
+
+    type: str
+    reason: str = ""

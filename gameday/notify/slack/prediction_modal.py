@@ -5,7 +5,7 @@ import msgspec
 from gameday.common.json import JsonObject
 from gameday.common.texts import one_line
 from gameday.journal.events import ConditionInfo, ExperimentInfo, Outlook, PredictionInfo, SignalPrediction
-from gameday.notify.slack.mrkdwn import escape
+from gameday.notify.slack.blocks import quoted, section
 from gameday.notify.slack.payloads import State
 from gameday.people.predicting import parse_alert
 from gameday.spec.units import UnitError
@@ -34,7 +34,7 @@ def view_of(asked: Asked, info: ExperimentInfo, left: int) -> JsonObject:
     """
     signals, alerts = _signals(info), _alerts(info)
     hint = "What you leave open is not said. Nobody is shown it until something has been injected."
-    blocks: list[JsonObject] = [_section(f"*{escape(_cut(info.title, _LONGEST_TITLE))}*\n{hint}")]
+    blocks: list[JsonObject] = [section(f"*{quoted(_cut(info.title, _LONGEST_TITLE))}*\n{hint}")]
     for number, condition in enumerate(signals[:_MOST_SIGNALS]):
         text = f"changes by {condition.text}" if condition.relative else condition.text
         blocks.append(_choice(f"signal-{number}", f"{condition.signal} {text}", _OUTLOOKS))
@@ -44,15 +44,15 @@ def view_of(asked: Asked, info: ExperimentInfo, left: int) -> JsonObject:
     blocks.append(_choice("users", "Will users notice?", _USERS))
     blocks.append(_words("note", "Anything else, in words", "", _LONGEST))
     if len(signals) > _MOST_SIGNALS or len(alerts) > _MOST_ALERTS:
-        blocks.append(_section("There are more signals and alerts than fit here: `gameday predict` asks about all."))
+        blocks.append(section("There are more signals and alerts than fit here: `gameday predict` asks about all."))
     metadata = msgspec.json.encode(asked).decode()
     submit = "Keep" if not left else "Keep, and the next"
     return {**_modal(blocks), "callback_id": CALLBACK, "submit": _plain(submit), "private_metadata": metadata}
 
 
 def kept_view(text: str) -> JsonObject:
-    """What is shown when all has been said."""
-    return _modal([_section(escape(_cut(text, 2000)))])
+    """What is shown when all has been said; `text` is mrkdwn."""
+    return _modal([section(text)])
 
 
 def asked_of(metadata: str) -> Asked | None:
@@ -99,10 +99,6 @@ def _alerts(info: ExperimentInfo) -> list[str]:
 
 def _modal(blocks: list[JsonObject]) -> JsonObject:
     return {"type": "modal", "title": _plain("What will happen?"), "close": _plain("Close"), "blocks": blocks}
-
-
-def _section(text: str) -> JsonObject:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
 def _choice(block: str, label: str, options: tuple[tuple[str, str], ...]) -> JsonObject:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gameday.notify.base import Detail, Kind
-from gameday.notify.slack.blocks import ICONS, cut, quoted
+from gameday.notify.slack.blocks import ICONS, cut, linked, quoted
 from gameday.spec.units import format_duration
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ class Mrkdwn(str):
 
 
 def default_words(detail: Detail, mentions: str) -> str:
-    """As we say it: a heading, its lines, who is meant."""
+    """As we say it: a heading with who is meant, its lines. What is too long is cut at its end: nobody is missed."""
     lines = [quoted(line) for line in detail.lines[:_MOST_LINES]]
     if len(detail.lines) > _MOST_LINES:
         lines.append(f"and {len(detail.lines) - _MOST_LINES} more")
     # The report comes when the session is over.
     clock = "" if detail.kind is Kind.REPORT else f" · {_clock(detail)}"
-    head = f"{ICONS[detail.level]} *{quoted(cut(detail.title, 600))}*{clock}"
-    link = [quoted(detail.link)] if detail.link else []
-    return cut("\n".join([head, *lines, *link, *([mentions] if mentions else [])]), _LONGEST)
+    head = f"{ICONS[detail.level]} *{cut(quoted(detail.title), 600)}*{clock}{mentions and f' {mentions}'}"
+    link = [linked(detail.link)] if detail.link else []
+    return cut("\n".join([head, *lines, *link]), _LONGEST)
 
 
 def _clock(detail: Detail) -> str:
@@ -93,7 +93,7 @@ class Words:
                 icon=Mrkdwn(ICONS[detail.level]),
                 after=_clock(detail),
                 at=detail.at,
-                link=detail.link or "",
+                link=Mrkdwn(linked(detail.link or "")),
                 mentions=Mrkdwn(mentions),
                 **more,
             )
