@@ -93,6 +93,9 @@ RULES = {
                 {"alert": "BlackHole", "expr": "hole > 0", "labels": {"hole": "yes"}},
                 {"alert": "Muted", "expr": "broken > 2", "labels": {"muted": "yes"}},
                 {"alert": "Inhibited", "expr": "broken > 2", "labels": {"minor": "yes"}},
+                # Two of one name, each broken in another way.
+                {"alert": "Twins", "expr": "broken > 2", "labels": {"severity": "warning", "hole": "yes"}},
+                {"alert": "Twins", "expr": "broken > 2", "for": "5m", "labels": {"severity": "page"}},
             ],
         },
         {

@@ -13,16 +13,17 @@ import click
 from gameday.cli.coverage_text import WANTING, as_document, as_lines
 from gameday.cli.environment import declare_lab
 from gameday.cli.history_opening import open_past, store_errors
-from gameday.cli.load import is_experiment, is_game_day, print_mistakes
+from gameday.cli.load import is_experiment, print_mistakes
 from gameday.cli.output import fail, say
 from gameday.cli.validate import EXPERIMENTS
 from gameday.coverage import AlertSourceError, open_alerts
 from gameday.coverage.base import Surveyor
-from gameday.coverage.examination import choose_rule, examine_rule
+from gameday.coverage.examination import examine_rule
 from gameday.coverage.matrix import Rules, ServiceCoverage, alerts_of, build_matrix, services_of
 from gameday.coverage.rule_files import load_rules
 from gameday.lab import Lab
 from gameday.spec.experiment import parse_experiment
+from gameday.spec.game_day import is_game_day
 from gameday.spec.location import Mistake, SpecError
 from gameday.spec.model import Environment, EnvironmentKind, Experiment, Project
 from gameday.spec.project import list_files, load_environment, read_project
@@ -205,10 +206,7 @@ async def _ask(environment: Environment, project: Project, experiments: Sequence
     if survey is None:
         return Rules(rules, are_all=True)
     now = time.time()
-    expected = {alert.name: alert for item in experiments for alert in item.alerts}
-    chosen = {rule.name: rule for rule in reversed(rules) if rule.name in names}
-    chosen |= {name: rule for name, alert in expected.items() if (rule := choose_rule(alert, rules))}
-    examined = {name: examine_rule(rule, survey, now, now) for name, rule in chosen.items()}
+    examined = {place: examine_rule(rule, survey, now, now) for place, rule in enumerate(rules) if rule.name in names}
     unanswered = tuple(f"{part} ({why})" for part, why in survey.unanswered)
     is_blind = survey.silences is None or "alertmanager" in dict(survey.seen.unreachable)
     return Rules(rules, are_all=True, examined=examined, unanswered=unanswered, is_blind=is_blind)

@@ -75,7 +75,7 @@ def _fit(text: str, width: int) -> str:
 
 
 def _alert(row: AlertRow) -> tuple[str, ...]:
-    return (row.name, _rule(row), _routed(row), _book(row.runbook), _boards(row.dashboards), _exercised(row))
+    return (row.title, _rule(row), _routed(row), _book(row.runbook), _boards(row.dashboards), _exercised(row))
 
 
 def _rule(row: AlertRow) -> str:
@@ -98,8 +98,8 @@ def _wrong_with(rows: Iterable[AlertRow]) -> Iterator[str]:
     said = []
     for row in rows:
         if (found := row.examined) is not None:
-            said += [f"{row.name}: {reason}" for reason in (*found.quiet, *found.doubts)]
-            said += [f"{row.name}: its expression fails: {found.error}"] if found.error else []
+            said += [f"{row.title}: {reason}" for reason in (*found.quiet, *found.doubts)]
+            said += [f"{row.title}: its expression fails: {found.error}"] if found.error else []
     yield from ["", *(f"  {line}" for line in said)] if said else []
 
 
@@ -158,15 +158,15 @@ def _day(moment: Moment | None) -> str:
 
 
 def _never_exercised(matrix: Sequence[ServiceCoverage]) -> Iterator[str]:
-    names = dict.fromkeys(row.name for entry in matrix for row in entry.alerts if row.exercise is None)
+    names = dict.fromkeys(row.title for entry in matrix for row in entry.alerts if row.exercise is None)
     if names:
         yield f"Never exercised: {', '.join(names)}."
 
 
 def _missing(matrix: Sequence[ServiceCoverage]) -> Iterator[str]:
     alerts = [row for entry in matrix for row in entry.alerts]
-    rules = dict.fromkeys(row.name for row in alerts if row.has_rule is False)
-    bare = dict.fromkeys(row.name for row in alerts if row.runbook is None)
+    rules = dict.fromkeys(row.title for row in alerts if row.has_rule is False)
+    bare = dict.fromkeys(row.title for row in alerts if row.runbook is None)
     books = dict.fromkeys(row.name for entry in matrix for row in entry.runbooks if row.state is RunbookState.MISSING)
     boards = dict.fromkeys(
         row.name
@@ -182,10 +182,10 @@ def _missing(matrix: Sequence[ServiceCoverage]) -> Iterator[str]:
 
 
 def _unrouted(matrix: Sequence[ServiceCoverage]) -> Iterator[str]:
-    alerts = {row.name: row.examined for entry in matrix for row in entry.alerts}
-    if names := [name for name, found in alerts.items() if found and found.quiet]:
+    alerts = [(row.title, row.examined) for entry in matrix for row in entry.alerts]
+    if names := dict.fromkeys(name for name, found in alerts if found and found.quiet):
         yield f"Nobody would be told of {', '.join(names)}."
-    if names := [name for name, found in alerts.items() if found is None or found.receivers is None]:
+    if names := dict.fromkeys(name for name, found in alerts if found is None or found.receivers is None):
         yield f"Who would be told is not known of {', '.join(names)}."
 
 
@@ -216,6 +216,7 @@ def as_document(
                 "alerts": [
                     {
                         "name": row.name,
+                        "severity": row.severity,
                         "expected_by": list(row.expected_by),
                         "rule": row.has_rule,
                         "routed": _route(row.examined),

@@ -13,7 +13,7 @@ from gameday.coverage.base import (
     Survey,
     Surveyor,
 )
-from gameday.coverage.examination import examine
+from gameday.coverage.examination import examination_of, examine
 from gameday.coverage.findings import judge_alerts
 from gameday.coverage.preflight import PreflightResult, check_alert, check_pipeline
 from gameday.coverage.runbooks import describe_runbooks, examine_runbook_urls, judge_runbooks, judge_steps
@@ -37,6 +37,7 @@ __all__ = [
     "check_alert",
     "check_pipeline",
     "describe_runbooks",
+    "examination_of",
     "examine",
     "examine_runbook_urls",
     "judge_alerts",

@@ -34,12 +34,14 @@ class AlertsSeen(msgspec.Struct, frozen=True):
 class Expression(msgspec.Struct, frozen=True):
     """What a rule's expression says now. `series`: how many; with any, its alert is pending or fires. `missing`:
     selectors that find none, though it needs them. `scrape_s`: the longest interval at which what it is about is
-    scraped; None when that is not known. `error`: why it cannot be evaluated; then the rest says nothing."""
+    scraped; None when that is not known. `labels`: the names of all that its series may have; None likewise. `error`:
+    why it cannot be evaluated; then the rest says nothing."""
 
     series: int = 0
     missing: tuple[str, ...] = ()
     scrape_s: float | None = None
     error: str = ""
+    labels: frozenset[str] | None = None
 
 
 class Silence(msgspec.Struct, frozen=True):

@@ -15,28 +15,53 @@ from gameday.spec.model import ExpectedAlert
 _MAX_COMMENT = 80
 
 
-def choose_rule(alert: ExpectedAlert, rules: Iterable[AlertRuleInfo]) -> AlertRuleInfo | None:
-    """Of several rules of its name the one that would fire as it should, and first: one is enough."""
+def rules_of(alert: ExpectedAlert, rules: Iterable[AlertRuleInfo]) -> list[AlertRuleInfo]:
+    """The rules that it can come from: those of its name, and of its severity where one of them has that."""
     named = [rule for rule in rules if rule.name == alert.name]
-    return min(
-        named,
-        key=lambda rule: (bool(rule.error), bool(alert.severity) and rule.severity != alert.severity, rule.for_s),
-        default=None,
-    )
+    return [rule for rule in named if alert.severity and rule.severity == alert.severity] or named
+
+
+def choose_rule(alert: ExpectedAlert, rules: Iterable[AlertRuleInfo]) -> AlertRuleInfo | None:
+    """Of several rules that it can come from the one that would fire first: one is enough."""
+    return min(rules_of(alert, rules), key=lambda rule: (bool(rule.error), rule.for_s), default=None)
 
 
 def known_labels(rule: AlertRuleInfo, survey: Survey) -> dict[str, str]:
     """The labels that its alerts will have for certain; those of its series, and templates, are not known."""
     labels = {key: value for key, value in (survey.external_labels | rule.labels).items() if "{{" not in value}
-    return labels | {"alertname": rule.name}
+    return _absent_labels(rule, survey) | labels | {"alertname": rule.name}
+
+
+def _absent_labels(rule: AlertRuleInfo, survey: Survey) -> dict[str, str]:
+    """Those that Alertmanager may go by, and that neither the rule sets nor its series have: to it they are empty."""
+    series = survey.expressions.get(rule.expression, Expression()).labels
+    if series is None:
+        return {}
+    asked = survey.routing.names() if survey.routing else frozenset[str]()
+    asked = asked.union(matcher.name for silence in survey.silences or () for matcher in silence.matchers)
+    return dict.fromkeys(asked - series - rule.labels.keys() - {"alertgroup"}, "")  # vmalert adds that one
 
 
 def examine(
     alert: ExpectedAlert, rules: Iterable[AlertRuleInfo], survey: Survey | None, begins: float, ends: float
 ) -> AlertExamination | None:
-    """None for an alert without a rule. `begins` and `ends`: Unix times between which it matters."""
-    rule = choose_rule(alert, rules)
-    return examine_rule(rule, survey, begins, ends) if rule else None
+    """None for an alert without a rule; of several, the one that would fire first. `begins` and `ends`: Unix times
+    between which it matters."""
+    return _best(examine_rule(rule, survey, begins, ends) for rule in rules_of(alert, rules))
+
+
+def examination_of(alert: ExpectedAlert, examined: Iterable[AlertExamination]) -> AlertExamination | None:
+    """The one that is of this alert: of several of its name, that of its severity."""
+    named = [found for found in examined if found.name == alert.name]
+    return _best([found for found in named if alert.severity and found.severity == alert.severity] or named)
+
+
+def _best(examined: Iterable[AlertExamination]) -> AlertExamination | None:
+    return min(
+        examined,
+        key=lambda found: (bool(found.error), bool(found.missing_series), found.at_best_s or 0.0),
+        default=None,
+    )
 
 
 def examine_rule(rule: AlertRuleInfo, survey: Survey | None, begins: float, ends: float) -> AlertExamination:
@@ -45,7 +70,8 @@ def examine_rule(rule: AlertRuleInfo, survey: Survey | None, begins: float, ends
     timing = time_to_fire(rule, expression.scrape_s)
     found = AlertExamination(
         name=rule.name,
-        fires=rule.state == "firing" or (survey is not None and _fires(rule.name, survey)),
+        severity=rule.severity,
+        fires=rule.state == "firing" or (survey is not None and _fires(rule, survey)),
         at_best_s=timing.at_best_s,
         at_most_s=timing.at_most_s,
         because=timing.because,
@@ -56,8 +82,13 @@ def examine_rule(rule: AlertRuleInfo, survey: Survey | None, begins: float, ends
     return _follow(found, known_labels(rule, survey), survey, begins, ends) if survey else found
 
 
-def _fires(name: str, survey: Survey) -> bool:
-    return any(seen.name == name and seen.state is AlertState.FIRING for seen in survey.seen.alerts)
+def _fires(rule: AlertRuleInfo, survey: Survey) -> bool:
+    """Rules of one name are told apart by their labels."""
+    fixed = {(key, value) for key, value in rule.labels.items() if value and "{{" not in value}
+    return any(
+        seen.name == rule.name and seen.state is AlertState.FIRING and fixed.issubset(seen.labels)
+        for seen in survey.seen.alerts
+    )
 
 
 def _follow(

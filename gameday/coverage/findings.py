@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from gameday.coverage.base import Finding
+from gameday.coverage.examination import examination_of, rules_of
 from gameday.coverage.preflight import say_missing, say_too_slow
 from gameday.coverage.watch import Evidence
 from gameday.journal.events import AlertExamination, AlertObserved, AlertRuleInfo, AlertState, FindingKind
@@ -36,16 +37,31 @@ def judge_alerts(
     each stage was held, without any all the time from the injection to the undo.
     """
     findings: list[Finding] = []
-    by_name = {found.name: found for found in examined}
     for alert in expected:
-        events = [event for event in observed if event.name == alert.name]
-        named = [rule for rule in rules if rule.name == alert.name]
-        case = _Case(alert, events, named, injected_at, undone_at, owner, evidence, by_name.get(alert.name))
+        mine = rules_of(alert, rules)
+        events = _events_of(alert, [event for event in observed if event.name == alert.name], mine)
+        case = _Case(alert, events, mine, injected_at, undone_at, owner, evidence, examination_of(alert, examined))
         findings += case.findings()
     names = {alert.name for alert in expected}
     findings += _flapping(observed, holds or [(injected_at, undone_at)], owner)
     findings += _unexpected([event for event in observed if event.name not in names], injected_at, owner)
     return tuple(findings)
+
+
+def _events_of(
+    alert: ExpectedAlert, events: Sequence[AlertObserved], rules: Sequence[AlertRuleInfo]
+) -> Sequence[AlertObserved]:
+    """Those of its severity, where rules of its name have several: that a warning came in time says nothing of the
+    page. All of them where nothing was seen of its severity, and another fired: then that is what was wrong."""
+    mine = [event for event in events if event.labels.get("severity") == alert.severity]
+    if alert.severity is None or not (mine or any(rule.severity == alert.severity for rule in rules)):
+        return events
+    is_seen = any(event.state in (AlertState.PENDING, AlertState.FIRING) for event in mine)
+    return events if _fresh(events) and not is_seen else mine
+
+
+def _fresh(events: Iterable[AlertObserved]) -> list[AlertObserved]:
+    return [event for event in events if event.state is AlertState.FIRING and not event.existed_before]
 
 
 class _Case(msgspec.Struct, frozen=True):
@@ -61,8 +77,7 @@ class _Case(msgspec.Struct, frozen=True):
     examined: AlertExamination | None
 
     def findings(self) -> Iterable[Finding]:
-        firing = [event for event in self.events if event.state is AlertState.FIRING and not event.existed_before]
-        if firing:
+        if firing := _fresh(self.events):
             yield from self._fired(firing)
         elif any(event.existed_before for event in self.events):
             states = sorted({str(event.state) for event in self.events if event.existed_before})
@@ -202,7 +217,7 @@ def _unexpected(events: Sequence[AlertObserved], injected_at: float, owner: str 
     Never a weakness: other people's faults fire alerts too, and where it was ours, the alerting did its work and only
     the prediction was wrong.
     """
-    firing = [event for event in events if event.state is AlertState.FIRING and not event.existed_before]
+    firing = _fresh(events)
     left = {(event.name, frozenset(event.labels.items())) for event in _unresolved(events)}
     for name in dict.fromkeys(event.name for event in firing):
         mine = [event for event in firing if event.name == name]

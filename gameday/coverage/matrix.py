@@ -12,8 +12,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gameday.journal.events import AlertExamination, AlertRuleInfo, Verdict
-from gameday.spec.model import Experiment, Project, Runbook
+from gameday.spec.model import ExpectedAlert, Experiment, Project, Runbook
+from gameday.spec.project import RUNBOOKS
 from gameday.spec.runbook import is_url
+
+type _Expectation = tuple[Experiment, ExpectedAlert]
+
+_NO_SEVERITY = "no severity"
 
 
 class Result(StrEnum):
@@ -87,11 +92,11 @@ def _update[T: Moment](known: dict[str, T], more: dict[str, T]) -> None:
 
 class Rules(msgspec.Struct, frozen=True):
     """The alerting rules that are known. `are_all`: a rule that is not among them does not exist. `examined`: what
-    else the environment said of alerts, by their names; nothing, where it was not asked."""
+    else the environment said of them, by their places among `rules`; nothing, where it was not asked."""
 
     rules: tuple[AlertRuleInfo, ...] = ()
     are_all: bool = False
-    examined: dict[str, AlertExamination] = {}
+    examined: dict[int, AlertExamination] = {}
     unanswered: tuple[str, ...] = ()  # what was asked and gave no answer, and why
     is_blind: bool = False  # so that a missing rule, or that nobody is told, may not have been seen
 
@@ -100,7 +105,7 @@ class RunbookState(StrEnum):
     WHOLE = "whole"
     INCOMPLETE = "incomplete"
     MISSING = "missing"
-    UNKNOWN = "unknown"  # it lies at a URL, which is not asked
+    UNKNOWN = "unknown"  # it lies at a URL, which is not asked, or in another directory
 
 
 class RunbookRow(msgspec.Struct, frozen=True):
@@ -124,7 +129,9 @@ class DashboardRow(msgspec.Struct, frozen=True):
 
 class AlertRow(msgspec.Struct, frozen=True):
     """An alert of a service. `expected_by`: paths of experiments; none: it only has a rule. `has_rule` is None when
-    that is not known; `examined` where it was not asked who would be told, and whether its rule can fire."""
+    that is not known; `examined` where it was not asked who would be told, and whether its rule can fire. `severity`:
+    where rules of its name have several, of which each has a row; of rules that have it in common, the worst is said.
+    """
 
     name: str
     expected_by: tuple[str, ...]
@@ -133,6 +140,12 @@ class AlertRow(msgspec.Struct, frozen=True):
     dashboards: tuple[DashboardRow, ...]
     exercise: Exercise | None = None
     examined: AlertExamination | None = None
+    severity: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, and its severity where the name alone does not say which is meant."""
+        return self.name if self.severity is None else f"{self.name} ({self.severity})"
 
 
 class ExperimentRow(msgspec.Struct, frozen=True):
@@ -189,7 +202,7 @@ class _Builder(msgspec.Struct, frozen=True):
     def service(self, name: str) -> ServiceCoverage:
         declared = self.project.service(name)
         mine = [item for item in self.experiments if item.service == name]
-        alerts = self._alerts(mine, [rule.name for rule in self.rules.rules if rule.service == name])
+        alerts = self._alerts(mine, [rule.name for rule in self.rules.rules if rule.service == name], name)
         books = [*(declared.runbooks if declared else ())]
         books += [alert.runbook.name for alert in alerts if alert.runbook]
         books += [book.name for book in self.project.runbooks if book.service == name]
@@ -206,7 +219,7 @@ class _Builder(msgspec.Struct, frozen=True):
     def rest(self, seen: set[str]) -> ServiceCoverage:
         """What belongs to no service. Rules are left out: those that no experiment expects are others' affair."""
         mine = [item for item in self.experiments if item.service is None]
-        alerts = self._alerts(mine, [])
+        alerts = self._alerts(mine, [], None)
         books = [alert.runbook.name for alert in alerts if alert.runbook]
         books += [book.name for book in self.project.runbooks if book.name not in seen]
         return ServiceCoverage(
@@ -218,45 +231,70 @@ class _Builder(msgspec.Struct, frozen=True):
             tuple(map(self._experiment, mine)),
         )
 
-    def _alerts(self, experiments: Sequence[Experiment], more: Iterable[str]) -> tuple[AlertRow, ...]:
-        expected: dict[str, list[Experiment]] = {}
+    def _alerts(
+        self, experiments: Sequence[Experiment], more: Iterable[str], service: str | None
+    ) -> tuple[AlertRow, ...]:
+        expected: dict[str, list[_Expectation]] = {}
         for item in experiments:
             for alert in item.alerts:
-                expected.setdefault(alert.name, []).append(item)
-        return tuple(self._alert(name, expected.get(name, ())) for name in dict.fromkeys([*expected, *more]))
+                expected.setdefault(alert.name, []).append((item, alert))
+        rows: list[AlertRow] = []
+        for name in dict.fromkeys([*expected, *more]):
+            by_severity = self._rules_of(name, service)
+            for severity, rules in by_severity.items():
+                wanted = [
+                    (item, alert)
+                    for item, alert in expected.get(name, ())
+                    if alert.severity in (None, severity) or alert.severity not in by_severity
+                ]
+                rows.append(self._alert(name, severity if len(by_severity) > 1 else None, rules, wanted))
+        return tuple(rows)
 
-    def _alert(self, name: str, experiments: Sequence[Experiment]) -> AlertRow:
-        rule = next((rule for rule in self.rules.rules if rule.name == name), None)
-        book = self._runbook_of(name, experiments, rule)
-        boards = [(rule.dashboard, f"alert {name}")] if rule and _is_fixed(rule.dashboard) else []
+    def _rules_of(self, name: str, service: str | None) -> dict[str, list[int]]:
+        """The places of its rules by their severities: those of the service where it has any, for others may have rules
+        of the same name. Without a rule, no places."""
+        places = [place for place, rule in enumerate(self.rules.rules) if rule.name == name]
+        mine = [place for place in places if service and self.rules.rules[place].service == service]
+        found: dict[str, list[int]] = {}
+        for place in mine or places:
+            found.setdefault(self.rules.rules[place].severity or _NO_SEVERITY, []).append(place)
+        return found or {_NO_SEVERITY: []}
+
+    def _alert(
+        self, name: str, severity: str | None, places: Sequence[int], expected: Sequence[_Expectation]
+    ) -> AlertRow:
+        rules = [self.rules.rules[place] for place in places]
+        book = self._runbook_of(name, [alert for _, alert in expected], rules)
+        boards = [(rule.dashboard, f"alert {name}") for rule in rules if _is_fixed(rule.dashboard)]
         if book and (known := self.project.runbook(book)):
             boards += [(board, f"runbook {known.name}") for board in known.dashboards]
-        for item in experiments:
+        for item, _ in expected:
             boards += [(board, self._path(item)) for board in item.dashboards]
             if item.service and (service := self.project.service(item.service)):
                 boards += [(board, f"service {service.name}") for board in service.dashboards]
+        examined = [found for place in places if (found := self.rules.examined.get(place))]
         return AlertRow(
             name,
-            tuple(dict.fromkeys(map(self._path, experiments))),
-            True if rule else False if self.rules.are_all else None,
+            tuple(dict.fromkeys(self._path(item) for item, _ in expected)),
+            True if rules else False if self.rules.are_all else None,
             self._runbook(book) if book else None,
             self._dashboards(boards),
-            self.past.alerts.get(name),
-            self.rules.examined.get(name),
+            self.past.alerts.get(name) if expected or severity is None else None,
+            max(examined, key=lambda found: (bool(found.error), bool(found.quiet), bool(found.doubts)), default=None),
+            severity,
         )
 
-    def _runbook_of(self, alert: str, experiments: Iterable[Experiment], rule: AlertRuleInfo | None) -> str | None:
-        """The one that an experiment names, else one that lists the alert, else that of the rule's `runbook_url`."""
-        said = [expected.runbook for item in experiments for expected in item.alerts if expected.name == alert]
-        if named := next(filter(None, said), None):
+    def _runbook_of(self, name: str, expected: Iterable[ExpectedAlert], rules: Iterable[AlertRuleInfo]) -> str | None:
+        """The one that an experiment names, else one that lists the alert, else that of a rule's `runbook_url`."""
+        if named := next((alert.runbook for alert in expected if alert.runbook), None):
             return named
-        if listing := next((book for book in self.project.runbooks if alert in book.alerts), None):
+        if listing := next((book for book in self.project.runbooks if name in book.alerts), None):
             return listing.name
-        url = rule.runbook_url if rule and _is_fixed(rule.runbook_url) else None
+        url = next((rule.runbook_url for rule in rules if _is_fixed(rule.runbook_url)), None)
         if url is None:
             return None
         ours = self.project.runbook(_stem(url))
-        return ours.name if ours else url if is_url(url) else _stem(url)
+        return ours.name if ours else url if is_url(url) or _is_elsewhere(url) else _stem(url)
 
     def _runbook(self, name: str) -> RunbookRow:
         book = self.project.runbook(name)
@@ -301,13 +339,18 @@ class _Builder(msgspec.Struct, frozen=True):
 
 def _state(name: str, book: Runbook | None) -> RunbookState:
     if book is None:
-        return RunbookState.UNKNOWN if is_url(name) else RunbookState.MISSING
+        return RunbookState.UNKNOWN if is_url(name) or _is_elsewhere(name) else RunbookState.MISSING
     return RunbookState.INCOMPLETE if book.missing_sections else RunbookState.WHOLE
 
 
 def _is_fixed(text: str | None) -> bool:
     """Whether an annotation is the same for all alerts of its rule: no template that is filled in when one fires."""
     return text is not None and "{{" not in text
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Whether it is a path that leads to another directory than that of the project's runbooks."""
+    return PurePosixPath(name).parent.name not in ("", RUNBOOKS)
 
 
 def _stem(url: str) -> str:

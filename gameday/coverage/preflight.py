@@ -9,6 +9,7 @@ import msgspec
 
 from gameday.common.texts import most_similar
 from gameday.coverage.base import Survey
+from gameday.coverage.examination import rules_of
 from gameday.journal.events import AlertExamination, AlertRuleInfo, AlertState, CheckOutcome
 from gameday.spec.model import ExpectedAlert
 from gameday.spec.units import format_duration
@@ -33,14 +34,23 @@ def check_alert(
 ) -> tuple[PreflightResult, ...]:
     """Whether its rule can fire as is expected, and whether anybody would be told. `found` is what its examination
     says, None when it has no rule; `watched_s`: how long alerts are watched after the undo."""
-    name = f"alert {alert.name}"
+    severities = {rule.severity for rule in rules if rule.name == alert.name}
+    name = f"alert {alert.name}" + (f" ({alert.severity})" if alert.severity and len(severities) > 1 else "")
     if found is None:
         near = most_similar(alert.name, {rule.name for rule in rules})
         return (_result(name, ["there is no such rule" + (f"; did you mean `{near}`?" if near else "")], ""),)
     sum_ = f" ({found.because})" if found.because else ""
     span = f", and fires within {format_duration(found.at_most_s)} of its cause" if found.at_most_s is not None else ""
-    rule = _result(name, list(_wrong(alert, rules, found, watched_s)), f"its rule exists{span}{sum_}")
-    told = _told(found)
+    wrong, well = [*_wrong(alert, rules, found, watched_s)], f"its rule exists{span}{sum_}"
+    least = max(rules_of(alert, rules), key=lambda rule: len(say_lacking(rule)), default=None)
+    if least and (lacks := say_lacking(least)):
+        well = f"{well}, but has {lacks}"
+        if wrong:
+            wrong.append(f"it has {lacks}")
+        elif not (least.severity and least.runbook_url):  # without the others whoever is paged can do
+            wrong = [well]
+    rule = _result(name, wrong, well)
+    told = _told(found, name)
     return (rule, told) if told else (rule,)
 
 
@@ -61,7 +71,8 @@ def _wrong(
             f"and is expected within {format_duration(alert.within_s)}"
         )
     severities = sorted({rule.severity or "none" for rule in rules if rule.name == alert.name})
-    if alert.severity and alert.severity not in severities:
+    is_known = not any("{{" in severity for severity in severities)
+    if alert.severity and alert.severity not in severities and is_known:
         yield f"its severity is {', '.join(severities)}, and was expected to be {alert.severity}"
     if found.clears_s is not None and found.clears_s > watched_s > 0:
         yield (
@@ -72,7 +83,25 @@ def _wrong(
 
 def say_missing(found: AlertExamination) -> str:
     """The series that it needs and that are not there."""
-    return f"series that there are none of: {', '.join(found.missing_series)}"
+    hint = " (by its name a recording rule makes it: is that missing?)" if _is_recorded(found.missing_series) else ""
+    return f"series that there are none of: {', '.join(found.missing_series)}{hint}"
+
+
+def _is_recorded(selectors: Iterable[str]) -> bool:
+    """Prometheus keeps colons in the names of metrics for recording rules."""
+    return any(":" in selector.partition("{")[0] for selector in selectors)
+
+
+def say_lacking(rule: AlertRuleInfo) -> str:
+    """Which labels and annotations, that people and routes go by, the rule does not have; empty when it has all."""
+    labels = (("severity", rule.severity), ("service", rule.service))
+    notes = (("runbook_url", rule.runbook_url), ("dashboard", rule.dashboard))
+    lacks = [
+        f"no {kind} {' or '.join(names)}"
+        for kind, wanted in (("label", labels), ("annotation", notes))
+        if (names := [f"`{name}`" for name, value in wanted if not value])
+    ]
+    return " and ".join(lacks)
 
 
 def say_too_slow(alert: ExpectedAlert, found: AlertExamination) -> str | None:
@@ -84,16 +113,15 @@ def say_too_slow(alert: ExpectedAlert, found: AlertExamination) -> str | None:
     return f"cannot fire within {within}: it takes {takes}{most} ({found.because})"
 
 
-def _told(found: AlertExamination) -> PreflightResult | None:
+def _told(found: AlertExamination, name: str) -> PreflightResult | None:
     if found.receivers is None and not found.quiet:
         return None
-    name = f"alert {found.name}, notification"
     goes = [f"`{item.name}` ({', '.join(item.integrations) or 'nobody'})" for item in found.receivers or ()]
     wait = f", after {format_duration(found.group_wait_s)} of grouping" if found.group_wait_s else ""
     well = f"goes to {', '.join(goes)}{wait}" if goes else ""
     doubts = "".join(f"; {doubt}" for doubt in found.doubts)
     wrong = [f"nobody would be told: {'; '.join(found.quiet)}{doubts}"] if found.quiet else []
-    return _result(name, wrong, f"{well}{doubts}")
+    return _result(f"{name}, notification", wrong, f"{well}{doubts}")
 
 
 def check_pipeline(

@@ -4,7 +4,7 @@ Format and meaning: https://prometheus.io/docs/alerting/latest/configuration/. T
 nothing of it but names, matchers and durations is kept, and no message repeats any of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -59,6 +59,14 @@ class Routing(msgspec.Struct, frozen=True):
         routes = _descend(self.root, labels, asked)
         return Routed(tuple(routes), tuple(asked))
 
+    def names(self) -> frozenset[str]:
+        """The labels that decide on anything: on routes and on inhibitions."""
+        rules = [
+            *_matchers_below(self.root),
+            *(one for rule in self.inhibitions for one in (*rule.source, *rule.target)),
+        ]
+        return frozenset([*(one.name for one in rules), *(name for rule in self.inhibitions for name in rule.equal)])
+
     def quiet_in(self, route: Route, moment: datetime) -> str | None:
         """The interval because of which this route tells nobody at that (aware) moment; None when it tells, or when
         that depends on an interval that is not known."""
@@ -88,6 +96,12 @@ class Routing(msgspec.Struct, frozen=True):
         answers = [may_match(rule.target, target)]
         answers += [source.get(name, "") == target[name] if name in target else None for name in rule.equal]
         return False if False in answers else None if None in answers else True
+
+
+def _matchers_below(route: Route) -> Iterator[Matcher]:
+    yield from route.matchers
+    for child in route.routes:
+        yield from _matchers_below(child)
 
 
 def _descend(route: Route, labels: Mapping[str, str], asked: dict[str, None]) -> list[Route]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from gameday.common.texts import most_similar
-from gameday.coverage.examination import choose_rule, examine
-from gameday.coverage.preflight import PreflightResult, say_too_slow
+from gameday.coverage.examination import choose_rule, examine, rules_of
+from gameday.coverage.preflight import PreflightResult, say_lacking, say_too_slow
 from gameday.coverage.promql import normal_form
 from gameday.coverage.rule_files import FileRule, RuleFiles
 from gameday.journal.events import AlertRuleInfo, CheckOutcome
@@ -30,22 +30,10 @@ def _flaws(alert: ExpectedAlert, rule: AlertRuleInfo) -> Iterator[_Flaw]:
     found = examine(alert, (rule,), None, 0.0, 0.0)
     if found and (too_slow := say_too_slow(alert, found)):
         yield _Flaw(f"a `for` with which it {too_slow}", "a shorter one")
-    if rule.severity and alert.severity not in (None, rule.severity):
+    if rule.severity and "{{" not in rule.severity and alert.severity not in (None, rule.severity):
         yield _Flaw(f"the severity {rule.severity}", f"{alert.severity}, which the experiment expects")
-    labels, notes = (
-        (("severity", rule.severity), ("service", rule.service)),
-        (
-            ("runbook_url", rule.runbook_url),
-            ("dashboard", rule.dashboard),
-        ),
-    )
-    lacks = [
-        f"no {kind} {' or '.join(names)}"
-        for kind, wanted in (("label", labels), ("annotation", notes))
-        if (names := [f"`{name}`" for name, value in wanted if not value])
-    ]
-    if lacks:
-        yield _Flaw(" and ".join(lacks), "what whoever is paged goes by")
+    if lacks := say_lacking(rule):
+        yield _Flaw(lacks, "what whoever is paged goes by")
 
 
 def _choose(alert: ExpectedAlert, files: RuleFiles) -> FileRule | None:
@@ -81,7 +69,8 @@ def check_rule_file(
     server has the same. None when neither has it, which is said elsewhere."""
     check, item = f"alert {alert.name}, rule file", _choose(alert, files)
     if loaded is not None:
-        mine = [item for item in files.rules if item.rule.name == alert.name]
+        means = rules_of(alert, [item.rule for item in files.rules])
+        mine = [item for item in files.rules if item.rule in means]
         theirs = [rule for rule in loaded if rule.name == alert.name]
         return _compare(check, files, mine, theirs)
     if item is None:
@@ -106,10 +95,10 @@ def _compare(
         detail = f"the server has it, and no file does{_unread(files)}"
         outcome = CheckOutcome.OK if files.problems else CheckOutcome.WARNING
         return PreflightResult(check, outcome, detail if files.problems else f"{_DIFFER}: {detail}")
-    same = next((item for item in mine if not _difference(item.rule, theirs)), None)
+    same = next((item for item in mine if not _difference(item, theirs)), None)
     if same:
         return PreflightResult(check, CheckOutcome.OK, f"the server has it as it is at {files.place(same)}")
-    detail = f"{files.place(mine[0])}: {_difference(mine[0].rule, theirs)}"
+    detail = f"{files.place(mine[0])}: {_difference(mine[0], theirs)}"
     return PreflightResult(check, CheckOutcome.WARNING, f"{_DIFFER}: {detail}")
 
 
@@ -118,7 +107,7 @@ def compare_rules(files: RuleFiles, loaded: Sequence[AlertRuleInfo]) -> Prefligh
     differ: dict[str, str] = {}
     for item in files.rules:
         theirs = [rule for rule in loaded if rule.name == item.rule.name]
-        if difference := _difference(item.rule, theirs):
+        if difference := _difference(item, theirs):
             differ.setdefault(item.rule.name, difference)
     check, count = "alert rules, files", len(files.rules)
     if not differ:
@@ -131,15 +120,20 @@ def compare_rules(files: RuleFiles, loaded: Sequence[AlertRuleInfo]) -> Prefligh
     return PreflightResult(check, CheckOutcome.WARNING, detail)
 
 
-def _difference(rule: AlertRuleInfo, theirs: Sequence[AlertRuleInfo]) -> str:
+def _difference(item: FileRule, theirs: Sequence[AlertRuleInfo]) -> str:
     """In what a rule of a file differs from the one of its name that is loaded; empty when there is one like it."""
     if not theirs:
         return "not loaded"
+    if item.is_template:
+        return ""
+    rule = item.rule
     differences: list[list[str]] = []
-    for other in theirs:
+    for other in [other for other in theirs if other.severity == rule.severity] or theirs:
         found = ["another expression"] * (not _same_expression(rule.expression, other.expression))
         if abs(rule.for_s - other.for_s) > 1e-6:
             found.append(f"`for` {format_duration(rule.for_s)}, on the server {format_duration(other.for_s)}")
+        if rule.severity != other.severity:
+            found.append(f"severity {rule.severity or 'none'}, on the server {other.severity or 'none'}")
         differences.append(found)
     return " and ".join(sorted(differences, key=len)[0])
 

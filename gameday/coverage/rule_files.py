@@ -8,6 +8,7 @@ Formats: https://prometheus.io/docs/prometheus/latest/configuration/alerting_rul
 Prometheus Operator, whose `spec` is the same.
 """
 
+import codecs
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -30,19 +31,23 @@ _MOST_FILES = 20_000
 _ELSEWHERE = {"node_modules", "vendor", "__pycache__", "venv", "site-packages", "testdata", "target", "reports"}
 _ALERT = re.compile(r"""(?:^|[\s{,"'-])alert["']?\s*:""")
 _TEMPLATE = re.compile(
-    r"\{\{-?\s*(?:if|end|range|with|include|template|define|tpl|toYaml|\$?\.?Values|\.Release)\b|\{\{-"
+    r"\{\{-?\s*(?:if|end|range|with|include|template|define|tpl|toYaml|\$?\.?Values|\.Release)\b|\{\{-|<%|\{%"
 )
+_TO_FILL_IN = re.compile(r"\{\{|<%|\$\{")  # nothing of PromQL has that
+_HEAD_BYTES = 64 * 1024
 _YEAR_S = 365 * 86400.0
 
 
 class FileRule(msgspec.Struct, frozen=True):
     """An alerting rule of a file, and where it begins: at its `alert:`. One that the server of an environment has
-    loaded (`loaded_by` names the environment) stands in no file: its location is that of the server's address."""
+    loaded (`loaded_by` names the environment) stands in no file: its location is that of the server's address.
+    `is_template`: its expression or `for` are still to be filled in."""
 
     rule: AlertRuleInfo
     location: Location
     group: str = ""
     loaded_by: str = ""
+    is_template: bool = False
 
     @property
     def origin(self) -> str:
@@ -76,8 +81,9 @@ def load_rules(paths: Iterable[Path]) -> tuple[tuple[FileRule, ...], tuple[Mista
     rules: list[FileRule] = []
     problems: list[Mistake] = []
     for path in dict.fromkeys(paths):
-        for file in find_rule_files(path) if path.is_dir() else (path,):
-            _read(file, rules, problems)
+        is_named = not path.is_dir()
+        for file in (path,) if is_named else find_rule_files(path):
+            _read(file, rules, problems, is_named=is_named)
     return tuple(rules), tuple(problems)
 
 
@@ -94,12 +100,12 @@ def find_rule_files(directory: Path) -> Iterator[Path]:
                 yield Path(where, name)
 
 
-def _read(path: Path, rules: list[FileRule], problems: list[Mistake]) -> None:
+def _read(path: Path, rules: list[FileRule], problems: list[Mistake], *, is_named: bool) -> None:
     try:
         text = read_text(path)
     except SpecError as error:
         # Much of what a search comes upon is no text of ours; only what may hold rules is worth a word.
-        problems += error.mistakes if path.suffix == ".rules" else ()
+        problems += error.mistakes if is_named or path.suffix == ".rules" or _begins_with_rules(path) else ()
         return
     if not _ALERT.search(text):
         return
@@ -117,6 +123,16 @@ def _read(path: Path, rules: list[FileRule], problems: list[Mistake]) -> None:
         rules += _rules(path, node)
 
 
+def _begins_with_rules(path: Path) -> bool:
+    """Whether what is too large to be read is a text in which alerts are defined."""
+    try:
+        with path.open("rb") as file:
+            head = codecs.getincrementaldecoder("utf-8")().decode(file.read(_HEAD_BYTES))
+    except (OSError, ValueError):
+        return False
+    return _ALERT.search(head) is not None
+
+
 def _rules(path: Path, node: Node | None) -> Iterator[FileRule]:
     """Of a rule file, of a manifest's `spec`, and of each item of a list of manifests."""
     if not isinstance(node, Mapping):
@@ -129,7 +145,9 @@ def _rules(path: Path, node: Node | None) -> Iterator[FileRule]:
             if name and isinstance(rule, Mapping):
                 at = rule.entries["alert"][0]
                 info = _info(name, rule, _seconds(_text(group, "interval")) or None)
-                yield FileRule(info, Location(path, at.line, at.column), _text(group, "name") or "")
+                is_template = any(_TO_FILL_IN.search(_text(rule, key) or "") for key in ("expr", "for"))
+                where = Location(path, at.line, at.column)
+                yield FileRule(info, where, _text(group, "name") or "", is_template=is_template)
 
 
 def _info(name: str, rule: Mapping, interval_s: float | None) -> AlertRuleInfo:

@@ -1,6 +1,7 @@
 """Whether the runbooks that an experiment relies on are there, whole and not forgotten. Only those at URLs need I/O."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,13 +16,16 @@ from gameday.spec.model import Experiment, Project, Runbook
 from gameday.spec.runbook import is_url, read_front_matter, source_of
 
 if TYPE_CHECKING:
-    from gameday.common.http import HttpClient
+    from gameday.common.http import Answer, HttpClient
 
 REVIEWED_WITHIN = timedelta(days=180)
 _TIMEOUT_S = 3.0
 _MAX_BYTES = 1024 * 1024  # as of any file that a user writes
 _ACCEPT = {"Accept": "text/markdown, text/plain;q=0.9, */*;q=0.5"}
 _HTML = (b"<!doctype html", b"<html")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 5
+_LOGIN = re.compile(r"log-?in|sign-?in|sso|oauth|saml|openid|\bauth", re.IGNORECASE)
 
 
 def describe_runbooks(project: Project, experiment: Experiment, today: date) -> tuple[RunbookInfo, ...]:
@@ -65,33 +69,40 @@ async def examine_runbook_urls(
 ) -> dict[str, RunbookInfo]:
     """What lies at those of these names that are URLs, all asked at once, each for so many seconds at most.
 
-    A URL that cannot be read is not missing: it may need a login, or be out of reach from here alone.
+    A URL that cannot be read is not missing: it may need a login, or be out of reach from here alone. No credentials go
+    with any request, so that redirects may lead to another host.
     """
     urls = tuple(dict.fromkeys(name for name in names if is_url(name)))
     if not urls:
         return {}
     from gameday.common.http import HttpClient
 
-    client = HttpClient(timeout_s, _ACCEPT)
+    client = HttpClient(timeout_s, _ACCEPT, gives_redirects=True)
     try:
-        infos = await asyncio.gather(*(_examine(client, url, today) for url in urls))
+        infos = await asyncio.gather(*(_examine(client, url, today, timeout_s) for url in urls))
     finally:
         await client.close()
     return dict(zip(urls, infos, strict=True))
 
 
-async def _examine(client: "HttpClient", url: str, today: date) -> RunbookInfo:
-    from gameday.common.http import HttpError, parse_url
+async def _examine(client: "HttpClient", url: str, today: date, timeout_s: float) -> RunbookInfo:
+    from gameday.common.http import HttpError
 
-    address, anchor = urldefrag(url)
     try:
-        answer = await client.get(parse_url(source_of(address)), max_bytes=_MAX_BYTES)
+        async with asyncio.timeout(timeout_s):
+            answer, moved_to = await _read(client, urldefrag(url)[0])
+    except TimeoutError:
+        return RunbookInfo(name=url, found=None, detail=f"no answer within {timeout_s:g} s")
     except (HttpError, ValueError) as error:
         return RunbookInfo(name=url, found=None, detail=str(error))
+    address, anchor = urldefrag(moved_to or url)
+    place = f" at {_shown(address)}" if moved_to else ""
     if answer.status != 200:
-        return RunbookInfo(name=url, found=None, detail=f"HTTP {answer.status}")
+        return RunbookInfo(name=url, found=None, detail=f"HTTP {answer.status}{place}")
     if answer.body[:1024].lstrip().lower().startswith(_HTML):
-        return RunbookInfo(name=url, found=True, detail="a page of HTML, whose sections are not looked at")
+        if _LOGIN.search(place) and not _LOGIN.search(url):
+            return RunbookInfo(name=url, found=None, detail=f"redirected to what seems a login{place}")
+        return RunbookInfo(name=url, found=True, detail=f"a page of HTML{place}, whose sections are not looked at")
     try:
         text = answer.body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -99,11 +110,39 @@ async def _examine(client: "HttpClient", url: str, today: date) -> RunbookInfo:
     # Its front matter is for whatever publishes the page: what is no key of ours, or no date, is not said here.
     runbook = read_front_matter(Path(urlsplit(address).path), text).runbook
     info = _info(url, runbook, None, today)
-    if not anchor:
+    if not (anchor or urldefrag(url)[1]):
         return info
     return msgspec.structs.replace(
         info, missing_sections=(), detail="a part of a page, of which sections are not asked"
     )
+
+
+async def _read(client: "HttpClient", address: str) -> tuple["Answer", str]:
+    """What lies there in the end, and where redirects have led, if there were any. Raises HttpError, ValueError."""
+    from yarl import URL
+
+    from gameday.common.http import HttpError, parse_url
+
+    moved_to = ""
+    for _ in range(_MOST_REDIRECTS + 1):
+        url = parse_url(source_of(moved_to or address)).with_user(None)
+        answer = await client.get(url, max_bytes=_MAX_BYTES)
+        if answer.status not in _REDIRECTS:
+            return answer, moved_to
+        try:
+            to = url.join(URL(answer.headers.get("Location", "")))
+        except ValueError:
+            raise HttpError(f"HTTP {answer.status}, redirected to what is no address") from None
+        moved_to = str(to)
+        if to.scheme not in ("http", "https") or to.with_fragment(None) == url:
+            raise HttpError(f"HTTP {answer.status}, redirected to {_shown(moved_to)}: expected another http(s) page")
+    raise HttpError(f"redirects more than {_MOST_REDIRECTS} times")
+
+
+def _shown(address: str) -> str:
+    """Without what may be secret in it: user, password and query."""
+    parts = urlsplit(address)
+    return f"{parts.hostname or parts.scheme}{parts.path}"
 
 
 def judge_runbooks(runbooks: Sequence[RunbookInfo], owner: str | None = None) -> tuple[Finding, ...]:

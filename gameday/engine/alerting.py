@@ -13,6 +13,7 @@ from gameday.coverage import (
     Surveyor,
     check_alert,
     check_pipeline,
+    examination_of,
     examine,
     open_alerts,
 )
@@ -111,10 +112,9 @@ def check_alerts(
     if not alerting.is_known:
         return tuple(checks)
     experiment = prepared.experiment
-    by_name = {found.name: found for found in examined}
     held_s = _held_s(experiment)
     for alert in experiment.alerts:
-        results = check_alert(alert, alerting.rules, by_name.get(alert.name), _watched_s(experiment))
+        results = check_alert(alert, alerting.rules, examination_of(alert, examined), _watched_s(experiment))
         checks += [_check(result, prepared.index) for result in results]
         if 0 < held_s < alert.within_s:
             detail = f"the faults last {held_s:g} s in all, less than the {alert.within_s:g} s it is given to fire"

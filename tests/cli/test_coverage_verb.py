@@ -279,6 +279,28 @@ def test_who_would_be_told(past: Path, monitoring: tuple[Monitoring, str]) -> No
     assert "Who would be told is not known of PaymentsErrorsHigh, CheckoutErrorsHigh." in untold.stderr.splitlines()
 
 
+def test_a_warning_and_a_page_of_one_name_have_a_row_each(past: Path, monitoring: tuple[Monitoring, str]) -> None:
+    server = monitoring[0]
+    server.routing = (
+        "route: {receiver: pager, routes: [{receiver: hole, matchers: ['severity=warning']}]}\n"
+        "receivers: [{name: pager, pagerduty_configs: [{routing_key: <secret>}]}, {name: hole}]\n"
+    )
+    [page] = server.rules
+    server.rules.append(page | {"labels": {"severity": "warning", "service": "checkout"}})
+    result = invoke("--env", "staging", "--fail-on", "unrouted", "checkout")
+    said = {row[0]: (row[1], row[2]) for row in stripped(result) if len(row) > 4}
+    assert said["CheckoutErrorsHigh (page)"] == ("exists", "pager")
+    assert said["CheckoutErrorsHigh (warning)"] == ("exists", "nobody")
+    assert "  CheckoutErrorsHigh (warning): routed to `hole`, which tells nobody" in result.stdout.splitlines()
+    assert "Nobody would be told of CheckoutErrorsHigh (warning)." in result.stderr.splitlines()
+    alerts = json.loads(invoke("--env", "staging", "--json", "checkout").stdout)["services"][0]["alerts"]
+    assert [(row["name"], row["severity"]) for row in alerts] == [
+        ("PaymentsErrorsHigh", None),
+        ("CheckoutErrorsHigh", "page"),
+        ("CheckoutErrorsHigh", "warning"),
+    ]
+
+
 def test_a_part_that_gives_no_answer_is_never_taken_for_good(past: Path, monitoring: tuple[Monitoring, str]) -> None:
     """Who would be told is known, and whether it is silenced is not: it is said, and CI does not pass."""
     server = monitoring[0]

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Coroutine
 
 import pytest
-from loopback import Request, Respond, answer, serve
+from loopback import Request, Respond, answer, serve, vector
 
-from gameday.coverage import AlertSource, AlertSourceError, AlertsSeen, SeenAlert, open_alerts
+from gameday.coverage import AlertSource, AlertSourceError, AlertsSeen, SeenAlert, Survey, Surveyor, open_alerts
 from gameday.journal.events import AlertRuleInfo, AlertState
 from gameday.spec.model import AlertsConfig, Environment, EnvironmentKind, SignalsConfig
 
@@ -202,6 +202,40 @@ def test_rules_that_cannot_be_read(raw: bytes | None, reason: str) -> None:
         ask(lambda _: raw, lambda source: source.rules())
     assert "cannot be read from Prometheus" in str(caught.value)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "has_series", "config", "labels"),
+    [
+        ("sum by (team) (up) > 0 unless up", True, "global: {}", {"job", "team"}),
+        ("vector(1)", True, "global: {}", set()),
+        ("up > 0", False, "global: {}", None),  # of series that are not there nothing is known
+        ("up > 0", True, None, None),  # nor what is added to each alert on its way
+        ('label_replace(up, "team", "a", "", "") > 0', True, "global: {}", None),
+        ("absent(up)", True, "global: {}", None),
+    ],
+)
+def test_the_labels_that_series_have(
+    expression: str, has_series: bool, config: str | None, labels: set[str] | None
+) -> None:
+    def respond(request: Request) -> bytes:
+        match request.path:
+            case "/api/v1/labels":
+                assert request.query["match[]"] == "up"
+                return answer({"status": "success", "data": ["job", "team"]})
+            case "/api/v1/query":
+                return answer(vector("1") if has_series else vector())
+            case "/api/v1/status/config" if config:
+                return answer({"status": "success", "data": {"yaml": config}})
+        return answer("", 404)
+
+    rule = AlertRuleInfo(name="A", expression=expression, for_s=0)
+
+    async def survey(source: AlertSource) -> Survey:
+        assert isinstance(source, Surveyor)
+        return await source.survey([rule])
+
+    assert ask(respond, survey).expressions[expression].labels == labels
 
 
 def environment(source: str = "alertmanager", **settings: str) -> Environment:

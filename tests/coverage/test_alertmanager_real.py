@@ -186,13 +186,19 @@ def test_what_preflight_says_of_each_way_in_which_a_rule_can_be_broken(stack: St
             expected = ExpectedAlert(rule.name, 60.0, None, None, Location(Path("x.yaml")))
             examined = examine(expected, rules, survey, now, now + 60)
             said[rule.name] = [result.detail for result in check_alert(expected, rules, examined, 60.0)]
+        for severity in ("warning", "page"):
+            twin = ExpectedAlert("Twins", 60.0, severity, None, Location(Path("x.yaml")))
+            results = check_alert(twin, rules, examine(twin, rules, survey, now, now + 60), 60.0)
+            said |= {result.check: [result.detail] for result in results}
         return said
 
     said = asyncio.run(with_source(stack, work))
     goes = "goes to `pager` (webhook)"
     assert said["watchdog"] == ["`Watchdog` fires, and somebody is told of it"]
     assert said["AfterTwoSeconds"][0].startswith("its rule exists, and fires within 4s of its cause (scrape 1s")
-    assert said["Slow"][0] == "cannot fire within 1m: it takes 5m to 5m31s (scrape 1s + evaluation 30s + for 5m)"
+    slow, lacks = said["Slow"][0].split("; ")
+    assert slow == "cannot fire within 1m: it takes 5m to 5m31s (scrape 1s + evaluation 30s + for 5m)"
+    assert lacks == "it has no label `severity` or `service` and no annotation `runbook_url` or `dashboard`"
     assert 'brings series that there are none of: broken{service="payment"}' in said["Misspelt"][0]
     assert said["Either"][0].startswith("its rule exists")
     assert said["Fails"][0].startswith("its rule cannot be evaluated: ")
@@ -201,7 +207,11 @@ def test_what_preflight_says_of_each_way_in_which_a_rule_can_be_broken(stack: St
     assert said["BlackHole"][1].startswith("nobody would be told: routed to `nobody`, which tells nobody")
     assert "muted by the time interval `always`" in said["Muted"][1]
     assert "inhibited by Watchdog, which fires" in said["Inhibited"][1]
-    assert said["Slow"][1].startswith(goes)
+    assert said["Slow"][1] == goes, "no series has the labels by which others are routed elsewhere"
+    assert said["alert Twins (warning)"][0].startswith("its rule exists, and fires within 2s")
+    assert said["alert Twins (warning), notification"][0].startswith("nobody would be told: routed to `nobody`")
+    assert said["alert Twins (page)"][0].startswith("cannot fire within 1m: it takes 5m")
+    assert said["alert Twins (page), notification"][0] == goes
     assert not any("s3cret" in text for texts in said.values() for text in texts)
 
 

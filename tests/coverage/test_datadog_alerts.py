@@ -426,7 +426,7 @@ def test_before_a_session_whom_it_would_tell() -> None:
         ("@pagerduty-Payments", ("pagerduty",)),
     ]
     assert (found.quiet, found.doubts, found.missing_series, unanswered) == ((), (), (), ())
-    assert [line.partition("; ")[2] for line in said] == ["it has no annotation `runbook_url` or `dashboard`"]
+    assert [line.partition(", but ")[2] for line in said] == ["has no annotation `runbook_url` or `dashboard`"]
     assert (found.at_best_s, found.at_most_s) == (300.0, None)
 
 

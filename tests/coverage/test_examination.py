@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gameday.coverage import AlertsSeen, SeenAlert, Survey, check_alert, check_pipeline, examine
+from gameday.coverage import AlertsSeen, SeenAlert, Survey, check_alert, check_pipeline, examination_of, examine
 from gameday.coverage.base import Expression, Silence
 from gameday.coverage.matchers import parse_matchers
 from gameday.coverage.routing import parse_routing
@@ -43,7 +43,15 @@ def expected(within_s: float = 60.0, severity: str | None = "page") -> ExpectedA
 
 def rule(severity: str = "page", **changes: object) -> AlertRuleInfo:
     made = AlertRuleInfo(
-        name="A", expression="x", for_s=2.0, severity=severity, interval_s=1.0, labels={"severity": severity}
+        name="A",
+        expression="x",
+        for_s=2.0,
+        severity=severity,
+        service="shop",
+        runbook_url="http://r",
+        dashboard="http://d",
+        interval_s=1.0,
+        labels={"severity": severity},
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -125,10 +133,52 @@ def test_the_best_of_several_rules_counts() -> None:
     assert look(rules, survey()).at_best_s == 5.0
 
 
+def test_the_expected_severity_says_which_of_several_rules_is_meant() -> None:
+    """A warning and a page of one name: that the one can fire says nothing of the other."""
+    rules = [rule("ticket", for_s=1.0, expression="early"), rule(for_s=5.0, error="many-to-many")]
+    assert "its rule cannot be evaluated: many-to-many" in said(rules, survey())[0]
+    rules = [rule("ticket", for_s=1.0), rule(for_s=300.0)]
+    assert "cannot fire within 1m: it takes 5m" in said(rules, survey())[0]
+    assert "its rule exists, and fires within 7s" in said(rules, survey(), expected(severity="ticket"))[0]
+    assert "its rule exists, and fires within 7s" in said(rules, survey(), expected(severity=None))[0]
+    assert "muted by the time interval `night`" in said(rules, survey(), expected(severity="ticket"))[1]
+    assert (
+        "its severity is page, ticket, and was expected to be info"
+        in said(rules, survey(), expected(severity="info"))[0]
+    )
+
+
+def test_of_several_rules_one_that_can_come_true_counts() -> None:
+    found = survey(expressions={"x": Expression(0, ('x{a="b"}',), 5), "y": Expression(1, (), 5)})
+    assert look([rule(), rule(expression="y", for_s=4.0)], found).at_best_s == 4.0
+
+
+def test_that_a_warning_fires_says_nothing_of_the_page() -> None:
+    def fires(*labels: tuple[str, str]) -> bool:
+        seen = SeenAlert("A", labels, AlertState.FIRING, "prometheus")
+        both = [rule("ticket"), rule()]
+        return look(both, survey(seen=AlertsSeen((seen,)))).fires
+
+    assert not fires(("severity", "ticket"))
+    assert fires(("instance", "a"), ("severity", "page"))
+
+
+def test_each_expectation_has_its_own_examination() -> None:
+    rules = [rule("ticket", for_s=1.0), rule(for_s=30.0)]
+    alerts = [expected(), expected(severity="ticket"), expected(severity=None)]
+    examined = [found for alert in alerts if (found := examine(alert, rules, None, NOW, END))]
+    assert [found and found.at_best_s for found in (examination_of(alert, examined) for alert in alerts)] == [
+        30.0,
+        1.0,
+        1.0,
+    ]
+    assert examination_of(msgspec.structs.replace(expected(), name="B"), examined) is None
+
+
 def test_no_rule_a_failing_one_and_one_that_fires_already() -> None:
     assert said([rule(name="AB")], survey()) == ["alert A warning: there is no such rule; did you mean `AB`?"]
     assert "its rule cannot be evaluated: many-to-many" in said([rule(error="many-to-many")], survey())[0]
-    fires = survey(seen=AlertsSeen((SeenAlert("A", (), AlertState.FIRING, "prometheus"),)))
+    fires = survey(seen=AlertsSeen((SeenAlert("A", (("severity", "page"),), AlertState.FIRING, "prometheus"),)))
     assert "it fires already: that it fires will prove nothing" in said([rule()], fires)[0]
     assert look([rule(state="firing")], None).fires
 
@@ -137,6 +187,52 @@ def test_series_that_are_missing_and_a_severity() -> None:
     none = survey(expressions={"x": Expression(0, ('x{a="b"}',), 5)})
     assert 'unless the fault brings series that there are none of: x{a="b"}' in said([rule()], none)[0]
     assert "its severity is ticket, and was expected to be page" in said([rule("ticket")], survey())[0]
+
+
+def test_what_whoever_is_paged_goes_by() -> None:
+    bare = rule(service=None, runbook_url=None, dashboard=None)
+    assert said([bare], survey())[0] == (
+        "alert A warning: its rule exists, and fires within 8s of its cause (scrape 5s + evaluation 1s + for 2s), "
+        "but has no label `service` and no annotation `runbook_url` or `dashboard`"
+    )
+    assert said([rule(runbook_url=None)], survey())[0].startswith("alert A warning: ")
+    without = said([rule(dashboard=None)], survey())[0]
+    assert without.startswith("alert A ok: ")
+    assert without.endswith("but has no annotation `dashboard`"), "it can be done without"
+    assert said([bare, rule("ticket")], survey(), expected(severity="ticket"))[0].startswith("alert A (ticket) ok:")
+    filled_in = rule("{{ $labels.severity }}")
+    assert said([filled_in], survey())[0].startswith("alert A ok: its rule exists"), "it may well be a page"
+
+
+ROUTED_BY_TEAM = """
+route: {receiver: pager, routes: [{receiver: office, matchers: ['team="b"']}]}
+receivers: [{name: pager, webhook_configs: [{}]}, {name: office, email_configs: [{}]}]
+inhibit_rules: [{source_matchers: ['alertname="Outage"'], target_matchers: ['region="eu"']}]
+"""
+
+
+def test_labels_that_its_series_do_not_have_are_no_doubt() -> None:
+    silence = Silence("1", parse_matchers('{pod="x"}'), NOW - 60, END)
+
+    def doubts(labels: frozenset[str] | None) -> tuple[str, ...]:
+        expressions = {"x": Expression(1, (), 5, labels=labels)}
+        active = ({"alertname": "Outage"},)
+        routing = parse_routing(ROUTED_BY_TEAM)
+        found = look([rule()], survey(routing=routing, silences=(silence,), active=active, expressions=expressions))
+        assert (found.quiet, found.receivers and found.receivers[0].name) == ((), "pager")
+        return found.doubts
+
+    assert doubts(frozenset({"instance"})) == ()
+    assert doubts(frozenset({"instance", "team"})) == ("its route depends on `team`, which its rule does not set",)
+    assert len(doubts(frozenset({"region", "pod"}))) == 2
+    assert len(doubts(None)) == 3
+
+
+def test_a_recording_rule_may_be_missing() -> None:
+    none = survey(expressions={"x": Expression(0, ('shop:errors:ratio{a="b"}',), 5)})
+    assert 'none of: shop:errors:ratio{a="b"} (by its name a recording rule makes it' in said([rule()], none)[0]
+    other = survey(expressions={"x": Expression(0, ('errors{a="b:c"}',), 5)})
+    assert "recording" not in said([rule()], other)[0]
 
 
 def test_it_keeps_firing_for_longer_than_it_is_watched() -> None:

@@ -112,6 +112,49 @@ def test_missed() -> None:
     )
 
 
+BOTH = (rule(severity="ticket"), rule())
+
+
+def test_a_warning_in_time_is_no_page_in_time() -> None:
+    """Rules of one name and several severities: each expectation has its own."""
+    early = [event(FIRING, 5, severity="ticket"), event(NOTIFIED, 6, source="receiver", severity="ticket")]
+    late = [event(FIRING, 90), event(NOTIFIED, 91, source="receiver"), event(RESOLVED, 110)]
+    ended = event(RESOLVED, 110, severity="ticket")
+    alerts = (expected(severity="ticket"), expected())
+    assert [finding.title for finding in judge([*early, *late, ended], alerts=alerts, rules=BOTH)] == [
+        "A fired 30.0 s too late"
+    ]
+    assert [finding.title for finding in judge([*early, late[0], ended], rules=BOTH)] == [
+        "A fired 30.0 s too late",
+        "A fired, and nobody was seen to be notified",
+        "A was not seen to resolve after the undo",
+    ]
+    assert [finding.title for finding in judge([*early, ended], rules=BOTH)] == [
+        "A fired with severity ticket instead of page"
+    ]
+    [missed] = judge([*early, ended, event(PENDING, 7)], rules=BOTH)
+    assert (missed.title, missed.detail) == (
+        "A did not fire",
+        "expected within 60 s of the injection; it became pending after 7.0 s",
+    )
+
+
+def test_a_warning_that_was_there_before_says_nothing_of_the_page() -> None:
+    before = event(FIRING, -5, before=True, severity="ticket")
+    assert judge([before, *good()], rules=BOTH) == ()
+    [missed] = judge([before], rules=BOTH)
+    assert (missed.kind, missed.title) == (FindingKind.ALERT_MISSED, "A did not fire")
+    [finding] = judge([before], alerts=(expected(severity=None),), rules=BOTH)
+    assert finding.kind is FindingKind.ALERT_FIRED_BEFORE
+
+
+def test_what_the_other_rule_lacks_is_not_held_against_it() -> None:
+    assert judge(good(), rules=(rule(severity="ticket", runbook_url=None, dashboard=None), rule())) == ()
+    assert kinds(judge(good(), rules=(rule(severity="ticket"), rule(runbook_url=None)))) == [
+        (FindingKind.RULE_WITHOUT_RUNBOOK, True)
+    ]
+
+
 def test_missed_because_the_fault_was_too_short_or_nobody_could_look() -> None:
     [finding] = judge([], undone_at=INJECTED + 20, evidence=Evidence(30, (("prometheus", 12),)))
     assert "the fault was undone after 20.0 s, before that time was over" in finding.detail

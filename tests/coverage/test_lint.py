@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gameday.cli.source import local_runbook
-from gameday.coverage.lint import SEVERITIES, Remark, Rule, Severity, Surroundings, lint, read_owners
+from gameday.coverage.lint import SEVERITIES, Remark, Rule, Severity, Surroundings, anchors_led_to, lint, read_owners
 from gameday.coverage.lint.links import web_links
 from gameday.coverage.lint.sections import is_runbook
 from gameday.coverage.lint.web import check_web
@@ -95,6 +95,18 @@ def test_a_good_one_says_nothing(repository: Path) -> None:
             "[section-empty]",
         ),
         (
+            "Nobody can pay.",
+            "**TBD**",
+            "error: 9:1: found the section `Impact` that says `TBD` alone, expected something to read or to do "
+            "[section-empty]",
+        ),
+        (
+            "1. Restart it.",
+            "TODO:",
+            "error: 17:1: found the section `Mitigation` that says `TODO:` alone, expected something to read or to do "
+            "[section-empty]",
+        ),
+        (
             "1. Restart it.",
             "Restart it. Then wait.",
             "warning: 17:1: found the section `Mitigation` without a step, expected list items, one for each step "
@@ -169,7 +181,11 @@ def test_a_single_sentence_is_a_step_and_an_image_says_something(repository: Pat
     assert lint_text(repository, GOOD.replace("1. Restart it.", "Restart it, e.g. by hand")) == []
     assert lint_text(repository, GOOD.replace("Nobody can pay.", "![](other.md)")) == []
     assert lint_text(repository, GOOD.replace("1. Restart it.", "1. ![a map](other.md)")) == []
-    [message] = lint_text(repository, GOOD.replace("1. Restart it.", "TODO"))
+    assert (
+        lint_text(repository, GOOD.replace("1. Restart it.", "Restart it.\n\nIf that fails, see *Escalation*.")) == []
+    )
+    assert lint_text(repository, GOOD.replace("Nobody can pay.", "None.")) == []
+    [message] = lint_text(repository, GOOD.replace("1. Restart it.", "N/A"))
     assert message.endswith("[step-missing]")
 
 
@@ -216,8 +232,30 @@ def test_alerts_both_ways(repository: Path) -> None:
 
 def test_a_page_without_alerts_in_its_front_matter_answers_to_its_name(repository: Path) -> None:
     (repository / "rules.yaml").write_text(RULES)
-    said = lint_text(repository, GOOD.replace("alerts: [PaymentsDown]\n", ""), rules=True)
+    text = GOOD.replace("alerts: [PaymentsDown]\n", "")
+    said = lint_text(repository, text, rules=True)
     assert not [line for line in said if "PaymentsDown" in line]
+    assert [line for line in said if "alert-unlisted" in line] == [
+        "warning: 1:1: found no alert `PaymentsSlow`, whose rule leads here (rules.yaml:5), "
+        "expected `PaymentsSlow` among `alerts` [alert-unlisted]"
+    ]
+    url = "annotations: {runbook_url: 'https://x.example/runbooks/payments-down.md'}"
+    rules = "".join(f"  - {{alert: Payments{n}, expr: up, {url}}}\n" for n in "ABCDE")
+    (repository / "rules.yaml").write_text(f"groups:\n- name: x\n  rules:\n{rules}")
+    assert [line for line in lint_text(repository, text, rules=True) if "alert-unlisted" in line] == [
+        "warning: 1:1: found no alerts `PaymentsA`, `PaymentsB`, `PaymentsC` and 2 more, whose rules lead here "
+        "(rules.yaml:4, …), expected them among `alerts` [alert-unlisted]"
+    ]
+
+
+def test_the_address_of_a_repository_is_none_of_a_page(repository: Path) -> None:
+    path = repository / "runbooks" / "payments-down.md"
+    path.write_text(GOOD)
+    page = read_page(path)
+    for url, leads in [("https://github.com/shop/payments-down", False), ("https://r.example.org/payments-down", True)]:
+        (repository / "rules.yaml").write_text(RULES.replace("https://r.example.org/runbooks/payments-down", url))
+        rules, _ = load_rules([repository])
+        assert (anchors_led_to(page, rules[:1]) is not None) is leads
 
 
 @pytest.mark.parametrize(
@@ -290,6 +328,13 @@ def test_which_pages_are_runbooks(repository: Path) -> None:
     assert is_one("---\nalerts: [A]\n---\n")
     assert not is_one("# T\n## Overview\na\n")
     assert not is_one("# T\n## Overview\na\n## Troubleshooting\nb\n", "README.md")
+    # A guide says where it goes wrong, how to go back and whom to ask, and is none for that.
+    assert not is_one("# Set up\n## Install\na\n## Troubleshooting\nb\n## Getting help\nc\n")
+    assert not is_one("# Move to 3\n## Rollback\na\n## Troubleshooting\nb\n")
+    lists = "## PaymentsDown\n- do\n## PaymentsSlow\n- do\n"
+    assert is_one(lists, "shop-alerts.md")
+    assert is_one(lists, "Runbook.md")
+    assert not is_one(lists, "alertmanager.md")
 
 
 def test_what_is_thought_of_is_no_runbook(repository: Path) -> None:
@@ -299,9 +344,12 @@ def test_what_is_thought_of_is_no_runbook(repository: Path) -> None:
         path.write_text(text)
         return is_runbook(read_page(path))
 
-    steps = "## Rollback\n- x\n## Troubleshooting\n- x\n"
+    steps = "## Impact\n- x\n## Troubleshooting\n- x\n"
     assert is_one("docs/upgrade.md", steps)
     assert not is_one("design/ceph/upgrade.md", steps)
+    assert is_one("docs/alerts/errors-high.md", "# High\n## Description\nx\n## Impact\nx\n## Ways out\nx\n")
+    assert not is_one("docs/alerts/about.md", "# About\n## Overview\nx\n")
+    assert not is_one("docs/postmortems/upgrade.md", steps)
     assert is_one("PaymentsDown.md", "## Meaning\nx\n")
     assert not is_one("PendingReleaseNotes.md", "# Pending\n## Features\n- x\n")
     assert not is_one("PaymentsSlow.md", "# PaymentsSlow\nThis alert is deprecated.\n")

@@ -21,7 +21,7 @@ from gameday.coverage.matrix import (
     merge,
     services_of,
 )
-from gameday.journal.events import AlertRuleInfo, Verdict
+from gameday.journal.events import AlertExamination, AlertRuleInfo, Verdict
 from gameday.spec.experiment import load_experiment
 from gameday.spec.model import Experiment, Project, Runbook, Service
 
@@ -96,6 +96,48 @@ def test_a_rule_is_missing_only_where_all_are_known(experiment: Experiment) -> N
     assert [row.has_rule for row in found.alerts] == [True, None]
 
 
+def test_rules_of_one_name_and_several_severities_have_a_row_each(experiment: Experiment) -> None:
+    rules = (
+        rule("CheckoutDown", "checkout", severity="warning", runbook_url="https://x.example/slow"),
+        rule("CheckoutDown", "checkout", severity="page"),
+        rule("CheckoutDown", "checkout", severity="page", dashboard="https://d.example/1"),
+        rule("Unruly", severity="page"),
+    )
+    down, unruly = experiment.alerts
+    paged = msgspec.structs.replace(down, severity="page")
+    wanted = msgspec.structs.replace(experiment, alerts=(paged, unruly))
+    examined = {
+        0: AlertExamination(name="CheckoutDown"),
+        1: AlertExamination(name="CheckoutDown"),
+        2: AlertExamination(name="CheckoutDown", quiet=("silenced",)),
+    }
+    past = Past(alerts={"CheckoutDown": Exercise("run-1", 100.0, Result.IN_TIME)})
+    [found, *_] = build_matrix(PROJECT, [wanted], Rules(rules, True, examined), past)
+    assert [row.title for row in found.alerts] == ["CheckoutDown (warning)", "CheckoutDown (page)", "Unruly"]
+    warning, page, other = found.alerts
+    assert (warning.expected_by, warning.exercise, warning.runbook and warning.runbook.name) == ((), None, "slow")
+    assert (page.expected_by, page.exercise is not None, page.runbook and page.runbook.name) == (
+        ("experiments/a.yaml",), True, "down"
+    )  # fmt: skip
+    assert (warning.examined, page.examined) == (examined[0], examined[2]), "of two rules the worse is said"
+    assert (other.severity, other.examined) == (None, None)
+    # Whoever asks for no severity, or for one that no rule has, may mean any.
+    for severity in (None, "info"):
+        wanted = msgspec.structs.replace(experiment, alerts=(msgspec.structs.replace(down, severity=severity),))
+        rows = build_matrix(PROJECT, [wanted], Rules(rules, True), past)[0].alerts
+        assert [row.expected_by for row in rows] == [("experiments/a.yaml",)] * 2
+
+
+def test_a_rule_of_the_same_name_for_another_service_is_not_taken_for_ours() -> None:
+    rules = [
+        rule("Errors", "payments", runbook_url="https://x.example/slow"),
+        rule("Errors", "checkout", runbook_url="https://x.example/down"),
+    ]
+    found = matrix([], rules)
+    books = {name: alert(found[name], "Errors").runbook for name in ("payments", "checkout")}
+    assert {name: book.name for name, book in books.items() if book} == {"payments": "slow", "checkout": "down"}
+
+
 @pytest.mark.parametrize(
     ("rules", "name", "runbook", "state"),
     [
@@ -115,6 +157,13 @@ def test_a_rule_is_missing_only_where_all_are_known(experiment: Experiment) -> N
             RunbookState.UNKNOWN,
         ),
         ([rule("Unruly", "checkout", runbook_url="runbooks/gone.md")], "Unruly", "gone", RunbookState.MISSING),
+        ([rule("Unruly", "checkout", runbook_url="gone")], "Unruly", "gone", RunbookState.MISSING),
+        (
+            [rule("Unruly", "checkout", runbook_url="docs/db/vacuum.md#stuck")],
+            "Unruly",
+            "docs/db/vacuum.md#stuck",
+            RunbookState.UNKNOWN,
+        ),
         ([rule("Unruly", "checkout", runbook_url="https://x.example/{{ $labels.a }}")], "Unruly", None, None),
         # What the experiment says goes before what its rule says.
         (

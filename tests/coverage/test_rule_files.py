@@ -80,6 +80,10 @@ def test_a_template_is_a_problem_and_keeps_nothing_from_being_read(tmp_path: Pat
     assert [item.rule.name for item in rules] == ["PaymentsDown"]
     assert problem.location.path.name == "a.yaml"
     assert problem.found == "a template, whose rules are not known here"
+    for mark in ('<% if_p("limit") do |limit| %>', "{% if limit %}"):
+        (tmp_path / "a.yaml").write_text(RULES.replace("  rules:\n", f"  rules:\n  {mark}\n", 1))
+        _, (problem,) = load_rules([tmp_path])
+        assert problem.found == "a template, whose rules are not known here", mark
 
 
 def test_what_is_no_rule_is_passed_over(tmp_path: Path) -> None:
@@ -91,6 +95,15 @@ def test_what_is_no_rule_is_passed_over(tmp_path: Path) -> None:
     rules, problems = load_rules([tmp_path, tmp_path / "nowhere.rules"])
     assert [item.rule.name for item in rules] == ["A"]
     assert [problem.location.path.name for problem in problems] == ["nowhere.rules"]
+
+
+def test_rules_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text(RULES + "# …\n" * 400_000)
+    (tmp_path / "other.json").write_text("[" + " " * 2_000_000 + "]")
+    rules, problems = load_rules([tmp_path])
+    assert (rules, [problem.location.path.name for problem in problems]) == ((), ["large.yaml"])
+    (tmp_path / "named.yaml").write_bytes(b"\xff\xfe")
+    assert [problem.location.path.name for problem in load_rules([tmp_path / "named.yaml"])[1]] == ["named.yaml"]
 
 
 def files_of(root: Path, rules: str = RULES, *, more: str = "") -> RuleFiles:
@@ -212,6 +225,23 @@ def test_the_repository_and_the_server(tmp_path: Path) -> None:
         CheckOutcome.OK,
         "the server has all 2 as they are in files",
     )
+    # What is still to be filled in differs from nothing.
+    for old, new in (("up == 0", "up < <%= p('limit') %>"), ("1m30s", "'{{ .Values.for }}'")):
+        (tmp_path / "filled.yaml").write_text(RULES.replace(old, new))
+        template, problems = load_rules([tmp_path / "filled.yaml"])
+        assert (problems, [item.is_template for item in template]) == ((), [True])
+        assert compare_rules(msgspec.structs.replace(files, rules=template), (other,)).outcome is CheckOutcome.OK
+    # A warning of its name that is as in the file makes no page so.
+    warning = msgspec.structs.replace(down, severity="ticket", for_s=60.0)
+    both = msgspec.structs.replace(files, rules=(*files.rules, msgspec.structs.replace(files.rules[0], rule=warning)))
+    for rules, said in [
+        ((warning, down), "ok: the server has it as it is at alerts/shop.yaml:6"),
+        ((warning, msgspec.structs.replace(down, severity="info")), f"{differ} severity page, on the server info"),
+        ((warning, other), f"{differ} another expression and `for` 1m30s, on the server 1m"),
+    ]:
+        found = check_rule_file(expected("PaymentsDown"), both, rules)
+        assert found
+        assert f"{found.outcome}: {found.detail}" == said
     result = compare_rules(files, (other,))
     assert (result.outcome, result.detail) == (
         CheckOutcome.WARNING,

@@ -151,7 +151,19 @@ PAGES = {
     "/image": b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n\xff\xfe",
     "/secret": answer("log in", 401),
     "/nowhere": answer("", 404),
-    "/moved": answer("", 302, "Location: https://login.example.com/?token=s3cret\r\n"),
+    "/moved": answer("", 302, "Location: /login?token=s3cret\r\n"),
+    "/login": answer("<!doctype html>Who are you?"),
+    "/short": answer("", 301, "Location: /by-id?page=7&token=s3cret\r\n"),
+    "/by-id": answer("", 307, "Location: torn.md\r\n"),
+    "/part": answer("", 302, "Location: /torn.md#symptoms\r\n"),
+    "/wiki": answer("", 302, "Location: /page?token=s3cret\r\n"),
+    "/lost": answer("", 302, "Location: /nowhere\r\n"),
+    "/chain": answer("", 302, "Location: /round\r\n"),
+    "/round": answer("", 302, "Location: /about\r\n"),
+    "/about": answer("", 302, "Location: /round\r\n"),
+    "/self": answer("", 302, "Location: /self?\r\n"),
+    "/file": answer("", 302, "Location: file:///etc/passwd\r\n"),
+    "/bad": answer("", 302, "Location: http://[s3cret\r\n"),
     "/huge": answer("x" * (1024 * 1024 + 1)),
     "/garbage": b"\x00\x01 nonsense\r\n\r\n",
     "/silent": None,
@@ -167,9 +179,12 @@ def look_at(*paths: str) -> tuple[RunbookInfo, ...]:
     async def run() -> tuple[RunbookInfo, ...]:
         async with serve(respond) as server:
             names = [server.url + path for path in paths]
-            infos = await examine_runbook_urls(["by-name", *names, *names], TODAY, timeout_s=1.0)
+            infos = await examine_runbook_urls(["by-name", *names, *names], TODAY, timeout_s=3.0)
             assert list(infos) == names
-            assert len(server.requests) == len(names)
+            asked = [
+                request for request in server.requests if request.path in {path.partition("#")[0] for path in paths}
+            ]
+            assert len(asked) == len(names)
             return tuple(infos.values())
 
     return asyncio.run(run())
@@ -213,14 +228,58 @@ def test_a_url_that_cannot_be_read_is_not_missing() -> None:
     assert {check.outcome for check in checks} == {CheckOutcome.WARNING}
     said = [check.detail for check in checks]
     assert all(detail.startswith("cannot be read: ") for detail in said)
-    assert ["HTTP 401" in said[0], "HTTP 404" in said[1], "redirected" in said[2], "larger than" in said[3]] == [
+    assert ["HTTP 401" in said[0], "HTTP 404" in said[1], "a login at" in said[2], "larger than" in said[3]] == [
         True
     ] * 4
     assert (said[5], said[6]) == (
-        "cannot be read: no answer within 1 s",
+        "cannot be read: no answer within 3 s",
         "cannot be read: cannot connect to 127.0.0.1:1: Connection refused",
     )
     assert "s3cret" not in str(infos)
+
+
+def test_redirects_lead_to_the_page_that_is_meant() -> None:
+    """Short links, pages by their number, sites that have moved."""
+    short, part, wiki, lost = look_at("/short", "/part", "/wiki", "/lost")
+    assert (short.found, short.title, len(short.missing_sections), short.detail) == (True, "Torn", 5, "")
+    assert (part.found, part.missing_sections) == (True, ())
+    assert (wiki.found, wiki.detail) == (True, "a page of HTML at 127.0.0.1/page, whose sections are not looked at")
+    assert (lost.found, lost.detail) == (None, "HTTP 404 at 127.0.0.1/nowhere")
+    assert "s3cret" not in str((short, part, wiki, lost))
+
+
+def test_redirects_that_lead_nowhere_end() -> None:
+    infos = look_at("/chain", "/self", "/file", "/bad")
+    assert [info.found for info in infos] == [None] * 4
+    assert [info.detail for info in infos] == [
+        "redirects more than 5 times",
+        "HTTP 302, redirected to 127.0.0.1/self: expected another http(s) page",
+        "HTTP 302, redirected to file/etc/passwd: expected another http(s) page",
+        "HTTP 302, redirected to what is no address",
+    ]
+
+
+def test_a_redirect_to_another_host_takes_no_credentials_along_and_no_more_time() -> None:
+    async def run() -> None:
+        def last(request: Request) -> bytes | None:
+            return None if request.path == "/silent" else answer(GOOD)
+
+        async with serve(last) as there:
+
+            def first(request: Request) -> bytes:
+                to = there.url.replace("//127.0.0.1", "//me:s3cret@localhost") + request.path
+                return answer("", 302, f"Location: {to}\r\nSet-Cookie: a=s3cret\r\n")
+
+            async with serve(first) as here:
+                names = [f"{here.url}/good.md", f"{here.url}/silent"]
+                good, silent = (await examine_runbook_urls(names, TODAY, timeout_s=2.0)).values()
+            assert (good.found, good.title) == (True, "Payments is down")
+            assert (silent.found, silent.detail) == (None, "no answer within 2 s")
+            assert [request.headers["host"].partition(":")[0] for request in there.requests] == ["localhost"] * 2
+            for request in there.requests:
+                assert not {"authorization", "cookie", "referer"} & request.headers.keys()
+
+    asyncio.run(run())
 
 
 def test_one_that_was_not_asked_for_is_not_missing() -> None:

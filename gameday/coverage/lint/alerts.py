@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +13,8 @@ from gameday.spec.runbook_page import RunbookPage
 from gameday.spec.units import excerpt
 
 _GENERAL = {"readme", "index", "_index", "runbook", "runbooks", "playbook", "playbooks", "alerts", "main"}
+_CODE_HOSTS = ("github.com", "gitlab.com", "bitbucket.org")
+_MOST_NAMES = 3
 _TEMPLATE = re.compile(r"\{\{|\$\{|%s|%\(")
 
 
@@ -38,8 +41,9 @@ def check_alerts(page: RunbookPage, others: Sequence[RunbookPage], surroundings:
 
 def anchors_led_to(page: RunbookPage, rules: Sequence[FileRule]) -> frozenset[str] | None:
     """The anchors of the page that rules' `runbook_url` name; None when no rule leads to it at all."""
+    here = _segments(page.path)
     addresses = (_address(item.rule.runbook_url) for item in rules)
-    found = [anchor for path, anchor in addresses if path and _means(path, page.path)]
+    found = [anchor for path, anchor in addresses if _means(path, here)]
     return frozenset(filter(None, found)) if found else None
 
 
@@ -51,9 +55,11 @@ def _claims(page: RunbookPage, others: Sequence[RunbookPage], rules: Sequence[Fi
         listed |= {_plain(heading.words) for heading in page.headings}
         says = "\n".join(page.document.lines)
     told: set[str] = set()
+    here = _segments(page.path)
+    unlisted: list[FileRule] = []
     for item in rules:
         path, anchor = _address(item.rule.runbook_url)
-        if not path or not _means(path, page.path) or _closest(path, others) is not page:
+        if not _means(path, here) or _closest(path, others) is not page:
             continue
         name = item.rule.name
         if anchor and anchor.lower() not in page.document.anchors and name not in told:
@@ -62,18 +68,31 @@ def _claims(page: RunbookPage, others: Sequence[RunbookPage], rules: Sequence[Fi
             near = nearest(anchor.lower(), sorted(page.document.anchors))
             where = item.location
             yield remark(Rule.ANCHOR_DEAD, where, found, "one that a heading there has", f"#{near}" if near else None)
-        elif _plain(name) not in listed and not anchor and name not in told and name not in says:
+        elif _plain(name) not in listed and not anchor and name not in told and not _names(says, name):
             told.add(name)
-            where = page.place("alerts") if page.runbook.alerts else at(page, 1)
-            found = f"no alert `{name}`, whose rule leads here ({item.origin})"
-            severity = None if page.runbook.alerts else Severity.WARNING  # it lists none at all
-            yield remark(Rule.ALERT_UNLISTED, where, found, f"`{name}` among `alerts`", severity=severity)
+            unlisted.append(item)
+    if len(unlisted) > 1 and not page.runbook.alerts:  # that it lists none is one thing, however many lead here
+        names = ", ".join(f"`{item.rule.name}`" for item in unlisted[:_MOST_NAMES])
+        more = f" and {len(unlisted) - _MOST_NAMES} more" if len(unlisted) > _MOST_NAMES else ""
+        found = f"no alerts {names}{more}, whose rules lead here ({unlisted[0].origin}, …)"
+        yield remark(Rule.ALERT_UNLISTED, at(page, 1), found, "them among `alerts`", severity=Severity.WARNING)
+        return
+    for item in unlisted:
+        where = page.place("alerts") if page.runbook.alerts else at(page, 1)
+        found = f"no alert `{item.rule.name}`, whose rule leads here ({item.origin})"
+        severity = None if page.runbook.alerts else Severity.WARNING
+        yield remark(Rule.ALERT_UNLISTED, where, found, f"`{item.rule.name}` among `alerts`", severity=severity)
+
+
+def _names(text: str, alert: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(alert)}(?!\w)", text) is not None
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
 
 
+@lru_cache(maxsize=10_000)
 def _address(url: str | None) -> tuple[tuple[str, ...], str]:
     """The segments of an address's path, in lower case, and its anchor. Nothing of one that is filled in later."""
     if not url or _TEMPLATE.search(url):
@@ -83,33 +102,42 @@ def _address(url: str | None) -> tuple[tuple[str, ...], str]:
     except ValueError:
         return (), ""
     segments = [re.sub(r"\.(md|html?|markdown)$", "", part) for part in unquote(parts.path).lower().split("/") if part]
+    if len(segments) < 3 and parts.hostname in _CODE_HOSTS:
+        return (), ""  # a repository, and no page of it
     while len(segments) > 1 and segments[-1] in ("index", "readme", "_index"):
         segments.pop()
     return tuple(segments), unquote(parts.fragment)
 
 
 def _segments(path: Path) -> tuple[str, ...]:
+    return _resolved(path.absolute())
+
+
+@lru_cache(maxsize=10_000)
+def _resolved(path: Path) -> tuple[str, ...]:
+    path = path.resolve()
     parts = [*(part.lower() for part in path.parts[:-1]), re.sub(r"\.html$", "", path.stem.lower())]
     if parts[-1] in ("index", "readme", "_index"):
         parts.pop()
     return tuple(parts)
 
 
-def _alike(address: tuple[str, ...], path: Path) -> int:
+def _alike(address: tuple[str, ...], page: tuple[str, ...]) -> int:
     """How many segments, from the last one on, are the same."""
     count = 0
-    for one, other in zip(reversed(address), reversed(_segments(path)), strict=False):
+    for one, other in zip(reversed(address), reversed(page), strict=False):
         if one != other:
             break
         count += 1
     return count
 
 
-def _means(address: tuple[str, ...], path: Path) -> bool:
+def _means(address: tuple[str, ...], page: tuple[str, ...]) -> bool:
     """Whether the address can be this page's: a name that many pages have says nothing without its directory."""
-    alike = _alike(address, path.resolve())
-    return alike > (1 if address[-1] in _GENERAL else 0)
+    if not address or address[-1:] != page[-1:]:
+        return False
+    return _alike(address, page) > (1 if address[-1] in _GENERAL else 0)
 
 
 def _closest(address: tuple[str, ...], pages: Sequence[RunbookPage]) -> RunbookPage:
-    return max(pages, key=lambda page: _alike(address, page.path.resolve()))
+    return max(pages, key=lambda page: _alike(address, _segments(page.path)))

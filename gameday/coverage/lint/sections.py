@@ -14,16 +14,20 @@ from gameday.spec.units import excerpt
 
 _TO_DO = ("Diagnosis", "Mitigation", "Rollback")  # sections that say what to do
 _NO_RUNBOOKS = {"readme", "contributing", "changelog", "_index", "template", "security", "governance", "maintainers"}
-# Directories of what is thought of, and decided.
-_NO_RUNBOOKS_HERE = {"design", "designs", "proposals", "enhancements", "rfc", "rfcs", "adr", "adrs", "decisions"}
+# Directories of what is thought of, and decided, and of what has happened.
+_NO_RUNBOOKS_HERE = {
+    "design", "designs", "proposals", "enhancements", "rfc", "rfcs", "adr", "adrs", "decisions", "postmortem",
+    "postmortems", "post-mortems",
+}  # fmt: skip
 _AS_FAR_UP = 3  # what lies further up says where somebody keeps repositories
 # Names of sections that many other pages have, proposals among them.
 _COMMON_WORDS = {
     "overview", "summary", "introduction", "background", "problem", "description", "definition", "definitions",
     "solution", "solutions", "action", "actions", "help", "support", "contact", "verification", "message", "issue",
 }  # fmt: skip
-_LISTS = re.compile(r"alert|runbook|playbook", re.IGNORECASE)
+_LISTS = re.compile(r"(?<![a-z])(?:alert|runbook|playbook)s?(?![a-z])", re.IGNORECASE)  # no `alertmanager`
 _PLACEHOLDER = re.compile(r"(\[[ x]\]\s*)?(to ?do|tbd|tbc|fixme|xxx|n/?a|none|\.\.\.|…|\?+|-+)?[\s.:!]*", re.IGNORECASE)
+_TO_BE_WRITTEN = re.compile(r"\W*(to ?do|tbd|tbc|fixme|xxx|coming soon)\W*", re.IGNORECASE)
 _LIKE_A_STEP = re.compile(r"(step\s*\d+\b|\(?\d{1,2}\)?\s+[-–—:]\s|\(\d{1,2}\)\s|[•●▪◦]\s|[–—]\s+\w)", re.IGNORECASE)
 # A heading that is an alert's name and nothing else: on a page with several of them, each is a runbook of its own.
 _ALERT_HEADING = re.compile(r"(?:alert(?: name)?:?\s*)?[\"“'`]?([A-Za-z]\w*)[\"”'`]?", re.IGNORECASE)
@@ -65,12 +69,19 @@ def is_runbook(page: RunbookPage) -> bool:
         return True
     if _CAMEL.fullmatch(stem) and any(section.names for section in page.sections):
         return True
+    if (
+        _LISTS.fullmatch(page.path.absolute().parent.name)
+        and len({name for s in page.sections for name in s.names}) > 1
+    ):
+        return True
     if not _NO_RUNBOOKS_HERE.isdisjoint(part.lower() for part in page.path.parent.parts[-_AS_FAR_UP:]):
         return False
     names = {
         name for section in page.sections if plain_words(section.title) not in _COMMON_WORDS for name in section.names
     }
-    return len(names) > 1 and not names.isdisjoint(_TO_DO) and page.path.stem.lower() not in _NO_RUNBOOKS
+    # Any guide may say where it goes wrong, how to go back and whom to ask.
+    is_more = names & {"Symptoms", "Impact", "Mitigation"} and names.intersection(_TO_DO)
+    return len(names) > 1 and bool(is_more) and stem.lower() not in _NO_RUNBOOKS
 
 
 def check_sections(page: RunbookPage) -> Iterator[Remark]:
@@ -84,6 +95,11 @@ def check_sections(page: RunbookPage) -> Iterator[Remark]:
         if sections and sections[0].heading:
             found = f"the section {excerpt(sections[0].title)} with nothing in it"
             yield remark(Rule.SECTION_EMPTY, at(page, sections[0].heading.line), found, "something to read or to do")
+    for section in page.sections:
+        words = " ".join(part.words for part in section.parts if isinstance(part, Text)) if section.names else ""
+        if section.heading and _TO_BE_WRITTEN.fullmatch(words) and _is_text(section):
+            found = f"the section {excerpt(section.title)} that says {excerpt(words)} alone"
+            yield remark(Rule.SECTION_EMPTY, at(page, section.heading.line), found, "something to read or to do")
 
 
 def check_steps(page: RunbookPage) -> Iterator[Remark]:
@@ -108,12 +124,19 @@ def check_steps(page: RunbookPage) -> Iterator[Remark]:
 
 
 def _is_prose(section: Section) -> bool:
-    """Whether it is paragraphs alone; a single sentence is a step by itself."""
-    paragraphs = [part.words for part in section.parts if isinstance(part, Text)]
-    if len(paragraphs) < len(section.parts):
+    """Whether it is paragraphs alone; one that is a single sentence is a step by itself. That it is still to be written
+    is said elsewhere."""
+    if not _is_text(section):
         return False
-    only = paragraphs[0].strip()
-    return len(paragraphs) > 1 or bool(_NEXT_SENTENCE.search(only) or _PLACEHOLDER.fullmatch(only))
+    paragraphs = [part.words.strip() for part in section.parts if isinstance(part, Text)]
+    if len(paragraphs) == 1 and _TO_BE_WRITTEN.fullmatch(paragraphs[0]):
+        return False
+    return any(_NEXT_SENTENCE.search(words) or _PLACEHOLDER.fullmatch(words) for words in paragraphs)
+
+
+def _is_text(section: Section) -> bool:
+    """Whether there is nothing in it but paragraphs."""
+    return all(isinstance(part, Text) for part in section.parts)
 
 
 def check_review(page: RunbookPage, today: date) -> Iterator[Remark]:

@@ -100,6 +100,12 @@ class QueryResult(msgspec.Struct, frozen=True, rename="camel"):
     result: msgspec.Raw = msgspec.Raw(b"[]")
 
 
+class LabelNames(msgspec.Struct, frozen=True):
+    """The answer to /api/v1/labels."""
+
+    data: frozenset[str]
+
+
 class Target(msgspec.Struct, frozen=True, rename="camel"):
     labels: Labels
     scrape_interval: str = ""
@@ -151,6 +157,7 @@ ROUTED = msgspec.json.Decoder(tuple[RoutedAlert, ...])
 NOTIFICATIONS = msgspec.json.Decoder(tuple[Notification, ...])
 QUERY = msgspec.json.Decoder(Body[QueryResult])
 SAMPLES = msgspec.json.Decoder(tuple[Sample, ...])
+LABELS = msgspec.json.Decoder(LabelNames)
 TARGETS = msgspec.json.Decoder(Body[Targets])
 CONFIG = msgspec.json.Decoder(Body[ServedConfig])
 STATUS = msgspec.json.Decoder(AlertmanagerStatus)

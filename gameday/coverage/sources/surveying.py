@@ -1,6 +1,7 @@
 """Asks Prometheus and Alertmanager, before a session, what it takes for alerts to fire and to be heard: all at once."""
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
 import msgspec
@@ -14,6 +15,7 @@ from gameday.coverage.routing import Routing, parse_routing
 from gameday.coverage.served_config import load_config, mapping, seconds
 from gameday.coverage.sources.answers import (
     CONFIG,
+    LABELS,
     MAX_BYTES,
     QUERY,
     SAMPLES,
@@ -27,6 +29,7 @@ from gameday.coverage.sources.answers import (
 from gameday.journal.events import AlertRuleInfo
 
 _MOST_SELECTORS = 20  # of one expression
+_MAKES_LABELS = re.compile(r"\b(?:label_replace|label_join|count_values|absent|absent_over_time|info)\b")
 
 
 class _PrometheusConfig(msgspec.Struct, frozen=True):
@@ -35,10 +38,12 @@ class _PrometheusConfig(msgspec.Struct, frozen=True):
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    """What became of one query: the `job` of each series, or why its expression cannot be evaluated."""
+    """What became of one query: the `job` of each series, or why its expression cannot be evaluated. `labels`: the
+    names of those that its series may have; None when they are not known."""
 
     jobs: tuple[str, ...] = ()
     error: str = ""
+    labels: frozenset[str] | None = None
 
 
 class Surveying:
@@ -70,6 +75,8 @@ class Surveying:
                 *(part("Prometheus's series", self._expression(text, found)) for text, found in expressions.items())
             ),
         )
+        if config is None:  # what it would add to each alert is not known
+            answers = [answer and (msgspec.structs.replace(answer[0], labels=None), *answer[1:]) for answer in answers]
         if config is None and intervals:  # one of the two is enough
             config = _PrometheusConfig(max(intervals.values()), {})
         fallback = config.scrape_s if config else None
@@ -125,8 +132,26 @@ class Surveying:
 
     async def _expression(self, expression: str, selectors: Selectors | None) -> tuple[_Asked, ...]:
         """First of the expression itself, then of each of its selectors."""
-        queries = (expression, *(selector.query for selector in (selectors.found if selectors else ())))
-        return tuple(await asyncio.gather(*map(self._query, queries)))
+        found = selectors.found if selectors else ()
+        queries = (expression, *(selector.query for selector in found))
+        labels, (whole, *parts) = await asyncio.gather(
+            self._labels(expression, selectors), asyncio.gather(*map(self._query, queries))
+        )
+        if all(part.jobs for part in parts):  # of series that are not there nothing is known
+            whole = msgspec.structs.replace(whole, labels=labels)
+        return (whole, *parts)
+
+    async def _labels(self, expression: str, selectors: Selectors | None) -> frozenset[str] | None:
+        """The names of all labels that series of these selectors have; None where that is not all, or not known."""
+        if selectors is None or _MAKES_LABELS.search(expression):
+            return None
+        if not selectors.found:
+            return frozenset()
+        url = (self._api / "labels").with_query([("match[]", selector.text) for selector in selectors.found])
+        try:
+            return (await ask(self._client, url, LABELS)).data
+        except HttpError:
+            return None  # not every server has this; what else fails is asked for again, and said
 
     async def _query(self, expression: str) -> _Asked:
         url = (self._api / "query").with_query(query=expression, timeout=self._timeout)
@@ -168,6 +193,7 @@ def _conclude(
         series=len(whole.jobs),
         missing=tuple(missing) if is_needed else (),
         scrape_s=_longest((job for part in parts for job in part.jobs), intervals, fallback) if parts else 0.0,
+        labels=whole.labels,
     )
 
 

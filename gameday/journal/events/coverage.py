@@ -97,6 +97,7 @@ class AlertExamination(Struct, frozen=True, kw_only=True):
     doubts: tuple[str, ...] = ()  # why perhaps nobody would be, or somebody else
     missing_series: tuple[str, ...] = ()  # selectors without which its expression cannot come true
     error: str = ""  # why its expression cannot be evaluated
+    severity: str | None = None  # of its rule: several may have its name
 
 
 class PanelInfo(Struct, frozen=True, kw_only=True):
