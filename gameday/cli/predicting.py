@@ -11,6 +11,7 @@ from gameday.engine.predictions import Prediction, keep_prediction, waiting_pred
 from gameday.engine.preparation import SessionInput
 from gameday.journal.events import AlertPrediction, Outlook, PredictionInfo, Role, SignalPrediction
 from gameday.people.predicting import parse_alert
+from gameday.people.wording import say_signal
 from gameday.spec.model import Experiment
 from gameday.spec.units import UnitError
 
@@ -57,14 +58,14 @@ def ask_prediction(experiment: Experiment, author: str, role: Role | None) -> Pr
 
 def _conditions(experiment: Experiment) -> list[tuple[str, str]]:
     texts = {
-        str(condition.signal): f"changes by {condition.text}" if condition.relative else condition.text
+        str(condition.signal): f"changes by {condition.text}" if condition.relative else f"stays {condition.text}"
         for condition in experiment.hypothesis.conditions
     }
     return list(texts.items())
 
 
 def _ask_signal(signal: str, text: str) -> SignalPrediction | None:
-    answer = _ask(f"  {signal} {text}: (h)olds, (b)reaks, (u)nsure", (*_OUTLOOKS, ""))
+    answer = _ask(f"  {say_signal(signal)} {text}: (h)olds, (b)reaks, (u)nsure", (*_OUTLOOKS, ""))
     if not answer:
         return None
     note = _ask("    how, in words")[:_LONGEST]

@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from gameday.journal.events import AlertPrediction, Outlook, PredictionInfo, PredictionMade, Role
+from gameday.people.wording import say_signal
 from gameday.spec.units import format_duration, parse_positive_duration
 
 
@@ -41,7 +42,8 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One question, what each said to it, and what happened. `differ`: builders and SREs did not say the same."""
+    """One question, what each said to it, and what happened. `differ`: builders and SREs did not say the same, or one
+    side was right and the other wrong, as about how soon an alert fires."""
 
     text: str
     observed: str
@@ -100,7 +102,7 @@ def _questions(
         broke = observed.broke.get(signal)
         what = "could not be told" if broke is None else "it broke" if broke else "it held"
         words = [_of_signal(event.prediction, signal, broke) for event in predictions]
-        yield _question(f"Will {signal} hold?", what, predictions, words)
+        yield _question(f"Will {say_signal(signal)} hold?", what, predictions, words)
     for name in dict.fromkeys(said.name for event in predictions for said in event.prediction.alerts):
         is_known, after_s = name in observed.fired_after_s, observed.fired_after_s.get(name)
         what = "it did not fire" if after_s is None else f"it fired after {say_time(after_s)}"
@@ -144,9 +146,11 @@ def _question(text: str, observed: str, predictions: Sequence[PredictionMade], w
         Said(event.author, event.role, words_, stance, _answer(is_right))
         for event, (words_, stance, is_right) in zip(predictions, words, strict=True)
     )
-    builders = {one.stance for one in said if one.role is Role.BUILDER and one.stance}
-    sres = {one.stance for one in said if one.role is Role.SRE and one.stance}
-    return Question(text, observed, said, bool(builders and sres) and len(builders | sres) > 1)
+    builders = [one for one in said if one.role is Role.BUILDER and one.stance]
+    sres = [one for one in said if one.role is Role.SRE and one.stance]
+    spoke = {one.stance for one in (*builders, *sres)}
+    judged = {one.answer for one in (*builders, *sres)} >= {Answer.RIGHT, Answer.WRONG}
+    return Question(text, observed, said, bool(builders and sres) and (len(spoke) > 1 or judged))
 
 
 def _answer(is_right: bool | None) -> Answer:

@@ -12,22 +12,26 @@ def summarise_alerts(
     injected_at: float | None,
     examined: Sequence[AlertExamination] = (),
     rules: Mapping[str, AlertRuleInfo] | None = None,
+    cut_at: float | None = None,
 ) -> tuple[Alert, ...]:
     """One entry a name: those that were expected in their order, then the others in order of appearance.
 
-    `rules`: those of expected alerts, by name; None when no rules could be read.
+    `rules`: those of expected alerts, by name; None when no rules could be read. `cut_at`: when the faults began to be
+    undone in a run that did not come to its end; None for one that did.
 
     An alert that nobody expected and that was there before the fault (a watchdog, say) tells nothing of it: no entry.
+    Neither has one that somebody took on, and nobody saw.
     """
     observed = [event for event in observed if event.expected or not event.existed_before]
     infos = {info.name: info for info in expected}
-    names = dict.fromkeys([*infos, *(event.name for event in observed)])
+    names = dict.fromkeys([*infos, *(one.name for one in observed if one.state is not AlertState.ACKNOWLEDGED)])
     by_name: dict[str, list[AlertObserved]] = {name: [] for name in names}
     for event in observed:
-        by_name[event.name].append(event)
+        if event.name in by_name:
+            by_name[event.name].append(event)
     known = {found.name: found for found in examined}
     return tuple(
-        _summarise(name, infos.get(name), events, injected_at, known.get(name), rules)
+        _summarise(name, infos.get(name), events, injected_at, known.get(name), rules, cut_at)
         for name, events in by_name.items()
     )
 
@@ -39,6 +43,7 @@ def _summarise(
     injected_at: float | None,
     examined: AlertExamination | None,
     rules: Mapping[str, AlertRuleInfo] | None,
+    cut_at: float | None,
 ) -> Alert:
     fresh = [event for event in events if not event.existed_before]
     firing_at = _first(fresh, AlertState.FIRING, injected_at)
@@ -46,7 +51,7 @@ def _summarise(
     acknowledged = [event for event in events if event.state is AlertState.ACKNOWLEDGED]
     return Alert(
         name=name,
-        outcome=_outcome(expected, firing_at, injected_at, existed=existed),
+        outcome=_outcome(expected, firing_at, injected_at, cut_at, existed=existed),
         expected=expected,
         pending_at=_first(fresh, AlertState.PENDING, injected_at),
         firing_at=firing_at,
@@ -64,7 +69,12 @@ def _summarise(
 
 
 def _outcome(
-    expected: AlertInfo | None, firing_at: float | None, injected_at: float | None, *, existed: bool
+    expected: AlertInfo | None,
+    firing_at: float | None,
+    injected_at: float | None,
+    cut_at: float | None,
+    *,
+    existed: bool,
 ) -> AlertOutcome:
     if expected is None:
         return AlertOutcome.UNEXPECTED
@@ -72,7 +82,10 @@ def _outcome(
         return AlertOutcome.NOT_TESTED
     if firing_at is not None:
         return AlertOutcome.IN_TIME if firing_at - injected_at <= expected.within_s else AlertOutcome.LATE
-    return AlertOutcome.BEFORE if existed else AlertOutcome.MISSED
+    if existed:
+        return AlertOutcome.BEFORE
+    was_due = cut_at is None or cut_at - injected_at >= expected.within_s
+    return AlertOutcome.MISSED if was_due else AlertOutcome.NOT_TESTED
 
 
 def began(event: AlertObserved, injected_at: float | None) -> float:

@@ -4,6 +4,7 @@ All charts of one experiment share a time axis. Lines are paths in a square of S
 stretches.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -30,6 +31,11 @@ class Band(msgspec.Struct, frozen=True):
     width: float
     kind: str
     label: str
+
+    def brief(self, room: int) -> str:
+        """ "Stage 2: 2 of 4 instances", or "Stage 2" where that has more characters than room; or nothing."""
+        texts = (self.label, self.label.partition(":")[0])
+        return next((text for text in texts if len(text) <= room), "")
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -83,12 +89,18 @@ def charts_of(experiment: ExperimentReport, axis: TimeAxis) -> Iterator[Chart]:
 
 
 def time_axis(experiment: ExperimentReport) -> TimeAxis | None:
-    """From the experiment's first moment to its last; None when nothing was measured."""
+    """From the experiment's first moment to its last; None when nothing was measured.
+
+    What came long after (somebody has recovered it the next morning, or written it off) would flatten all else: beyond
+    as much again as the experiment itself took, it lies on the edge.
+    """
     moments = [moment for series in experiment.series for moment in _ends(series)]
     moments += [moment for moment in (experiment.start, experiment.end, experiment.injected_at) if moment is not None]
-    moments += [fault.undone_at for fault in experiment.faults if fault.undone_at is not None]
-    moments += [entry.at for entry in experiment.timeline]
     moments = [moment for moment in moments if abs(moment) < _NO_MOMENT]
+    later = [fault.undone_at for fault in experiment.faults if fault.undone_at is not None]
+    later += [entry.at for entry in experiment.timeline if abs(entry.at) < _NO_MOMENT]
+    reach = 2 * max(moments) - min(moments) if moments else math.inf
+    moments += [moment for moment in later if moment <= reach]
     if not moments or max(moments) - min(moments) < 0.1:
         return None
     start = min(moments)
@@ -275,7 +287,7 @@ def marks_of(experiment: ExperimentReport, axis: TimeAxis) -> tuple[Mark, ...]:
     """Injections, undos, alerts that fired and notes: those of one kind that would lie on one another are one."""
     found: list[tuple[float, str, str]] = []
     for fault in experiment.faults:
-        found.append((fault.start, "inject", f"{fault.fault} on {', '.join(fault.targets)}"))
+        found.append((fault.start, "inject", f"{fault.fault} on {fmt.listing(list(fault.targets), 6)}"))
         if fault.undone_at is not None:
             found.append((fault.undone_at, "undo", f"undone: {fault.fault}"))
     for activity in experiment.activities:
@@ -311,12 +323,17 @@ def lanes_of(experiment: ExperimentReport, axis: TimeAxis) -> Iterator[Lane]:
     for step in dict.fromkeys(fault.step for fault in experiment.faults):
         faults = [fault for fault in experiment.faults if fault.step == step]
         undone = all(fault.undone_at is not None for fault in faults)
+        fate = ", not undone" if any(fault.is_open for fault in faults) else ", written off"
         end = max(fault.undone_at or axis.end for fault in faults)
         last = faults[-1]
         yield Lane(
             last.fault,
-            f"{last.reach} at most" + ("" if undone else ", not undone"),
-            (_band(axis, faults[0].start, end, "fault" if undone else "fault-open", ", ".join(last.targets)),),
+            f"{last.reach} at most" + ("" if undone else fate),
+            (
+                _band(
+                    axis, faults[0].start, end, "fault" if undone else "fault-open", fmt.listing(list(last.targets), 6)
+                ),
+            ),
             tuple(Mark(axis.at(fault.start), "inject", axis.label(fault.start)) for fault in faults)
             + tuple(Mark(axis.at(f.undone_at), "undo", axis.label(f.undone_at)) for f in faults[-1:] if f.undone_at),
         )

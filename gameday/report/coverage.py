@@ -137,7 +137,7 @@ def _course(alert: Alert, began: float | None) -> Iterable[Said]:
     elif alert.resolved_at is None:
         yield Said("not seen", "warn" if is_expected else "plain")
     else:
-        yield Said(duration(alert.resolved_at - alert.firing_at))
+        yield Said(f"{duration(alert.resolved_at - alert.firing_at)} later")
 
 
 def runbook_of(alert: Alert) -> str | None:

@@ -12,6 +12,7 @@ from gameday.journal.events import (
     FaultInjected,
     FaultPlanned,
     FaultRefused,
+    FaultWrittenOff,
     FindingRaised,
     GuardTripped,
     HypothesisJudged,
@@ -32,9 +33,10 @@ from gameday.journal.events import (
     UndoEnded,
 )
 from gameday.people.actions import action_id
+from gameday.report.alert_lines import alert_entries
 from gameday.report.alerts import summarise_alerts
 from gameday.report.examined import AnyExamined, Examined, with_runbook
-from gameday.report.format import duration, say_step, unit_of, usual_unit
+from gameday.report.format import duration, listing, say_step, unit_of, usual_unit
 from gameday.report.format import value as format_value
 from gameday.report.frozen import FaultEvents, freeze_activity, freeze_fault, freeze_stage
 from gameday.report.hypothesis import tabulate
@@ -55,6 +57,8 @@ from gameday.report.views import (
 from gameday.spec.model import Unit
 
 _MAX_KEPT = 1000
+_MOST_NAMED = 6  # targets on a line of the timeline
+_WRITTEN_OFF = "written off by "  # how gameday.engine.recovery names rollbacks that a person answers for
 _COMPLAINTS = (StepOutcome.STUCK, StepOutcome.WRONG, StepOutcome.MISSING)
 _RECORDED = (Phase.BASELINE, Phase.UNDO, Phase.RECOVERY)  # the others say nothing that the next line does not
 
@@ -75,6 +79,7 @@ class ExperimentBuilder(msgspec.Struct):
     _faults: dict[str, FaultEvents] = {}
     _activities: dict[int, tuple[ActivityStarted, ActivityEnded | None]] = {}
     _observed: list[AlertObserved] = []
+    _places: list[int] = []  # of each of these, between the lines of the timeline
     _examined: Examined = msgspec.field(default_factory=Examined)
     _notes: list[Note] = []
     _followed: list[RunbookStep] = []
@@ -158,14 +163,15 @@ class ExperimentBuilder(msgspec.Struct):
         self._enter(Window.DURING)
         self._faults[event.fault_id] = FaultEvents(event)
 
-    def fault_event(self, event: FaultInjected | FaultRefused | UndoEnded) -> None:
+    def fault_event(self, event: FaultInjected | FaultRefused | UndoEnded | FaultWrittenOff) -> None:
         """Something became of a planned fault."""
         fault = self._faults[event.fault_id]
         plan = fault.planned
         match event:
             case FaultInjected():
                 fault.injected = event
-                what = plan.description or f"{plan.fault} on {', '.join(plan.targets)}"
+                named = len(plan.targets) <= _MOST_NAMED and plan.description
+                what = named or f"{plan.fault} on {listing(list(plan.targets), _MOST_NAMED)}"
                 self.say(event.at - event.took_s, "Injected", what, "fault")
             case FaultRefused():
                 fault.refused = event
@@ -173,11 +179,14 @@ class ExperimentBuilder(msgspec.Struct):
             case UndoEnded():
                 fault.undo_ended = event
                 fault.attempts += event.attempts
-                name = f"{plan.fault} on {', '.join(plan.targets)}"
+                name = f"{plan.fault} on {listing(list(plan.targets), _MOST_NAMED)}"
                 if event.undone:
                     self.say(event.at, "Undone", f"{name}, verified", "good")
                 else:
                     self.say(event.at, "Undo failed", f"{name}: {'; '.join(event.left)}", "bad")
+            case FaultWrittenOff():
+                fault.written_off = event
+                self.say(event.at, "Written off", f"{plan.fault} by {event.author}: {event.reason}", "bad")
 
     def activity(self, event: ActivityStarted | ActivityEnded) -> None:
         """A Chaos Toolkit activity began or ended."""
@@ -198,8 +207,13 @@ class ExperimentBuilder(msgspec.Struct):
         if isinstance(event, RollbacksArmed):
             self._rollbacks_open = event.activities
             return
-        self._rollbacks_open, self._rollbacks_failed = (), event.failed
-        if event.failed:
+        is_written_off = not event.left and bool(event.failed) and event.failed[0].startswith(_WRITTEN_OFF)
+        self._rollbacks_open, self._rollbacks_failed = (), () if is_written_off else event.failed
+        if is_written_off:
+            self.say(
+                event.at, "Written off", f"rollbacks {', '.join(event.failed).removeprefix('written off ')}", "bad"
+            )
+        elif event.failed:
             self.say(event.at, "Rollbacks failed", ", ".join(event.failed), "bad")
 
     def examined(self, event: AnyExamined | RunbookExamined) -> None:
@@ -213,11 +227,7 @@ class ExperimentBuilder(msgspec.Struct):
         """An alert was seen in a new state."""
         if len(self._observed) < 10 * _MAX_KEPT:
             self._observed.append(event)
-        if event.existed_before and not event.expected:
-            return
-        notes = [f"by {event.by}" if event.by else event.source, "" if event.expected else "not expected"]
-        notes.append("was there before" if event.existed_before else "")
-        self.say(event.at, "Alert", f"{event.name} {event.state} ({', '.join(filter(None, notes))})", "alert")
+            self._places.append(len(self._timeline))
 
     def noted(self, note: Note) -> None:
         """Somebody said something."""
@@ -228,6 +238,8 @@ class ExperimentBuilder(msgspec.Struct):
         """Somebody came to a step of a runbook."""
         if len(self._followed) < _MAX_KEPT:
             self._followed.append(event)
+        if event.step.outcome is StepOutcome.DONE and not event.step.note:
+            return  # the table of steps says it
         tone = "bad" if event.step.outcome in _COMPLAINTS else "note"
         self.say(event.at, "Runbook", say_step(event), tone)
 
@@ -277,7 +289,9 @@ class ExperimentBuilder(msgspec.Struct):
         faults = tuple(freeze_fault(fault, self.info.steps) for fault in self._faults.values())
         status, rows = self._status(faults), tabulate(self.info, self._judged)
         rules = self._examined.rules(was_injected=injected_at is not None)
-        alerts = summarise_alerts(self.info.alerts, self._observed, injected_at, self._examined.alerts, rules)
+        cut_at = None if status in (Status.HELD, Status.WEAKNESS) else self._undo_at(journal_end)
+        alerts = summarise_alerts(self.info.alerts, self._observed, injected_at, self._examined.alerts, rules, cut_at)
+        timeline = self._lines(injected_at)
         return ExperimentReport(
             index=self.index,
             info=self.info,
@@ -305,11 +319,24 @@ class ExperimentBuilder(msgspec.Struct):
             recovery=self._recovery,
             findings=tuple(self._findings),
             guards=tuple(self._guards),
-            timeline=tuple(sorted(self._timeline, key=lambda entry: entry.at)),
-            timeline_left_out=self._left_out,
+            timeline=tuple(timeline[:_MAX_KEPT]),
+            timeline_left_out=self._left_out + len(timeline[_MAX_KEPT:]),
             rollbacks_failed=self._rollbacks_failed,
             rollbacks_open=self._rollbacks_open,
+            saw_alerts=self._examined.has_source or bool(self._observed),
         )
+
+    def _lines(self, injected_at: float | None) -> list[Entry]:
+        """The timeline, with what was seen of alerts where it was seen among what is of the same moment."""
+        lines = [(entry.at, place, 1, entry) for place, entry in enumerate(self._timeline)]
+        for number, entry in alert_entries(self._observed, injected_at):
+            lines.append((entry.at, self._places[number], 0, entry))
+        return [entry for *_, entry in sorted(lines, key=lambda line: line[:3])]
+
+    def _undo_at(self, journal_end: float) -> float:
+        """When the undo began, else when it ended."""
+        end = journal_end if self._end is None else self._end.at
+        return next((event.at for event in self._phases if event.phase is Phase.UNDO), end)
 
     def _injected_at(self) -> float | None:
         """When the first fault's injection, or the method's first action, began."""

@@ -6,7 +6,7 @@ import msgspec
 
 from gameday.journal.events import Mark, MarkSet
 from gameday.report import format as fmt
-from gameday.report.views import ExperimentReport
+from gameday.report.views import AlertOutcome, ExperimentReport
 
 _NAMES = {
     Mark.DETECTED: "Noticed by people",
@@ -36,23 +36,25 @@ def figures_of_people(experiment: ExperimentReport) -> tuple[Figure, ...]:
 
 def _blast_radius(experiment: ExperimentReport) -> Iterator[Figure]:
     if experiment.faults:
-        widest = max(experiment.faults, key=lambda fault: fault.affected / max(fault.total, 1))
+        widest = max(experiment.faults, key=lambda fault: fault.share)
         yield Figure("Blast radius", widest.reach, "at its widest")
 
 
 def _detection(experiment: ExperimentReport) -> Iterator[Figure]:
     began = experiment.injected_at
     expected = [alert for alert in experiment.alerts if alert.expected]
+    is_told = any(alert.outcome is not AlertOutcome.NOT_TESTED for alert in expected)
+    never = "never" if is_told else "not tested"  # it was over before any had to fire
     if began is not None and expected:
         fired = [alert.firing_at - began for alert in expected if alert.firing_at is not None]
         remark = f"{len(fired)} of {len(expected)} alerts" if len(expected) > 1 else "first expected alert"
-        yield Figure("Time to detect", fmt.duration(min(fired)) if fired else "never", remark)
+        yield Figure("Time to detect", fmt.duration(min(fired)) if fired else never, remark)
     for mark in reached(experiment):
         if mark.mark is Mark.DETECTED:
             yield _figure(mark, experiment)
     if began is not None and expected:
         told = [alert.notified_at - began for alert in expected if alert.notified_at is not None]
-        yield Figure("Time to notify", fmt.duration(min(told)) if told else "never", "first notification seen")
+        yield Figure("Time to notify", fmt.duration(min(told)) if told else never, "first notification seen")
 
 
 def _recovery(experiment: ExperimentReport) -> Iterator[Figure]:

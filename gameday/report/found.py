@@ -54,6 +54,14 @@ class FoundList(msgspec.Struct, frozen=True):
     heading: Heading
     findings: tuple[Finding, ...]
 
+    @property
+    def alike(self) -> tuple[tuple[Finding, ...], ...]:
+        """The same, those together that several experiments have found in the same words."""
+        groups: dict[tuple[FindingKind, str, str, bool], list[Finding]] = {}
+        for one in self.findings:
+            groups.setdefault((one.kind, one.title, one.detail, one.weakness), []).append(one)
+        return tuple(map(tuple, groups.values()))
+
 
 def lists_of(report: Report) -> tuple[FoundList, ...]:
     """The three, empty or not; and what is in none of them, if there is any."""

@@ -10,6 +10,7 @@ from gameday.journal.events import (
     FaultInjected,
     FaultPlanned,
     FaultRefused,
+    FaultWrittenOff,
     StageEnded,
     StageStarted,
     StepInfo,
@@ -25,6 +26,7 @@ class FaultEvents(msgspec.Struct):
     injected: FaultInjected | None = None
     refused: FaultRefused | None = None
     undo_ended: UndoEnded | None = None
+    written_off: FaultWrittenOff | None = None
     attempts: int = 0
 
 
@@ -76,4 +78,5 @@ def freeze_fault(fault: FaultEvents, steps: Sequence[StepInfo]) -> Fault:
         undo_took_s=ended.took_s if ended else None,
         undone_by=ended.by if ended else None,
         left=ended.left if ended and not ended.undone else (),
+        written_off=fault.written_off,
     )

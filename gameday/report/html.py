@@ -16,8 +16,8 @@ from gameday.report.figures import Figure, figures, figures_of_people
 from gameday.report.found import FoundList, lists_of
 from gameday.report.handover import Handover, handovers
 from gameday.report.legend import legend
+from gameday.report.predictions import Differing, differing, tabulate_predictions
 from gameday.report.predictions import Table as PredictionTable
-from gameday.report.predictions import tabulate_predictions
 from gameday.report.templating import LOOKS, TEMPLATES, WORDS, environment, source_hash
 from gameday.report.views import Activity, ExperimentReport, Report, Stage, Status
 
@@ -56,6 +56,9 @@ class Page(msgspec.Struct, frozen=True):
     tone: str
     icon: str
     found: tuple[FoundList, ...]
+    nothing: str
+    written_off: tuple[str, ...]
+    differing: tuple[Differing, ...]
     regressions: tuple[words.Regression, ...]
     earlier: tuple[Earlier, ...]
     recalled: Mapping[str, Earlier]  # by the id of the action item
@@ -94,6 +97,9 @@ def _page(report: Report) -> Page:
         tone=tone,
         icon=icon,
         found=lists_of(report),
+        nothing=words.nothing(report),
+        written_off=words.written_off(report),
+        differing=differing(report.experiments),
         regressions=words.regressions(report),
         earlier=earlier,
         recalled={one.action.action: one for one in earlier},

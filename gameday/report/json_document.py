@@ -179,6 +179,11 @@ def _experiment(experiment: ExperimentReport) -> Json:
     }
 
 
+def _written_off(fault: Fault) -> Json:
+    one = fault.written_off
+    return None if one is None else {"at": iso(one.at), "author": one.author, "reason": one.reason}
+
+
 def _moment(at: float | None) -> str | None:
     return None if at is None else iso(at)
 
@@ -283,6 +288,7 @@ def _fault(fault: Fault) -> Json:
             "took_s": fault.undo_took_s,
             "by": fault.undone_by.value if fault.undone_by else None,
             "left": list(fault.left),
+            "written_off": _written_off(fault),
         },
         "by_hand": fault.by_hand,
     }

@@ -154,7 +154,8 @@ def _alert(alert: Alert, injected_at: float | None) -> _Case:
         case AlertOutcome.IN_TIME:
             return _Case(name, seconds=took)
         case AlertOutcome.NOT_TESTED:
-            return _Case(name, "skipped", "", "nothing was injected")
+            why = "nothing was injected" if injected_at is None else "the run was over before it had to fire"
+            return _Case(name, "skipped", "", why)
         case AlertOutcome.LATE:
             return _Case(name, "failure", "late", f"fired {fmt.duration(took)} after the injection", took)
         case _:
@@ -177,6 +178,7 @@ def _recovery(experiment: ExperimentReport) -> _Case:
 def _undo(fault: Fault) -> _Case:
     name = f"undo: {fault.fault} stage {fault.stage + 1} of step {fault.step + 1} ({', '.join(fault.targets)})"
     if fault.undone_at is None:
-        left = ", ".join(fault.left) or "no undo was recorded"
-        return _Case(name, "error", "undo", f"not undone: {left}; by hand: {fault.by_hand}", fault.undo_took_s or 0.0)
+        left, off = ", ".join(fault.left) or "no undo was recorded", fault.written_off
+        then = f"written off by {off.author}: {off.reason}" if off else f"by hand: {fault.by_hand}"
+        return _Case(name, "error", "undo", f"not undone: {left}; {then}", fault.undo_took_s or 0.0)
     return _Case(name, seconds=fault.undo_took_s or 0.0)

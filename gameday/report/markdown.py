@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from gameday.journal.events import OnCallInfo, PanelInfo, PanelState, Role
 from gameday.people.predicting import Answer
 from gameday.people.predicting import Said as SaidBefore
+from gameday.people.wording import say_signals
 from gameday.report import format as fmt
 from gameday.report import words
 from gameday.report.coverage import Said, tabulate_alerts
@@ -57,6 +58,9 @@ def _lines(report: Report) -> Iterator[str]:
     for sentence in words.sentences(report):
         yield f"- {escape(sentence, 1000)}"
     yield ""
+    for said in words.written_off(report):
+        yield f"Written off&#58; {escape(said, 1000)}"
+        yield ""
     when = f"{fmt.date(report.start)}, {fmt.clock(report.start)} UTC".replace(":", "&#58;")
     yield f"{when}, {fmt.duration(report.end - report.start)}, on {escape(report.environment)}."
     if report.open_faults:
@@ -64,7 +68,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield "### What may still be broken"
         yield ""
         for fault in report.open_faults:
-            targets = ", ".join(escape(target) for target in fault.targets)
+            targets = escape(fmt.listing(list(fault.targets), 12))
             yield f"- {escape(fault.fault)} on {targets}. By hand: {escape(fault.by_hand)}"
     yield from _found(report)
     yield from _earlier(report)
@@ -169,9 +173,9 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
     yield f"### {_ICONS[experiment.status]} {escape(experiment.info.title)}: {status.lower()}"
     yield ""
     if experiment.reason:
-        yield escape(experiment.reason)
+        yield escape(say_signals(experiment.reason))
         yield ""
-    if experiment.rows:
+    if experiment.rows and experiment.start is not None:
         yield "| Condition | Before | During | After |"
         yield "|---|---|---|---|"
         for row in experiment.rows[:_MOST]:
@@ -189,8 +193,11 @@ def _experiment(experiment: ExperimentReport) -> Iterator[str]:
     for event in experiment.followed[:_MOST]:
         yield f"- {fmt.clock(event.at)} ".replace(":", "&#58;") + f"{escape(fmt.say_step(event))}"
     for fault in experiment.faults:
+        off = fault.written_off
         undone = "undone" if fault.undone_at is not None else "**NOT undone**"
-        targets = escape(", ".join(fault.targets))
+        if fault.undone_at is None and off:
+            undone += f", written off by {escape(off.author)}: {escape(off.reason)}"
+        targets = escape(fmt.listing(list(fault.targets), 12))
         yield f"- {escape(fault.fault)} on {targets} ({escape(fault.reach)}), {undone}"
 
 

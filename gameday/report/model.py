@@ -26,6 +26,7 @@ from gameday.journal.events import (
     FaultInjected,
     FaultPlanned,
     FaultRefused,
+    FaultWrittenOff,
     FindingRaised,
     GuardianStarted,
     GuardTripped,
@@ -123,7 +124,7 @@ class _Session(msgspec.Struct):
             case FaultPlanned():
                 self.faults[event.fault_id] = self.of(event.experiment)
                 self.of(event.experiment).planned(event)
-            case FaultInjected() | FaultRefused() | UndoEnded():
+            case FaultInjected() | FaultRefused() | UndoEnded() | FaultWrittenOff():
                 if builder := self.faults.get(event.fault_id):
                     builder.fault_event(event)
             case ActivityStarted() | ActivityEnded():

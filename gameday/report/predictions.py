@@ -7,7 +7,7 @@ import msgspec
 from gameday.journal.events import AlertObserved, ExperimentInfo, Outcome, PredictionMade, Role
 from gameday.people.predicting import Observed, Question, Said, compare, latest
 from gameday.report.format import duration
-from gameday.report.views import Alert, Predictions, Row, Status
+from gameday.report.views import Alert, ExperimentReport, Predictions, Row, Status
 
 _UNKNOWN = Observed({}, {}, None)
 
@@ -35,6 +35,24 @@ class Table(msgspec.Struct, frozen=True):
 
     sides: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Question, tuple[tuple[Said, ...], ...]], ...]
+
+
+class Differing(msgspec.Struct, frozen=True):
+    """A question on which the builder and the SRE of an experiment did not agree, and what these two said."""
+
+    experiment: int
+    question: Question
+    said: tuple[Said, ...]
+
+
+def differing(experiments: Sequence[ExperimentReport]) -> tuple[Differing, ...]:
+    """All of a session."""
+    return tuple(
+        Differing(one.index, question, tuple(said for said in question.said if said.role and said.text))
+        for one in experiments
+        for question in one.predictions.questions
+        if question.differ
+    )
 
 
 def predictions(made: Sequence[PredictionMade], shown: Shown) -> Predictions:

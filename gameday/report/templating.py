@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from gameday.common.files import write_atomically
 from gameday.journal.events import CheckOutcome, Outcome
 from gameday.people.predicting import Answer
+from gameday.people.wording import parts_of, say_signals
 from gameday.report import format as fmt
 from gameday.report import words
 from gameday.report.coverage import expectation
@@ -62,10 +63,15 @@ def _text(text: object, limit: int = 2000) -> Markup:
     return Markup("<bdi>{}</bdi>").format(escape(fmt.clean(str(text), limit))) if text else Markup("")
 
 
+_PHONE = 20  # characters that a cell of a table has room for on a phone
+
+
 def names(items: Sequence[str], limit: int = 6) -> Markup:
     # A short name stays on one line; a long one may break anywhere.
     shown = [
-        Markup('<span class="name">{}</span>').format(_text(item)) if len(item) <= 32 else _text(item, 200)
+        Markup('<span class="name{}">{}</span>').format(" long" if len(item) > _PHONE else "", _text(item))
+        if len(item) <= 32
+        else _text(item, 200)
         for item in items[:limit]
     ]
     more = [Markup("{} more").format(len(items) - limit)] if len(items) > limit else []
@@ -80,15 +86,17 @@ def _link(text: str, url: str) -> Markup:
     return Markup('<a href="{}" rel="noreferrer noopener">{}</a>').format(url, shown)
 
 
+def _sentence(text: str) -> str:
+    """With a capital where it begins with a word; a name stays as it is."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].removesuffix("’s").isalpha() else text
+
+
 _MEASURES = {"rate": "requests per second", "ratio": "share of failed requests"}
 
 
 def _signal(signal: str) -> Markup:
     """ "checkout.latency.p99" as people say it: "checkout: latency p99"."""
-    parts = signal.rsplit(".", 2)
-    if len(parts) != 3 or parts[1] not in ("latency", "traffic", "errors", "saturation"):
-        parts = signal.split(".", 2)
-    if len(parts) == 3 and parts[1] in ("latency", "traffic", "errors", "saturation"):
+    if parts := parts_of(signal):
         service, kind, measure = parts
         return Markup('{} {} <span class="soft">{}</span>').format(
             _text(service, 80), kind, _text(_MEASURES.get(measure, measure), 80)
@@ -150,7 +158,8 @@ def environment() -> Environment:
     environment.filters.update(
         text=_text,
         plain=_plain,
-        sentence=lambda text: text[:1].upper() + text[1:],
+        sentence=_sentence,
+        spoken=say_signals,
         names=names,
         link=_link,
         panel=fmt.panel,

@@ -20,6 +20,7 @@ from gameday.journal.events import (
     ConditionInfo,
     DashboardInfo,
     ExperimentInfo,
+    FaultWrittenOff,
     FindingKind,
     GuardTripped,
     MarkSet,
@@ -132,7 +133,8 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One injection. `refused` says why it was not (wholly) injected."""
+    """One injection. `refused` says why it was not (wholly) injected; `written_off`: who answers for that nothing is
+    left of one that could not be undone or verified."""
 
     fault_id: str
     experiment: int
@@ -155,11 +157,22 @@ class Fault(msgspec.Struct, frozen=True):
     undo_took_s: float | None
     undone_by: By | None
     left: tuple[str, ...]
+    written_off: FaultWrittenOff | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still be in place, as far as is known."""
+        return self.undone_at is None and self.written_off is None
 
     @property
     def reach(self) -> str:
         """ "2 of 4 instances", "30% of the calls"."""
         return str(Reach(self.affected, self.total, self.unit))
+
+    @property
+    def share(self) -> float:
+        """Of what there is, how much was hit."""
+        return self.affected / max(self.total, 1)
 
     @property
     def start(self) -> float:
@@ -187,7 +200,7 @@ class AlertOutcome(StrEnum):
     MISSED = "missed"
     BEFORE = "fired before the fault"
     UNEXPECTED = "not expected"
-    NOT_TESTED = "not tested"  # nothing was injected
+    NOT_TESTED = "not tested"  # nothing was injected, or the run was over before it had to fire
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -358,6 +371,7 @@ class ExperimentReport(msgspec.Struct, frozen=True):
     timeline_left_out: int
     rollbacks_failed: tuple[str, ...]
     rollbacks_open: tuple[str, ...]
+    saw_alerts: bool = False  # whether alerts could be seen, also those that nobody expected
 
 
 class Takeover(msgspec.Struct, frozen=True):
@@ -422,7 +436,7 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def open_faults(self) -> tuple[Fault, ...]:
         """Those that are not known to be undone, the last injected first: the order in which to undo them."""
-        return tuple(fault for fault in reversed(self.faults) if fault.undone_at is None)
+        return tuple(fault for fault in reversed(self.faults) if fault.is_open)
 
     @property
     def is_anything_left(self) -> bool:

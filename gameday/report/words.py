@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gameday.journal.events import FindingKind, Loss, Outcome, Role
+from gameday.people.wording import say_signal, say_signals
 from gameday.report.earlier import Earlier, Standing, earlier_actions, owners
 from gameday.report.format import clean, date, duration, listing, plural, value
 from gameday.report.found import lists_of
@@ -65,6 +66,8 @@ def statement(report: Report) -> str:
             return "Not started. Nothing was injected."
         case Status.ABORTED:
             return "Aborted. Everything was undone."
+        case Status.UNDO_FAILED if written_off(report) and not report.is_anything_left:
+            return "An undo failed, and what it left was written off."
         case Status.UNDO_FAILED:
             return "An undo failed. Something may still be broken."
         case _:
@@ -85,21 +88,50 @@ def final_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
     return tuple(last.values())
 
 
+def written_off(report: Report) -> tuple[str, ...]:
+    """What could not be undone, and who answers for that nothing is left of it."""
+    return tuple(
+        f"{clean(fault.fault, 60)} on {_aim(fault)} was not seen to be undone. "
+        f"{clean(one.author, 60)} has written it off: {clean(one.reason, 300).rstrip('.')}."
+        for fault in report.faults
+        if (one := fault.written_off) is not None and fault.undone_at is None
+    )
+
+
+def nothing(report: Report) -> str:
+    """What a list says in which nothing is: a run that did not come to its end may have found less than there is."""
+    match report.status:
+        case Status.HELD | Status.WEAKNESS:
+            return "Nothing."
+        case Status.NOT_STARTED:
+            return "Nothing was tried."
+        case _:
+            return "Nothing, as far as it went."
+
+
 def _broken(report: Report) -> str:
-    faults = final_faults(report.faults)
-    said = [f"{clean(fault.fault, 60)} on {_aim(fault)} ({fault.reach})" for fault in faults if not fault.refused]
+    alike: dict[str, list[Fault]] = {}
+    for fault in final_faults(report.faults):
+        if not fault.refused:
+            alike.setdefault(f"{clean(fault.fault, 60)} on {_aim(fault)}", []).append(fault)
+    said = [_say_faults(what, faults) for what, faults in alike.items()]
     refused = sum(1 for fault in report.faults if fault.refused)
-    actions = sum(
-        1
+    actions = dict.fromkeys(
+        activity.name
         for experiment in report.experiments
         for activity in experiment.activities
         if activity.kind == "action" and activity.section == "method"
     )
-    if actions:
-        said.append(plural(actions, "Chaos Toolkit action"))
+    said += [f"{clean(name, 60)} (Chaos Toolkit)" for name in actions]
     if not said:
         return "Nothing was injected." if not refused else f"{plural(refused, 'injection')} was tried and refused."
     return f"We broke: {listing(said)}."
+
+
+def _say_faults(what: str, faults: list[Fault]) -> str:
+    widest = max(faults, key=lambda fault: fault.share).reach
+    times = len(faults)
+    return f"{what} ({widest})" if times == 1 else f"{what}, {times} times (at most {widest})"
 
 
 def _aim(fault: Fault) -> str:
@@ -119,11 +151,11 @@ def _survived(report: Report) -> str:
     broken = [(experiment, row) for experiment in injected for row in experiment.rows if _broke(row)]
     parts = []
     if report.status is Status.ABORTED and report.aborts:
-        parts.append(f"the run was aborted: {clean(report.aborts[0].reason, 200).rstrip('.')}")
+        parts.append(f"the run was aborted: {say_signals(clean(report.aborts[0].reason, 200)).rstrip('.')}")
     if broken:
         count = len({experiment.index for experiment, _ in broken})
         where = f" in {count} of {len(injected)} experiments" if len(injected) > 1 else ""
-        parts.append(f"the steady state did not hold{where}: {listing([_say_row(row) for _, row in broken], 3)}")
+        parts.append(f"the steady state did not hold{where}: {listing(_say_rows([row for _, row in broken]), 3)}")
     elif judged := [e for e in injected if any(row.during.outcome is not None for row in e.rows)]:
         everywhere = "" if len(judged) == len(injected) else f" in {len(judged)} of {len(injected)} experiments"
         parts.append(f"the steady state held under fault{everywhere}")
@@ -131,6 +163,8 @@ def _survived(report: Report) -> str:
         parts.append("the steady state was never judged under fault")
     if recovery := _recovery(injected):
         parts.append(recovery)
+    if idle := sum(one.status in (Status.NOT_RUN, Status.NOT_STARTED) for one in report.experiments):
+        parts.append(f"{idle} of {len(report.experiments)} experiments did not run")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -139,8 +173,22 @@ def _broke(row: Row) -> bool:
     return row.during.outcome in (Outcome.BROKEN, Outcome.UNREADABLE)
 
 
+def _say_rows(rows: list[Row]) -> list[str]:
+    """Each condition once, by the reading that was furthest from its limit."""
+    alike: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        alike.setdefault((row.subject, row.condition), []).append(row)
+    return [_say_row(_worst(ones)) for ones in alike.values()]
+
+
+def _worst(rows: list[Row]) -> Row:
+    read = [row for row in rows if row.during.worst is not None]
+    pick = min if rows[0].condition.startswith(">") else max
+    return pick(read, key=lambda row: row.during.worst or 0.0) if read else rows[0]
+
+
 def _say_row(row: Row) -> str:
-    subject = clean(row.subject, 60)
+    subject = say_signal(clean(row.subject, 60))
     if row.during.outcome is Outcome.UNREADABLE:
         return f"{subject} could not be read"
     if row.during.worst is None:
@@ -168,25 +216,31 @@ def noticed(report: Report) -> str:
         if experiment.injected_at is not None
         for alert in experiment.alerts
     ]
+    cut_short = sum(alert.outcome is AlertOutcome.NOT_TESTED for alert, _ in tested)
     expected = [(alert, began) for alert, began in tested if alert.expected]
+    expected = [(alert, began) for alert, began in expected if alert.outcome is not AlertOutcome.NOT_TESTED]
+    rest = f" The run was over before {plural(cut_short, 'alert')} had to fire." if cut_short else ""
     fired = [(alert, began) for alert, began in expected if alert.firing_at is not None]
     others = [alert for alert, _ in tested if alert.expected is None and alert.firing_at is not None]
     if not any(experiment.injected_at is not None for experiment in report.experiments):
         return "No alert was put to the test."
+    if not expected and cut_short:
+        return rest.strip()
     if not expected:
         if others:
             return f"No alert was expected; {listing([clean(alert.name, 60) for alert in others])} fired all the same."
+        if not any(experiment.saw_alerts for experiment in report.experiments):
+            return "No alert was expected, and none was looked for."
         return "No alert was expected, and none fired: nobody would have been told."
     if not fired:
-        return f"Nobody would have noticed: of {plural(len(expected), 'expected alert')} none fired."
+        return f"Nobody would have noticed: of {plural(len(expected), 'expected alert')} none fired.{rest}"
     times = sorted((alert.firing_at or 0.0) - began for alert, began in fired)
     notified = [alert for alert, _ in fired if alert.notified_at is not None]
     count = f"{len(fired)} of {len(expected)} expected alerts"
     if len(fired) == len(expected):
         count = "The expected alert" if len(fired) == 1 else f"All {len(fired)} expected alerts"
     span = f"{duration(times[0])}" if len(times) == 1 else f"{duration(times[0])} to {duration(times[-1])}"
-    told = "somebody was notified of each" if len(notified) == len(fired) else _told(len(notified), len(fired))
-    return f"{count} fired, {span} after injection; {told}."
+    return f"{count} fired, {span} after injection; {_told(len(notified), len(fired))}.{rest}"
 
 
 def _next(report: Report) -> str:
@@ -208,6 +262,8 @@ def _next(report: Report) -> str:
     match report.status:
         case Status.ABORTED:
             return "Find out why it had to be aborted, then run it again."
+        case Status.UNDO_FAILED:
+            return "Find out why it could not be undone, then run it again."
         case Status.INTERRUPTED:
             return "Run it again: what the rest would have shown is not known."
         case Status.WEAKNESS:
@@ -328,6 +384,8 @@ def _next_when_held(report: Report) -> str:
 
 
 def _told(notified: int, fired: int) -> str:
+    if notified == fired:
+        return "somebody was notified" if fired == 1 else "somebody was notified of each"
     return f"{notified} of {fired} were seen to notify somebody" if notified else "nobody was seen to be notified"
 
 

@@ -89,7 +89,7 @@ def test_a_journal_of_format_1_gives_a_report(kind: Format) -> None:
 def test_what_people_said_is_in_the_report(kind: Format) -> None:
     text = render(load_report(FIXTURES / "format-1-people.jsonl"), kind).replace("\\", "")
     for words in (
-        "Will checkout.errors.ratio hold?",
+        "Will checkout’s share of failed requests hold?",
         "the retry covers it",
         "nobody would be paged at night",
         "fires within 30s",

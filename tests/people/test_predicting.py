@@ -71,6 +71,16 @@ def test_where_builder_and_sre_differ() -> None:
     assert [one.answer for one in question.said] == [Answer.RIGHT, Answer.WRONG]
 
 
+def test_they_differ_also_where_one_alone_was_right() -> None:
+    """Both said that it would fire, and one of them too soon."""
+    soon, later = (alert(fires=True, within_s=within) for within in (10.0, 20.0))
+    [question] = compare([said("@b", Role.BUILDER, **soon), said("@s", Role.SRE, **later)], HELD)
+    assert [one.answer for one in question.said] == [Answer.WRONG, Answer.RIGHT]
+    assert question.differ
+    [question] = compare([said("@b", Role.BUILDER, **soon), said("@s", Role.SRE, **later)], BROKE)
+    assert not question.differ  # it did not fire: both were wrong
+
+
 @pytest.mark.parametrize(
     "others",
     [

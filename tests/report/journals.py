@@ -33,6 +33,7 @@ from gameday.journal.events import (
     ExperimentStarted,
     FaultInjected,
     FaultPlanned,
+    FaultWrittenOff,
     FindingKind,
     FindingRaised,
     GuardianStarted,
@@ -581,6 +582,16 @@ def undo_failed(directory: Path) -> Journal:
     journal.add(GuardianStarted, by=By.GUARDIAN, reason="the runner is gone", process=ProcessRef(1, "1"))
     journal.undo(0, 1, undone=False, by=By.GUARDIAN)
     journal.close_session(Verdict.UNDO_FAILED, "the runner is gone", By.GUARDIAN)
+    return journal
+
+
+def written_off(directory: Path) -> Journal:
+    """What the guardian could not undo, a person answers for."""
+    journal = undo_failed(directory)
+    journal = Journal(directory, now=journal.now + 600)
+    reason = "the node is gone"
+    journal.add(FaultWrittenOff, fault_id="0.0.0", author="@ada", reason=reason)
+    journal.close()
     return journal
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from browser import Browser, Page, launch, needs_browser
 
+from gameday.journal.events import Verdict
 from gameday.report import format as fmt
 from gameday.report.axis import TimeAxis
 from gameday.report.chart import charts_of, time_axis
 from gameday.report.index import render_index
 from gameday.report.model import load_report
 from gameday.report.past import Sessions
-from gameday.report.render import Format, write_report
+from gameday.report.render import Format, render, write_report
 from gameday.report.views import ExperimentReport
 from gameday.spec.model import Unit
 
@@ -446,6 +447,35 @@ def test_on_paper_the_legend_stays_with_what_it_explains(page: Page) -> None:
     said = page.evaluate(f"{above}.map((one) => getComputedStyle(one).breakAfter)")
     assert len(said) >= 3
     assert set(said) == {"avoid"}
+
+
+def test_nothing_is_cut_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    """The names of stages are written whole or shorter, those of pods run over several lines."""
+    pods = [f"payments-7d9c5b6f8-{number:05x}" for number in range(20)]
+    journal = journals.Journal(tmp_path / "run")
+    journal.start([journals.experiment()])
+    journal.begin(0)
+    for stage, count in enumerate((10, 20)):
+        journal.inject(0, stage, pods[:count], total=40)
+        journal.samples(0, 6)
+        journal.end_stage(0, stage, {})
+    journal.undo(0, 2)
+    journal.recover(0, 1.0)
+    journal.end(0, Verdict.HELD)
+    path = tmp_path / "report.html"
+    path.write_text(render(load_report(journal.close_session(Verdict.HELD)), Format.HTML))
+    with browser.page(375, 800, touch=True) as page:
+        page.open(path)
+        page.settle()
+        labels = page.evaluate("[...document.querySelectorAll('.labels text')].map((one) => one.textContent)")
+        assert {"Stage 1", "Stage 2"} <= set(labels)
+        assert not [label for label in labels if label.endswith("…")]
+        beside = page.evaluate(
+            """[...document.querySelectorAll("td .name")].map((one) =>
+            one.closest("td").getBoundingClientRect().right - one.getBoundingClientRect().right)"""
+        )
+        assert len(beside) > 20
+        assert min(beside) > -1
 
 
 @pytest.mark.parametrize("count", [2, 4, 5, 6, 12])

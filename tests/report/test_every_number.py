@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,12 +20,12 @@ from gameday.report.render import Format, render
 
 from . import journals
 from .numbers import charts, document, expected, page, text
-from .numbers.lines import Raw, iso
+from .numbers.lines import Raw, asked_as, iso
 from .numbers.reading import Quantity, differences, numbers, tree, whole_seconds
 
 LAB = Path(__file__).parent / "fixtures" / "lab.jsonl"
 FIXTURES = Path(__file__).parents[1] / "journal" / "fixtures"
-MADE = ("rich", "partnership", "undo_failed", "not_started", "interrupted")
+MADE = ("rich", "partnership", "undo_failed", "written_off", "not_started", "interrupted")
 KEPT = ("lab.jsonl", *sorted(path.name for path in FIXTURES.iterdir()))
 
 
@@ -90,8 +90,19 @@ def damaged(directory: Path) -> journals.Journal:
     return journal
 
 
+def alike(directory: Path) -> journals.Journal:
+    """Three experiments that break in the same way, and one that is not run."""
+    journal = journals.Journal(directory)
+    alerts = {"alerts": journals.BROKEN_ALERTS, "runbooks": journals.BROKEN_RUNBOOKS}
+    journal.start([journals.experiment(f"Part {number}", path=f"{number}.yaml", **alerts) for number in range(4)])
+    for index in range(3):
+        journals.broken(journal, index)
+    journal.close_session(Verdict.WEAKNESS)
+    return journal
+
+
 SESSIONS: dict[str, Callable[[Path], journals.Journal]] = {name: getattr(journals, name) for name in MADE}
-SESSIONS |= {"long": long, "twice": twice, "damaged": damaged}
+SESSIONS |= {"long": long, "twice": twice, "alike": alike, "damaged": damaged}
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +163,11 @@ def sha256(directory: Path) -> str:
 
 def foreign(raw: Raw) -> list[str]:
     """What stands in the journal as somebody has written it, and has digits in it; a bare number is not among it."""
-    words = {" ".join(text.split()) for text in raw.strings()} | {raw.session["session"] if raw.session else "run"}
+    signals = {signal for one in raw.experiments for signal in one.samples()}
+    words = {raw.session["session"] if raw.session else "run"}
+    for written in map(" ".join, map(str.split, raw.strings())):
+        spoken = reduce(lambda word, signal: word.replace(signal, asked_as(signal)), signals, written)
+        words |= {written, spoken}  # the reason of an abort names signals as people say them
     for one in raw.experiments:
         words |= {part for signal in one.samples() for part in signal.split(".")}
         words |= {part for condition in one.info.get("conditions", []) for part in condition["signal"].split(".")}
@@ -181,8 +196,8 @@ def test_texts_of_the_json(name: str, session: Session) -> None:
         assert not differences(numbers(report.pop(sentence), known), figures), sentence
     for shown, one in zip(report["experiments"], raw.experiments, strict=True):
         for question in shown["predictions"]["questions"]:
-            subjects = [q for q in one.questions() if q["subject"] in question["question"]]
-            ours = max(subjects, key=lambda q: len(q["subject"]))
+            asked = [q for q in one.questions() if q["asks"] in question["question"]]
+            ours = max(asked, key=lambda q: len(q["asks"]))
             fired = [] if ours["fired"] is None else [whole_seconds(ours["fired"])]
             assert not differences(numbers(question.pop("observed"), known), fired)
             for word, within in zip(question["said"], ours["within"], strict=True):

@@ -14,6 +14,7 @@ from gameday.journal.signatures import Signature, add_signature, journal_hash
 from gameday.people.action_log import outcomes_of
 from gameday.people.actions import Action, Change, Content, action_id, changes_after
 from gameday.people.predicting import Answer
+from gameday.people.wording import say_signal
 from gameday.report.earlier import Standing, earlier_actions, owners
 from gameday.report.figures import figures, figures_of_people, first_alert
 from gameday.report.found import HEADINGS, Heading, lists_of
@@ -55,10 +56,10 @@ def answers(experiment: ExperimentReport) -> dict[str, tuple[str, dict[str, Answ
 def test_predictions_beside_what_happened(report: Report) -> None:
     right, wrong, unsure = Answer.RIGHT, Answer.WRONG, Answer.OPEN
     assert answers(report.experiments[0]) == {
-        f"Will {LATENCY} hold?": ("it broke", {BUILDER: wrong, SRE: right}),
-        f"Will {ERRORS} hold?": ("it broke", {BUILDER: wrong, SRE: unsure}),
-        f"Will {CPU} hold?": ("it held", {BUILDER: right, SRE: right}),
-        f"Will {TRAFFIC} hold?": ("it held", {LEAD: wrong}),
+        f"Will {say_signal(LATENCY)} hold?": ("it broke", {BUILDER: wrong, SRE: right}),
+        f"Will {say_signal(ERRORS)} hold?": ("it broke", {BUILDER: wrong, SRE: unsure}),
+        f"Will {say_signal(CPU)} hold?": ("it held", {BUILDER: right, SRE: right}),
+        f"Will {say_signal(TRAFFIC)} hold?": ("it held", {LEAD: wrong}),
         "Will PaymentsErrorsHigh fire?": ("it fired after 12.9\N{NO-BREAK SPACE}s", {BUILDER: wrong, SRE: right}),
         "Will CheckoutErrorsHigh fire?": ("it did not fire", {BUILDER: wrong, SRE: right}),
         "Will users notice?": ("they did", {BUILDER: wrong, SRE: right, LEAD: right}),
@@ -67,19 +68,20 @@ def test_predictions_beside_what_happened(report: Report) -> None:
 
 def test_where_builder_and_sre_differ_comes_first(report: Report) -> None:
     differ = [question.differ for question in report.experiments[0].predictions.questions]
-    assert differ == [True] * 4 + [False] * 3
+    assert differ == [True] * 5 + [False] * 2
 
 
 def test_what_was_said_after_the_injection_is_not_counted(report: Report) -> None:
     found = report.experiments[0].predictions
     assert [event.author for event in found.made] == [BUILDER, SRE, LEAD]
     [late] = found.late
-    assert (late.author, say_prediction(late)) == ("@sam", f"Will {LATENCY} hold? breaks; I said so")
+    assert (late.author, say_prediction(late)) == ("@sam", f"Will {say_signal(LATENCY)} hold? breaks; I said so")
 
 
 def test_of_an_aborted_run_only_what_happened_is_known(report: Report) -> None:
     could_not = ("could not be told", {BUILDER: Answer.OPEN})
-    assert answers(report.experiments[1]) == {f"Will {ERRORS} hold?": could_not, "Will EdgeSlow fire?": could_not}
+    asked = (f"Will {say_signal(ERRORS)} hold?", "Will EdgeSlow fire?")
+    assert answers(report.experiments[1]) == dict.fromkeys(asked, could_not)
 
 
 def said_in(directory: Path, build: str, signals: dict[str, Outlook], alerts: dict[str, float | None]) -> Report:
@@ -95,7 +97,7 @@ def said_in(directory: Path, build: str, signals: dict[str, Outlook], alerts: di
 def test_users_do_not_notice_what_held(tmp_path: Path) -> None:
     [held] = said_in(tmp_path / "run", "held", {CPU: Outlook.HOLDS}, {"PaymentsReplicaDown": None}).experiments
     assert answers(held) == {
-        f"Will {CPU} hold?": ("it held", {SRE: Answer.RIGHT}),
+        f"Will {say_signal(CPU)} hold?": ("it held", {SRE: Answer.RIGHT}),
         "Will PaymentsReplicaDown fire?": ("it fired after 3.0\N{NO-BREAK SPACE}s", {SRE: Answer.WRONG}),
         "Will users notice?": ("they did not", {SRE: Answer.WRONG}),
     }
@@ -153,8 +155,8 @@ def test_what_was_not_read_or_was_there_before_is_not_told(tmp_path: Path) -> No
     [experiment] = load_report(journal.close_session(Verdict.WEAKNESS)).experiments
     told = {question: observed for question, (observed, _) in answers(experiment).items()}
     assert told == {
-        f"Will {LATENCY} hold?": "could not be told",
-        f"Will {ERRORS} hold?": "it held",
+        f"Will {say_signal(LATENCY)} hold?": "could not be told",
+        f"Will {say_signal(ERRORS)} hold?": "it held",
         "Will Watchdog fire?": "could not be told",
         "Will Unheard fire?": "it did not fire",
         "Will users notice?": "could not be told",
@@ -334,7 +336,7 @@ def test_page(directory: Path) -> None:
         "Nobody has signed yet. Missing: a builder and an SRE.",
     ):
         assert phrase in said
-    assert said.count("you did not agree") == 4
+    assert said.count("you did not agree") == 5
     headings = ["What was found", "Still open from earlier sessions", "Can it be handed over?", "Appendix"]
     assert sorted(headings, key=said.index) == headings
 
@@ -377,7 +379,7 @@ def test_signatures(tmp_path: Path) -> None:
 def test_json(directory: Path) -> None:
     document = json.loads(render(load_report(directory), Format.JSON))
     weak = document["experiments"][0]
-    assert [question["differ"] for question in weak["predictions"]["questions"]] == [True] * 4 + [False] * 3
+    assert [question["differ"] for question in weak["predictions"]["questions"]] == [True] * 5 + [False] * 2
     assert [late["after_s"] for late in weak["predictions"]["too_late"]] == [13.27]
     assert [(mark["mark"], mark["after_s"]) for mark in weak["marks"]] == [
         ("detected", 13.27),

@@ -16,7 +16,9 @@ from click.testing import CliRunner
 from jinja2 import Environment
 
 from gameday.cli.report import command
+from gameday.journal.events import ActivityStarted, ExperimentStarted, PeopleInfo, Verdict
 from gameday.report import markdown, templating
+from gameday.report.chart import Band, time_axis
 from gameday.report.model import load_report
 from gameday.report.render import VIEWS, Format, render, write_report
 from gameday.report.views import Report
@@ -147,13 +149,79 @@ def test_statements_and_sentences(tmp_path: Path) -> None:
     for name in SESSIONS:
         report = load_report(getattr(journals, name)(tmp_path / name).directory)
         said[name] = (statement(report), *sentences(report), noticed(report))
-    assert said["rich"][4].startswith("2 of 4 expected alerts fired, 3.0\N{NO-BREAK SPACE}s to 12.9")
+    assert said["rich"][4].startswith("2 of 3 expected alerts fired, 3.0\N{NO-BREAK SPACE}s to 12.9")
+    assert said["rich"][4].endswith("The run was over before 1 alert had to fire.")
     assert said["undo_failed"][0] == "An undo failed. Something may still be broken."
     assert said["not_started"][0] == "Not started. Nothing was injected."
     assert said["not_started"][1] == "Nothing was injected."
     assert "locks" in said["not_started"][2]
     assert said["interrupted"][0] == "Interrupted, with 1 fault not known to be undone."
-    assert said["interrupted"][4] == "Nobody would have noticed: of 1 expected alert none fired."
+    assert said["interrupted"][4] == "The run was over before 1 alert had to fire."
+
+
+def test_alike_faults_and_readings_are_said_once(tmp_path: Path) -> None:
+    journal = journals.Journal(tmp_path / "run")
+    alerts = {"alerts": journals.BROKEN_ALERTS, "runbooks": journals.BROKEN_RUNBOOKS}
+    journal.start([journals.experiment(f"Part {number}", path=f"{number}.yaml", **alerts) for number in range(4)])
+    for index in range(3):
+        journals.broken(journal, index)
+    broken, survived, _ = sentences(load_report(journal.close_session(Verdict.WEAKNESS)))
+    assert broken == "We broke: process/kill on payments, 3 times (at most 2 of 4 instances)."
+    assert survived.replace("\N{NO-BREAK SPACE}", " ") == (
+        "The steady state did not hold in 3 of 3 experiments: checkout’s p99 latency reached 482 ms (wanted < 300ms) "
+        "and checkout’s share of failed requests reached 6.3 % (wanted < 1%); steady again within 6.5 s of the undo; "
+        "1 of 4 experiments did not run."
+    )
+
+
+def test_a_plain_experiment_is_told_by_the_names_of_its_actions(tmp_path: Path) -> None:
+    journal = journals.Journal(tmp_path / "run")
+    info = journals.experiment(conditions=(), alerts=(), runbooks=(), steps=(), builder=None, sre=None)
+    journal.start([info], people=PeopleInfo())
+    journal.add(ExperimentStarted, experiment=0)
+    for number, name in enumerate(("stop-the-till", "stop-the-till", "cut-the-line")):
+        said = {"experiment": 0, "activity": number, "name": name, "kind": "action", "section": "method"}
+        journal.add(ActivityStarted, **said)
+    journal.end(0, Verdict.HELD)
+    directory = journal.close_session(Verdict.HELD)
+    report = load_report(directory)
+    assert sentences(report)[0] == "We broke: stop-the-till (Chaos Toolkit) and cut-the-line (Chaos Toolkit)."
+    assert noticed(report) == "No alert was expected, and none was looked for."
+    assert "nobody named" not in render(report, Format.HTML)
+
+
+def test_what_was_not_run_found_nothing_as_far_as_it_went(tmp_path: Path) -> None:
+    said = {
+        name: " ".join("".join(page_of(getattr(journals, name)(tmp_path / name).directory)[0].text).split())
+        for name in ("undo_failed", "not_started", "rich")
+    }
+    assert said["undo_failed"].count("Nothing, as far as it went.") == 2  # what broke, what could not be acted on
+    assert said["not_started"].count("Nothing was tried.") == 2
+    assert "Nothing, as far" not in said["rich"]
+
+
+@pytest.mark.parametrize("kind", [Format.HTML, Format.MARKDOWN, Format.JUNIT, Format.JSON])
+def test_what_was_written_off_is_said_with_who_and_why(kind: Format, tmp_path: Path) -> None:
+    report = load_report(journals.written_off(tmp_path / "run").directory)
+    assert not report.is_anything_left
+    text = render(report, kind)
+    for words in ("@ada", "the node is gone", "payments-1"):
+        assert words in text.replace("\N{ZERO WIDTH SPACE}", "").replace("\\", "")
+    assert "may still be broken" not in text
+    assert "gameday recover" not in text
+
+
+def test_a_late_write_off_does_not_flatten_the_charts(tmp_path: Path) -> None:
+    [experiment] = load_report(journals.written_off(tmp_path / "run").directory).experiments
+    axis = time_axis(experiment)
+    assert axis is not None
+    assert axis.end - axis.start < 30
+    assert experiment.timeline[-1].at - axis.start > 600
+
+
+def test_stages_are_named_as_there_is_room() -> None:
+    band = Band(0.0, 30.0, "stage", "Stage 2: 2 of 4 instances")
+    assert [band.brief(room) for room in (25, 24, 7, 6)] == ["Stage 2: 2 of 4 instances", "Stage 2", "Stage 2", ""]
 
 
 def test_what_is_left_is_said_with_the_way_to_remove_it(tmp_path: Path) -> None:

@@ -112,7 +112,9 @@ class Picture {
       const from = Math.max(0, span.share(left));
       const room = Math.floor(((Math.min(1, span.share(left + wide - span.start)) - from) * width - 8) / 6);
       const text = rect.textContent;
-      return room < 4 ? [] : [{ x: from + 6 / width, label: text.length > room ? text.slice(0, room - 1) + "\u2026" : text }];
+      // "Stage 2: 2 of 4 instances", or "Stage 2", or "2"
+      const label = [text, text.split(":")[0], text.match(/^Stage (\d+)/)?.[1]].find((one) => one && one.length <= room);
+      return label ? [{ x: from + 6 / width, label }] : [];
     });
   }
 }

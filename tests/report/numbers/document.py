@@ -21,7 +21,7 @@ def evidence(one: Experiment) -> dict[str, list[tuple[bool, list[Any]]]]:
         n: [] for n in ("detect", "understand", "act", "escalate", "recover")
     }
     for alert in one.alerts():
-        if alert["expected"] and one.injected_at is not None:
+        if one.was_due(alert):
             told = one.in_time(alert) and alert["notified"] is not None
             found["detect"].append((told, [float(alert["firing"] - began)] if told else []))
     boards = one.dashboards()
@@ -142,6 +142,7 @@ def _fault(one: Experiment, plan: Line) -> Line:
             "attempts": sum(line["attempts"] for line in ended),
             "took_s": ended[-1]["took_s"] if ended else None,
             "left": ended[-1].get("left", []) if ended and not ended[-1]["undone"] else [],
+            "written_off": {"at": iso(off[-1]["at"])} if (off := one.about(plan, "fault-written-off")) else None,
         },
     }
 
@@ -149,7 +150,11 @@ def _fault(one: Experiment, plan: Line) -> Line:
 def open_faults(raw: Raw) -> list[Line]:
     """The plans that are not known to be undone, the last first."""
     plans = [(one, plan) for one in raw.experiments for plan in one.plans]
-    return [plan for one, plan in reversed(plans) if one.undone_at(plan) is None]
+    return [
+        plan
+        for one, plan in reversed(plans)
+        if one.undone_at(plan) is None and not one.about(plan, "fault-written-off")
+    ]
 
 
 def standing(raw: Raw, recalled: Line) -> tuple[str, int | None]:

@@ -92,10 +92,18 @@ def statement(raw: Raw) -> list[Number]:
 def broken(raw: Raw) -> list[Number]:
     plans = [(one, plan) for one in raw.experiments for plan in one.plans]
     refused = [plan for one, plan in plans if one.about(plan, "fault-refused")]
-    last = {(one.index, plan["step"]): plan for one, plan in plans}
-    said = [reach(plan) for plan in last.values() if plan not in refused]
-    if actions := sum(len(one.actions) for one in raw.experiments):
-        said.append([actions])
+    last = {(one.index, plan["step"]): (one, plan) for one, plan in plans}
+    alike: dict[str, list[Line]] = {}
+    for one, plan in last.values():
+        steps = one.info.get("steps", [])
+        aim = steps[plan["step"]].get("target") if plan["step"] < len(steps) else None
+        if plan not in refused:
+            alike.setdefault(f"{plan['fault']} {aim or plan['targets']}", []).append(plan)
+    said: list[list[Number]] = []
+    for same in alike.values():
+        widest = max(same, key=lambda plan: plan["affected"] / max(plan["total"], 1))
+        said.append([*([len(same)] if len(same) > 1 else []), *reach(widest)])
+    said += [[] for _ in dict.fromkeys(line["name"] for one in raw.experiments for line in one.actions)]
     return listed(said, 4) if said else [len(refused)] if refused else []
 
 
@@ -109,36 +117,49 @@ def survived(raw: Raw) -> list[Number]:
     if bad:
         if len(injected) > 1:
             said += [len({one.index for one, _ in bad}), len(injected)]
-        said += listed([_worst(row) if row["during"]["outcome"] == "broken" else [] for _, row in bad], 3)
+        alike: dict[tuple[str, str], list[Line]] = {}
+        for _, row in bad:
+            alike.setdefault((row["subject"], row["condition"]), []).append(row)
+        said += listed([_worst(rows) for rows in alike.values()], 3)
     else:
         seen = {one.index for one, _, during in judged if during["outcome"]}
         said += [len(seen), len(injected)] if seen and len(seen) < len(injected) else []
     recoveries = [one.of("recovery-measured")[-1] for one in injected if one.of("recovery-measured")]
+    ends = [(one.start, one.ended["verdict"] if one.ended else "") for one in raw.experiments]
+    idle = sum(start is None or verdict == "not-started" for start, verdict in ends)
+    rest: list[Number] = [idle, len(raw.experiments)] if idle else []
     if lost := sum(not recovery["recovered"] for recovery in recoveries):
-        return [*said, lost, len(recoveries)]
+        return [*said, lost, len(recoveries), *rest]
     slowest = max((recovery.get("seconds") or 0.0 for recovery in recoveries), default=0.0)
-    return [*said, duration(slowest)] if slowest else said
+    return [*said, *([duration(slowest)] if slowest else []), *rest]
 
 
-def _worst(row: Line) -> list[Number]:
-    worst = row["during"]["worst"]
-    return [] if worst is None else [measured(worst, row["unit"])]
+def _worst(rows: list[Line]) -> list[Number]:
+    """Of those that are of one condition: the reading furthest from its limit, unless it could not be read."""
+    read = [row for row in rows if row["during"]["worst"] is not None]
+    lower_is_worse = rows[0]["condition"].startswith(">")
+    read.sort(key=lambda row: row["during"]["worst"], reverse=not lower_is_worse)
+    if not read or read[0]["during"]["outcome"] != "broken":
+        return []
+    return [measured(read[0]["during"]["worst"], read[0]["unit"])]
 
 
 def noticed(raw: Raw) -> list[Number]:
-    alerts = [(one, a) for one in raw.experiments if one.injected_at is not None for a in one.alerts() if a["expected"]]
+    given = [(one, a) for one in raw.experiments if one.injected_at is not None for a in one.alerts() if a["expected"]]
+    alerts = [(one, alert) for one, alert in given if one.was_due(alert)]
+    rest: list[Number] = [len(given) - len(alerts)] if len(given) > len(alerts) else []
     fired = [(one, alert) for one, alert in alerts if alert["firing"] is not None]
     if not alerts:
-        return []
+        return rest
     if not fired:
-        return [len(alerts)]
+        return [len(alerts), *rest]
     times = sorted(alert["firing"] - one.injected_at for one, alert in fired)
     said: list[Number] = [len(fired), len(alerts)]
     if len(fired) == len(alerts):
         said = [len(fired)] if len(fired) > 1 else []
     said += [duration(times[0])] if len(times) == 1 else [duration(times[0]), duration(times[-1])]
     told = sum(alert["notified"] is not None for _, alert in fired)
-    return said if told in (0, len(fired)) else [*said, told, len(fired)]
+    return [*said, *rest] if told in (0, len(fired)) else [*said, told, len(fired), *rest]
 
 
 def following(raw: Raw) -> list[Number]:
@@ -199,11 +220,39 @@ def timeline(one: Experiment) -> list[tuple[float, str, list[Number]]]:
     """When what happened, and the numbers that are said of it."""
     found: list[tuple[float, str, list[Number]]] = []
     mine = _lines(one)
+    joined: dict[tuple[object, ...], tuple[float, list[Line]]] = {}
     for before, line in zip([None, *mine], mine, strict=False):
         said = _entry(one, line, before)
-        if said is not None:
+        if said is None:
+            continue
+        if line["event"] == "alert-observed":
+            at = alert_at(one, line)
+            key = (*(line.get(name) for name in ("name", "state", "source", "by", "existed_before")), round(at, 1))
+            if key in joined:
+                joined[key][1].append(line)
+                continue
+            joined[key] = (at, [line])
+            found.append((at, "Alert", joined[key]))  # type: ignore[arg-type] - numbers when all are known
+        else:
             found.append((line["at"] - (line.get("took_s", 0.0) if line["event"] == "fault-injected" else 0.0), *said))
+    found = [(at, kind, _instances(one, said[1]) if isinstance(said, tuple) else said) for at, kind, said in found]
     return sorted(found, key=lambda entry: entry[0])
+
+
+def alert_at(one: Experiment, line: Line) -> float:
+    """By the source's word where that can be true, as in the table of alerts; that it is gone, as it was seen."""
+    told, began = line.get("since"), one.injected_at
+    is_believed = line["state"] != "resolved" and None not in (told, began) and began <= told <= line["at"]
+    return float(told if is_believed else line["at"])
+
+
+def _instances(one: Experiment, lines: list[Line]) -> list[Number]:
+    """How many instances of an alert a line of the timeline joins, where they have no names of their own."""
+    mine = [line for line in one.of("alert-observed") if line["name"] == lines[0]["name"]]
+    keys = {key for line in mine for key in line["labels"]}
+    telling = [key for key in keys if len({line["labels"][key] for line in mine if key in line["labels"]}) > 1]
+    names = {tuple(line["labels"].get(key) for key in telling) for line in lines} if telling else set()
+    return [len(lines)] if len(lines) > max(len(names), 1) else []
 
 
 def _lines(one: Experiment) -> list[Line]:
@@ -242,6 +291,8 @@ def _entry(one: Experiment, line: Line, before: Line | None) -> tuple[str, list[
             return line["kind"].capitalize(), []
         case "activity-ended" if line["status"] != "succeeded":
             return line["status"].capitalize(), []
+        case "fault-written-off":
+            return "Written off", []
         case "rollbacks-ended" if line.get("failed"):
             return "Rollbacks failed", []
         case "alert-observed" if line["expected"] or not line.get("existed_before"):
@@ -249,7 +300,8 @@ def _entry(one: Experiment, line: Line, before: Line | None) -> tuple[str, list[
         case "note-added":
             return "Note", []
         case "runbook-step":
-            return "Runbook", step(line)
+            is_told = line["step"]["outcome"] == "done" and not line["step"].get("note")  # by the table of steps
+            return None if is_told else ("Runbook", step(line))
         case "mark-set":
             return line["mark"].replace("-", " ").capitalize(), []
         case "recovery-measured":

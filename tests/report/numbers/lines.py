@@ -25,6 +25,14 @@ def iso(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def asked_as(signal: str) -> str:
+    """The words for a golden signal in which people are asked of it."""
+    service, _, rest = signal.rpartition(".")[0].rpartition(".")
+    measure = signal.rpartition(".")[2]
+    named = {("traffic", "rate"): "request rate", ("errors", "ratio"): "share of failed requests"}
+    return f"{service}’s {named.get((rest, measure), f'{measure} {rest}')}"
+
+
 def since(began: float | None, at: float | None) -> float | None:
     return None if began is None or at is None else round(at - began, 3)
 
@@ -208,7 +216,7 @@ class Experiment:
         seen = [line for line in self.of("alert-observed") if line["expected"] or not line.get("existed_before")]
         return [
             self._alert(name, expected.get(name), seen)
-            for name in dict.fromkeys([*expected, *(s["name"] for s in seen)])
+            for name in dict.fromkeys([*expected, *(s["name"] for s in seen if s["state"] != "acknowledged")])
         ]
 
     def _alert(self, name: str, expected: Line | None, seen: list[Line]) -> Line:
@@ -251,8 +259,18 @@ class Experiment:
             and alert["firing"] - self.injected_at <= alert["expected"]["within_s"]
         )
 
+    def was_due(self, alert: Line) -> bool:
+        """Whether an expected alert has fired, or was given all the time that it had."""
+        if alert["expected"] is None or self.injected_at is None:
+            return False
+        if alert["firing"] is not None or alert["existed"] or self.whole:
+            return True
+        ends = [line["at"] for line in self.of("phase-entered") if line["phase"] == "undo"][:1]
+        ends += [self.ended["at"] if self.ended else max(line["at"] for line in self.raw.lines)]
+        return bool(ends[0] - self.injected_at >= alert["expected"]["within_s"])
+
     def missed(self, alert: Line) -> bool:
-        return alert["expected"] is not None and self.injected_at is not None and alert["firing"] is None
+        return self.was_due(alert) and alert["firing"] is None
 
     def rule_of(self, name: str) -> Line | None:
         read = self.of("alert-rules-read")
@@ -335,13 +353,16 @@ class Experiment:
                     for line in made
                 ]
                 within = [one.get("within_s") if one and one.get("fires") else None for one in words]
-                found.append({"subject": subject, "fired": fired.get(subject), "within": within, "said": len(made)})
+                hit = None if subject not in fired else [w is None or fired[subject] <= w for w in within]
+                about = {"subject": subject, "asks": asked_as(subject) if kind == "signals" else subject}
+                found.append(about | {"fired": fired.get(subject), "within": within, "said": len(made), "hit": hit})
         if any("users_notice" in line["prediction"] for line in made):
-            found.append({"subject": "users", "fired": None, "within": [None] * len(made), "said": len(made)})
+            found.append({"subject": "users", "asks": "users", "hit": None, "fired": None, "said": len(made)})
+            found[-1]["within"] = [None] * len(made)
         return found
 
     def is_disputed(self, question: Line) -> bool:
-        """Whether builders and SREs have both spoken to it, and have not said the same."""
+        """Whether builders and SREs have both spoken to it, and have not said the same, or one was right alone."""
         made, _ = self.predicted()
         stances: dict[str | None, set[str]] = {"builder": set(), "sre": set()}
         for line in made:
@@ -352,7 +373,15 @@ class Experiment:
             if question["subject"] in words:
                 stances.setdefault(line.get("role"), set()).add(words[question["subject"]])
         builders, sres = stances["builder"], stances["sre"]
-        return bool(builders and sres) and len(builders | sres) > 1
+        if not (builders and sres):
+            return False
+        hits = {
+            hit
+            for line, hit in zip(made, question["hit"] or [], strict=False)
+            if line.get("role") in ("builder", "sre")
+            and any(one["name"] == question["subject"] for one in line["prediction"].get("alerts", []))
+        }
+        return len(builders | sres) > 1 or len(hits) > 1
 
     # -- what was found
 

@@ -68,6 +68,7 @@ def check(page: Page, raw: Raw) -> None:
     page.claim_all(top.all("p", class_="back"), regressions(raw), "regressions")
     _left(page, raw)
     _found(page, raw)
+    _differing(page, raw)
     _earlier(page, raw)
     _handover(page, raw)
     if len(raw.experiments) > 1:
@@ -97,22 +98,45 @@ def _left(page: Page, raw: Raw) -> None:
 def _found(page: Page, raw: Raw) -> None:
     findings = [(one, finding) for one in raw.experiments for finding in one.findings()]
     recalled = {line["action"]: line for line in raw.of("action-recalled")}
-    shown = []
+    shown: list[tuple[Node, Node]] = []
     for card in page.root.all("div", class_="found"):
-        items = card.all("li")
+        items = [(item, facts) for item in card.all("li") for facts in item.all("div", class_="facts")]
         page.claim(card.one("span", class_="count"), [len(items)])
         if "unseen" in card.one("h3").text:
             page.claim(card.one("p", class_="soft"), noticed(raw))
         shown += items
     if len(shown) != len(findings):
         page.wrong.append(f"{len(shown)} findings are shown, expected {len(findings)}")
-    for item in shown:
-        title = item.one("strong").text
-        one, finding = next((o, f) for o, f in findings if " ".join(f["title"].split()) == title)
+    for item, facts in shown:
+        title, index = item.one("strong").text, int(facts.one("a").text.split()[1]) - 1
+        alike = [(o, f) for o, f in findings if " ".join(f["title"].split()) == title]
+        one, finding = next((o, f) for o, f in alike if o.index == index)
         findings.remove((one, finding))
         line = recalled.get(one.action(finding) or "")
         since: list[Number] = [date(line["opened_at"])] if line else []
-        page.claim(item.one("div", class_="facts"), [*since, one.index + 1])
+        page.claim(facts, [*since, one.index + 1])
+
+
+def _differing(page: Page, raw: Raw) -> None:
+    """What builder and SRE did not agree on, each question with what both said and what happened."""
+    disputed = [(one, q) for one in raw.experiments for q in one.questions() if one.is_disputed(q)]
+    cards = page.root.all("section", class_="differing")
+    if len(cards) != bool(disputed):
+        page.wrong.append(f"{len(cards)} lists of what was not agreed on, expected {bool(disputed)}")
+    for card in cards:
+        page.claim(card.one("span", class_="count"), [len(disputed)])
+        items = card.all("li")
+        if len(items) != min(len(disputed), 12):
+            page.wrong.append(f"{len(items)} questions were not agreed on, expected {len(disputed)}")
+        for item, (one, question) in zip(items, disputed, strict=False):
+            if question["asks"] not in item.one("strong").text:
+                page.wrong.append(f"{item.text[:80]!r} does not ask of {question['asks']}")
+            made, _ = one.predicted()
+            sides = [line.get("role") in ("builder", "sre") for line in made]
+            within = [w for w, is_side in zip(question["within"], sides, strict=True) if is_side and w is not None]
+            fired = [] if question["fired"] is None else [Quantity(question["fired"], "s", 0.5)]
+            said: list[Number] = [Quantity(w, "s", 1e-9) for w in within]
+            page.claim(item, [*fired, *said, one.index + 1])
 
 
 def _earlier(page: Page, raw: Raw) -> None:
@@ -140,7 +164,7 @@ def _handover(page: Page, raw: Raw) -> None:
         for row, facts in zip(_rows(table), needs.values(), strict=True):
             wanted, found = [(fact[0], facts_of(fact)) for fact in facts], []
             for item in row.all("li"):
-                links = [int(link.text.split()[1]) - 1 for link in item.all("a")]
+                links = [int(link.text.split()[-1]) - 1 for link in item.all("a")]
                 said = numbers(item.text, page.known)[: -len(links) or None]
                 item.claim()
                 for index in links:
@@ -213,8 +237,8 @@ def _predictions(page: Page, box: Node, one: Experiment) -> None:
     sides = [side for side in [*sides, [line for line in made if line.get("role") not in ("builder", "sre")]] if side]
     questions = {question["subject"]: question for question in one.questions()}
     for row in _rows(box):
-        subject = next(subject for subject in sorted(questions, key=len, reverse=True) if subject in row.one("th").text)
-        question = questions.pop(subject)
+        asked_for = [q for q in questions.values() if q["asks"] in row.one("th").text]
+        question = questions.pop(max(asked_for, key=lambda q: len(q["asks"]))["subject"])
         *cells, happened = row.all("td")
         for cell, side in zip(cells, sides, strict=True):
             mine = [within for line, within in zip(made, question["within"], strict=True) if line in side]
@@ -233,7 +257,9 @@ def _hit(page: Page, box: Node, one: Experiment) -> None:
         targets, reached, _, undo = row.all("td")
         page.claim(targets, [len(plan["targets"]) - 12] if len(plan["targets"]) > 12 else [])
         page.claim(reached, reach(plan))
-        page.claim(undo, [attempts] if one.undone_at(plan) is None else [duration(ends[-1]["took_s"]), attempts])
+        off = one.about(plan, "fault-written-off")
+        left = [*(minute(off[-1]["at"]) if off else []), attempts]
+        page.claim(undo, left if one.undone_at(plan) is None else [duration(ends[-1]["took_s"]), attempts])
 
 
 def _alerts(page: Page, box: Node, one: Experiment) -> None:
