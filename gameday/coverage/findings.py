@@ -30,17 +30,20 @@ def judge_alerts(
     evidence: Evidence = _NO_EVIDENCE,
     examined: Sequence[AlertExamination] = (),
     holds: Sequence[tuple[float, float]] = (),
+    is_cut_short: bool = False,
 ) -> tuple[Finding, ...]:
     """What one experiment showed about its alerts: `observed` are its events, in order; times are Unix times.
 
     `owner` is who is suggested to mend what is found, `examined` what was found out before; `holds`: from when to when
-    each stage was held, without any all the time from the injection to the undo.
+    each stage was held, without any all the time from the injection to the undo. `is_cut_short`: the run was aborted;
+    what had no time to happen is no weakness then.
     """
     findings: list[Finding] = []
     for alert in expected:
         mine = rules_of(alert, rules)
         events = _events_of(alert, [event for event in observed if event.name == alert.name], mine)
-        case = _Case(alert, events, mine, injected_at, undone_at, owner, evidence, examination_of(alert, examined))
+        found = examination_of(alert, examined)
+        case = _Case(alert, events, mine, injected_at, undone_at, owner, evidence, found, is_cut_short)
         findings += case.findings()
     names = {alert.name for alert in expected}
     findings += _flapping(observed, holds or [(injected_at, undone_at)], owner)
@@ -75,6 +78,7 @@ class _Case(msgspec.Struct, frozen=True):
     owner: str | None
     evidence: Evidence
     examined: AlertExamination | None
+    is_cut_short: bool
 
     def findings(self) -> Iterable[Finding]:
         if firing := _fresh(self.events):
@@ -87,7 +91,8 @@ class _Case(msgspec.Struct, frozen=True):
                 f"already {', '.join(states)} when the fault was injected",
             )
         elif self.rules or self.events:
-            yield self._missed()
+            if not self.is_cut_short or self.undone_at - self.injected_at >= self.alert.within_s:
+                yield self._missed()
             if self.examined and self.examined.quiet:
                 detail = "; ".join(self.examined.quiet)
                 title = f"Nobody would have been told of {self.alert.name}"
@@ -130,6 +135,7 @@ class _Case(msgspec.Struct, frozen=True):
                 FindingKind.ALERT_MISSED,
                 f"{name} fired, and nobody was seen to be notified",
                 "; ".join(filter(None, [why, self._blindness()])),
+                weakness=not self.is_cut_short,
             )
         if unresolved := _unresolved(self.events):
             yield self._unresolved(unresolved)
@@ -147,7 +153,7 @@ class _Case(msgspec.Struct, frozen=True):
             FindingKind.ALERT_NOT_RESOLVED,
             f"{self.alert.name} was not seen to resolve after the undo",
             "; ".join(filter(None, details)),
-            weakness=not is_too_short,
+            weakness=not (is_too_short or self.is_cut_short),
         )
 
     def _missed(self) -> Finding:

@@ -287,5 +287,6 @@ class ExperimentRunner:
             evidence=context.monitor.alert_evidence,
             examined=before.alerts if before else (),
             holds=self._method.holds,
+            is_cut_short=context.tools.abort.request is not None,
         )
         return (*alerts, *findings)

@@ -14,7 +14,7 @@ from gameday.report.past_run import RunPast, SessionPast, read_run
 
 CACHE = "history-cache.json"
 _AT_ONCE = 1 << 20  # bytes of journals: some 40 ms
-_VERSION = f"{__version__}/2"  # the number counts up when what is kept, or how it is made, changes
+_VERSION = f"{__version__}/3"  # the number counts up when what is kept, or how it is made, changes
 
 
 class History(msgspec.Struct, frozen=True):

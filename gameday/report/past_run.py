@@ -21,6 +21,8 @@ from gameday.journal.events import (
     Mark,
     MarkSet,
     PanelState,
+    Phase,
+    PhaseEntered,
     RecoveryMeasured,
     RunbookStep,
     SessionEnded,
@@ -133,6 +135,7 @@ class _Experiment(msgspec.Struct):
     info: ExperimentInfo
     started: float | None = None
     injected_at: float | None = None
+    undo_at: float | None = None
     verdict: Verdict | None = None
     faults: dict[str, None] = {}
     observed: list[AlertObserved] = []
@@ -155,6 +158,8 @@ class _Experiment(msgspec.Struct):
             case ActivityStarted() if event.section == "method" and event.kind == "action":
                 self._broke(event.name)
                 self._injected(event.at)
+            case PhaseEntered() if event.phase is Phase.UNDO and self.undo_at is None:
+                self.undo_at = event.at
             case AlertObserved() if event.expected and len(self.observed) < _MAX_OBSERVED:
                 self.observed.append(event)
             case MarkSet() if event.mark is Mark.DETECTED and len(self.detected_at) < _MAX_KEPT:
@@ -195,13 +200,15 @@ class _Experiment(msgspec.Struct):
         began = self.injected_at
         if began is None:
             return ()
+        is_whole = self.verdict in (Verdict.HELD, Verdict.WEAKNESS)
+        cut_at = None if is_whole else began if self.undo_at is None else self.undo_at
         return tuple(
             AlertPast(
                 alert.name,
                 _RESULTS[alert.outcome],
                 None if alert.firing_at is None else round(alert.firing_at - began, 3),
             )
-            for alert in summarise_alerts(self.info.alerts, self.observed, began)
+            for alert in summarise_alerts(self.info.alerts, self.observed, began, cut_at=cut_at)
             if alert.outcome in _RESULTS
         )
 
@@ -273,6 +280,7 @@ class RunReading(msgspec.Struct):
                 | AlertObserved()
                 | MarkSet()
                 | DashboardExamined()
+                | PhaseEntered()
                 | RecoveryMeasured()
                 | FindingRaised()
                 | ExperimentEnded()

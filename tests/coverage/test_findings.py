@@ -79,6 +79,7 @@ def judge(
     evidence: Evidence = ALL_SEEN,
     examined: Sequence[AlertExamination] = (),
     holds: Sequence[tuple[float, float]] = (),
+    is_cut_short: bool = False,
 ) -> tuple[Finding, ...]:
     return judge_alerts(
         alerts,
@@ -90,6 +91,7 @@ def judge(
         evidence=evidence,
         examined=examined,
         holds=holds,
+        is_cut_short=is_cut_short,
     )
 
 
@@ -175,6 +177,21 @@ def test_a_source_that_never_answered_has_not_said_that_it_did_not_fire(
 ) -> None:
     [finding] = judge([], evidence=Evidence(30, unanswered))
     assert (finding.kind, finding.title, finding.weakness) == (FindingKind.ALERT_MISSED, title, True)
+
+
+def test_what_an_abort_left_no_time_for_is_no_weakness() -> None:
+    soon, late = INJECTED + 2, INJECTED + 60
+    assert judge([], undone_at=soon, is_cut_short=True) == ()
+    assert kinds(judge([], undone_at=late, is_cut_short=True)) == [(FindingKind.ALERT_MISSED, True)]
+    assert kinds(judge([], undone_at=soon)) == [(FindingKind.ALERT_MISSED, True)], "the experiment wanted it so"
+    assert kinds(judge([event(FIRING, 1)], undone_at=soon, is_cut_short=True)) == [
+        (FindingKind.ALERT_MISSED, False),
+        (FindingKind.ALERT_NOT_RESOLVED, False),
+    ]
+    examined = (AlertExamination(name="A", quiet=("its receiver has nobody",)),)
+    assert kinds(judge([], undone_at=soon, is_cut_short=True, examined=examined)) == [
+        (FindingKind.ALERT_NOT_ROUTED, True)
+    ]
 
 
 def test_late_by_how_much() -> None:

@@ -18,6 +18,7 @@ from gameday.journal.log import JOURNAL_NAME
 from gameday.report import past
 from gameday.report.model import load_report
 from gameday.report.past import CACHE, read_history, read_run
+from gameday.report.views import AlertOutcome
 
 from . import journals
 from .journals import Journal
@@ -55,9 +56,10 @@ def test_a_run_says_what_its_report_says(project: Path) -> None:
     assert exercise.at == pytest.approx(began, abs=0.001)
     assert exercise.after_s == pytest.approx(late.firing_at - began, abs=0.001)
     assert (missed.name, found.alerts[missed.name].result) == ("CheckoutErrorsHigh", Result.MISSED)
-    # In time in the first experiment; the third, which was aborted, came later.
+    # In time in the first experiment; the third was aborted before it had to fire, and says nothing of it.
     last = found.alerts["PaymentsReplicaDown"]
-    assert (last.result, last.after_s, last.verdict) == (Result.MISSED, None, Verdict.ABORTED)
+    assert (last.result, last.verdict) == (Result.IN_TIME, Verdict.HELD)
+    assert report.experiments[2].alerts[0].outcome is AlertOutcome.NOT_TESTED
     assert set(found.runbooks_exercised) == {"replica-down", "payments-errors", "checkout-errors"}
     assert set(found.runbooks_followed) == {"payments-errors"}
     assert {name: (look.found, look.failing) for name, look in found.dashboards.items()} == {
@@ -83,8 +85,12 @@ def test_nothing_is_exercised_before_a_fault_is_injected(tmp_path: Path) -> None
     assert (found.alerts, found.runbooks_exercised) == ({}, {})
     assert [run.verdict for run in found.experiments.values()] == [None]
     journal.add(FaultInjected, experiment=0, fault_id="0.0.0", took_s=0.25)
+    began = journal.now - 0.25
+    found = read_history(tmp_path).past
+    assert (found.alerts, found.runbooks_exercised["replica-down"].at) == ({}, began), "it may fire yet"
+    journal.alert(0, "PaymentsReplicaDown", AlertState.FIRING)
     exercise = read_history(tmp_path).past.alerts["PaymentsReplicaDown"]
-    assert (exercise.at, exercise.verdict) == (journal.now - 0.25, None)
+    assert (exercise.at, exercise.verdict, exercise.result) == (began, None, Result.IN_TIME)
 
 
 def test_an_action_of_the_toolkit_is_an_injection_and_a_probe_is_none(tmp_path: Path) -> None:
