@@ -42,7 +42,7 @@ def finish(run: "Run", *, patience_s: float | None) -> None:
     project, _ = read_project(root)
     try:
         if run.state().is_clean:
-            within(_FREE_S, partial(free_services, project, run.name))
+            within(_FREE_S, partial(free_services, project, run.name, is_dead=True))
     except (OSError, JournalError) as error:
         _complain(error)
     if patience_s is not None:

@@ -93,7 +93,7 @@ def write_parquet(sessions: Iterable[SessionPast], path: Path) -> int:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise ExportError("Parquet needs pyarrow, which is missing: pip install 'gameday[parquet]'") from None
+        raise ExportError("Parquet needs pyarrow, which is missing: pip install pyarrow") from None
     schema, count = _schema(), 0
     with _whole(path) as part, parquet.ParquetWriter(part, schema) as writer:
         for some in batched(rows_of(sessions), _ROWS):

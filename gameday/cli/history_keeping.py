@@ -73,8 +73,8 @@ def prune_command(older_than: str, yes: bool) -> None:
 @click.argument("person")
 @click.option("--yes", is_flag=True, help="Do it; without it, it is only shown where the name is.")
 def forget_command(person: str, yes: bool) -> None:
-    """Put a pseudonym in the place of a person's name or handle: in the store, the log of actions, and the journals and
-    signatures of runs on this machine that have ended.
+    """Put a pseudonym in the place of a person's name or handle: in the store, the log of actions, predictions, and the
+    journals and signatures of runs on this machine that have ended.
 
     The pseudonym is the same each time. Signatures under journals that change are void afterwards.
     """
@@ -95,15 +95,16 @@ def forget_command(person: str, yes: bool) -> None:
     except OSError as error:
         fail(f"not all is done, a second time goes on: {error}")
     where = f"{plural(found.rows, 'row')} of the store, {plural(found.actions, 'line')} of the log of actions"
-    say(f"{clean(person, 100)} is in {where} and the journals of {plural(len(found.runs), 'run')}")
+    waiting = f", {plural(found.predictions, 'waiting prediction')}" if found.predictions else ""
+    say(f"{clean(person, 100)} is in {where}{waiting} and the journals of {plural(len(found.runs), 'run')}")
     if found.voided:
         verb = "are" if yes else "would be"
         say(f"{plural(found.voided, 'signature')} {verb} void: the journals are not what was signed any more")
     if found.kept:
         say(f"not in {clean(', '.join(found.kept[:5]))}: the run has not ended, or is being written; do it again then")
     if yes:
-        say(f"replaced by {found.alias}. Reports that were written before still have the name: `gameday report RUN`")
-        say("writes one anew. Consents, gameday.yaml, game days and runbooks are yours to change.")
+        say(f"replaced by {found.alias}. Reports and logs that were written before still have the name;")
+        say("`gameday report RUN` writes a report anew. Consents, game days, runbooks, gameday.yaml are yours.")
     else:
         say(f"--yes replaces it by {found.alias}")
 

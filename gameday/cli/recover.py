@@ -12,6 +12,8 @@ from gameday.cli.output import fail, say
 from gameday.cli.session import project_root, user
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gameday.engine.runs import Run
 
 _PATIENCE_S = 15.0  # a person waits for what is said in channels
@@ -19,7 +21,11 @@ _PATIENCE_S = 15.0  # a person waits for what is said in channels
 
 @click.command("recover")
 @click.argument("run", required=False)
-@click.option("--write-off", metavar="REASON", help="Undo nothing: you made sure that RUN left nothing.")
+@click.option(
+    "--write-off",
+    metavar="REASON",
+    help="Undo nothing: you made sure that RUN, which may be of a machine that is gone, left nothing.",
+)
 @click.option("--env", "environment", help="From the marks in this environment's cluster alone, without a journal.")
 def command(run: str | None, write_off: str | None, environment: str | None) -> None:
     """Undo what a dead RUN left (default: every run that left something). Harmless when there is nothing, and twice."""
@@ -42,6 +48,8 @@ def command(run: str | None, write_off: str | None, environment: str | None) -> 
     try:
         runs = (find_run(root, run),) if run else tuple(found for found, _ in unfinished_runs(root))
     except RunError as error:
+        if run and write_off is not None:
+            _write_off_lost(root, run, write_off)
         fail(str(error))
     if not runs:
         say("Nothing to recover: no run left anything behind.")
@@ -67,6 +75,27 @@ def command(run: str | None, write_off: str | None, environment: str | None) -> 
             say("Nothing is left.")
         finish(found, patience_s=_PATIENCE_S if state.ended != before.ended else None)
     sys.exit(5 if left else 0)
+
+
+def _write_off_lost(root: "Path", run: str, reason: str) -> None:
+    """A run of a machine that is gone: what it holds over all machines is free again. Ends the program, unless it holds
+    nothing."""
+    from gameday.cli.shared_locks import free_lost
+    from gameday.engine.locks import LockHeldError
+    from gameday.spec.location import SpecError
+    from gameday.spec.project import read_project
+
+    if not reason.strip():
+        fail("a write-off wants a reason")
+    try:
+        services = free_lost(read_project(root)[0], run)
+    except LockHeldError as error:
+        fail(f"{error}. It may live: it counts as lost when it has renewed nothing for ten minutes", 3)
+    except (SpecError, OSError) as error:
+        fail(f"what {run} holds cannot be told: {error}")
+    if services:
+        say(f"Written off by {user()}: {reason}. Free again: {', '.join(services)}.")
+        sys.exit(0)
 
 
 def _write_off(runs: "tuple[Run, ...]", reason: str, *, named: bool) -> None:

@@ -55,7 +55,7 @@ def recover_cluster(environment: str, run: str | None) -> None:
 
         project, _ = read_project(Path.cwd())
         for name in sorted({item.run for item in found} - unfinished):
-            free_services(project, name)
+            free_services(project, name, is_dead=False)
     sys.exit(5 if left else 0)
 
 

@@ -23,6 +23,7 @@ _DEFAULT_NAMESPACE = "gameday"
 _USER = 65532
 _STOP_S = 900  # in which a session that is stopped undoes
 _WORK = "/project"
+_WHEELS = "/wheels"
 _TMP = "/tmp"  # noqa: S108 - within the container
 _LABEL_LENGTH = 36  # a CronJob's name has at most 52 characters: its Jobs' names add 11
 _UNPLANNED = "{} cannot be planned, and its Roles come from the plan, or from --rbac FILE: {}"
@@ -33,8 +34,12 @@ _DOCKERFILE = f"""\
 FROM python:3.12-slim
 # tini hands signals on, and reaps what a session leaves behind.
 RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
+# gameday comes from a wheel beside gameday.yaml, which `pip wheel --no-deps -w . CHECKOUT-OF-GAMEDAY` makes, and never
+# by its name: the `gameday` of PyPI is somebody else's.
+ARG WHEEL=gameday-{__version__}-py3-none-any.whl
+COPY $WHEEL {_WHEELS}/
 # Extensions of the Chaos Toolkit that experiments use go here, too.
-RUN pip install --no-cache-dir "gameday[EXTRAS]=={__version__}"
+RUN pip install --no-cache-dir "$(ls {_WHEELS}/*.whl)EXTRAS"
 WORKDIR {_WORK}
 COPY . {_WORK}
 # Secrets and journals are for no image. A builder that reads no Dockerfile.dockerignore needs .dockerignore beside
@@ -65,6 +70,7 @@ def cluster_files(
         fail(f"{roles}: found what is no YAML, expected what `gameday plan --rbac` writes")
     comment = (
         f"# kubectl apply -f gameday-cronjobs.yaml, after: docker build -t {image} -f Dockerfile .\n"
+        "# (which wants gameday's wheel beside gameday.yaml: the Dockerfile says more)\n"
         + (
             f"# and: kubectl -n {namespace} create secret generic {secret} "
             + " ".join(f"--from-literal={name}=…" for name in variables)
@@ -83,7 +89,7 @@ def cluster_files(
 
 def dockerfile(history: str) -> str:
     """What makes the image. A store in a PostgreSQL, which a variable may name, needs its driver."""
-    return _DOCKERFILE.replace("[EXTRAS]", "[postgresql]" if may_be_server(history) else "")
+    return _DOCKERFILE.replace("EXTRAS", "[postgresql]" if may_be_server(history) else "")
 
 
 def manifests(

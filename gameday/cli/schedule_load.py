@@ -2,16 +2,17 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gameday.cli.load import is_game_day
 from gameday.cli.validate import EXPERIMENTS
 from gameday.common.project import find_root
 from gameday.engine.schedule import Scheduled
+from gameday.spec.game_day import is_game_day
 from gameday.spec.location import Mistake, SpecError
 from gameday.spec.model import Project
 from gameday.spec.project import list_files, load_history, load_project
@@ -19,7 +20,7 @@ from gameday.spec.reader import Fields, File, read_document
 from gameday.spec.schedule import read_schedule
 
 if TYPE_CHECKING:
-    from gameday.engine.schedule import Claims
+    from gameday.engine.schedule import Claim, Claims
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -52,15 +53,39 @@ def find_scheduled(paths: Sequence[Path]) -> Found:
 
 def open_claims(project: Project, *, writes: bool = True) -> "Claims":
     """Where the project's occurrences are claimed: in the PostgreSQL that `history` of gameday.yaml names, which the
-    machines of a team share; else in a file of the project's. Raises OSError, SpecError."""
+    machines of a team share; else in a file of the project's. To be read alone, a database without tables is one in
+    which nobody has claimed anything. Raises OSError, SpecError."""
     url = load_history(project)
     if url is None or not url.startswith("postgresql"):
         from gameday.engine.claims import FileClaims
 
         return FileClaims(project.root)
-    from gameday.history.store import open_store
+    from gameday.history.store import NoTablesError, open_store
 
-    return open_store(url, project.root, writes=writes, project=project.name)
+    try:
+        return open_store(url, project.root, writes=writes, project=project.name)
+    except NoTablesError:
+        return _NoClaims()
+
+
+class _NoClaims:
+    """Of a store in which there is nothing yet, for whoever only reads."""
+
+    def claim(self, kind: str, name: str, due_at: float, holder: str) -> bool:
+        """Never called."""
+        raise NotImplementedError
+
+    def settle(self, kind: str, name: str, due_at: float, outcome: str, run: str | None) -> None:
+        """Never called."""
+        raise NotImplementedError
+
+    def claims(self, _kind: str, _name: str, _since: float) -> "Sequence[Claim]":
+        """None."""
+        return ()
+
+    def now(self) -> float:
+        """Unix time, by this machine's clock."""
+        return time.time()
 
 
 def holder() -> str:

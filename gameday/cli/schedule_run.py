@@ -1,5 +1,6 @@
 """`gameday schedule run`: starts what is due, each game day as a child with a log of its own, until all have ended."""
 
+import hashlib
 import queue
 import re
 import signal
@@ -37,8 +38,10 @@ class _Child:
         self.claims, self.root = claims, root
         name = occurrence.scheduled.name
         slug = re.sub(r"[^A-Za-z0-9]+", "-", name.rpartition(".")[0].removeprefix("experiments/")).strip("-")[-100:]
+        which = hashlib.sha256(name.encode()).hexdigest()[:6]  # `a/b` is not `a-b`
+        at = occurrence.due_at.astimezone(UTC)
         self.occurrence = occurrence
-        self.log = root / ".gameday" / "schedule" / f"{slug}-{occurrence.due_at.astimezone(UTC):%Y%m%dT%H%M%SZ}.log"
+        self.log = root / ".gameday" / "schedule" / f"{slug}-{at:%Y%m%dT%H%M%SZ}-{which}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         # A session of its own: a Ctrl-C reaches it through us alone.
         with self.log.open("ab") as log:
@@ -65,6 +68,7 @@ class _Runs:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
         self._status = 0
+        self._claims: Claims | None = None  # opened once: each time would be another connection
         self._children: list[_Child] = []
         self._ended: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         self._is_stopping = False
@@ -122,7 +126,8 @@ class _Runs:
         from gameday.engine.freezes import Freezes
         from gameday.engine.schedule import State, agree_on_now, look_at_all, take
 
-        claims, freezes = open_claims(found.project), Freezes(found.project.root)
+        claims = self._claims = self._claims or open_claims(found.project)
+        freezes = Freezes(found.project.root)
         now = agree_on_now(claims, time.time())
         for occurrence in look_at_all(found.game_days, freezes, claims, now, holder()):
             if self._is_stopping:

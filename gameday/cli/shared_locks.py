@@ -20,20 +20,32 @@ def shared_locks(session: "SessionInput") -> "LazyLocks | None":
     return LazyLocks(url, session) if url and not _is_lab(session) else None
 
 
-def free_services(project: "Project", run: str) -> None:
-    """Let go of what a run holds that is dead and has left nothing: others need not wait until it expires. What cannot
-    be done is said."""
+def free_services(project: "Project", run: str, *, is_dead: bool) -> None:
+    """Let go of what a run holds that has left nothing: others need not wait until it expires. One that is not known to
+    be dead keeps it while it may live. What cannot be done is said."""
     from gameday.cli.output import say
+    from gameday.engine.locks import LockHeldError
     from gameday.spec.location import SpecError
 
     try:
-        if url := shared_url(project):
-            from gameday.history.locks import release_locks_of
-
-            with contextlib.closing(_open(url, project)) as store:
-                release_locks_of(store, run)
-    except (SpecError, OSError) as error:
+        _free(project, run, is_dead=is_dead)
+    except (SpecError, OSError, LockHeldError) as error:
         say(f"What {run} has locked over all machines stays so until that expires: {error}")
+
+
+def free_lost(project: "Project", run: str) -> tuple[str, ...]:
+    """Let go of what a run holds whose machine is gone, because a person says so; which services those were. Raises
+    LockHeldError when it may live, SpecError and OSError."""
+    return _free(project, run, is_dead=False)
+
+
+def _free(project: "Project", run: str, *, is_dead: bool) -> tuple[str, ...]:
+    if (url := shared_url(project)) is None:
+        return ()
+    from gameday.history.locks import release_by_hand, release_locks_of
+
+    with contextlib.closing(_open(url, project)) as store:
+        return (release_locks_of if is_dead or _is_over(project.root, run) else release_by_hand)(store, run)
 
 
 def _is_lab(session: "SessionInput") -> bool:

@@ -49,7 +49,7 @@ async def plan_session(
     checks += await check_shared_locks(shared, services_of(session))
     checks.append(check_stop_switch(await _stopped(session)))
     rules, ceiling = Rules(session), ceiling_of(environment, is_unattended=session.is_unattended)
-    checks += [*rules.check_hours(now), *await rules.check_consent(now.timestamp())]
+    checks += [*rules.check_hours(now), *rules.check_confirmation(), *await rules.check_consent(now.timestamp())]
     stages: list[PlannedStage] = []
     source = open_source(environment.signals) if environment.signals else None
     coverage = Coverage(session.project, environment, prepared)

@@ -94,6 +94,16 @@ class Rules:
         """Of each of the policies that hold."""
         return tuple(dict.fromkeys(check_hours(policy, now) for policy in self._policies))
 
+    def check_confirmation(self) -> tuple[Check, ...]:
+        """For a plan: a session asks before it begins, and where nobody is there, nobody can be asked."""
+        policy = self._session.environment.policy
+        if not policy.confirm:
+            return ()
+        if not self._session.is_unattended:
+            return (Check("confirmation", CheckOutcome.OK, "it asks before it begins"),)
+        detail = f"the policy wants one, and nobody can be asked; `--yes` gives it{policy.place('confirm')}"
+        return (Check("confirmation", CheckOutcome.FAILURE, detail),)
+
     async def check_consent(self, now: float) -> tuple[Check, ...]:
         """Whether somebody else has agreed, where the policy wants that. `now`: Unix time."""
         if self._approval is None:

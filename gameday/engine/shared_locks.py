@@ -62,6 +62,7 @@ class SharedHold:
         self._tell_lost = lost
         self._lost = ""
         self._until: float | None = None  # None: nothing is held
+        self._renewed = 0.0
         self._is_over = False
         self._keeper: asyncio.Task[None] | None = None
 
@@ -72,7 +73,7 @@ class SharedHold:
         asked = _now()
         check = await _check(partial(self._acquire, self._locks, services, run), services, "locked, over all machines,")
         if check.outcome is CheckOutcome.OK:
-            self._until = asked + TTL_S
+            self._until, self._renewed = asked + TTL_S, asked
             self._keeper = asyncio.create_task(self._keep())
         else:
             self._is_over = True
@@ -91,7 +92,9 @@ class SharedHold:
         try:
             await self._renew(undo_s)
         except OSError as error:
-            if _now() + self._undo_s() + undo_s > self._until:
+            # However long they hold yet: by then somebody may have taken this session for lost, and freed them.
+            is_silent = _now() > self._renewed + TTL_S
+            if is_silent or _now() + self._undo_s() + undo_s > self._until:
                 return f"{_NAME}: whether another session has a service of this one cannot be told: {error}"
         return self._lost or None
 
@@ -105,9 +108,11 @@ class SharedHold:
         assert self._locks is not None
         asked, for_s = _now(), TTL_S + self._undo_s() + more_s
         if await call_in_time(partial(self._locks.renew, for_s), _ANSWER_S, _NAME):
-            self._until = max(self._until or 0.0, asked + for_s)
+            self._until, self._renewed = max(self._until or 0.0, asked + for_s), asked
         elif not self._lost:
-            self._lost = f"{_NAME}: another session has taken a service of this one, whose lock had expired"
+            self._lost = (
+                f"{_NAME}: another session has taken a service of this one, whose lock had expired or was freed"
+            )
             self._tell_lost(self._lost)
 
     async def release(self, *, is_clean: bool) -> None:

@@ -27,7 +27,8 @@ _STATEMENT_S = 120
 _WRITES = "gameday_writes"
 _MIGRATION_LOCK = 0x67616D6564  # any number that nobody else takes
 _ANALYZED_ROWS = 400  # of each index; https://www.sqlite.org/lang_analyze.html says 100 to 1000
-_SQLITE_SETTINGS = ("PRAGMA cache_size = -65536",)  # kibibytes
+# In kibibytes; and what is removed is overwritten, a person's name too.
+_SQLITE_SETTINGS = ("PRAGMA cache_size = -65536", "PRAGMA secure_delete = ON")
 # A connection that is stopped or cut off must not keep others waiting for ever.
 _POSTGRESQL_SETTINGS = (
     f"SET statement_timeout = {_STATEMENT_S * 1000}",
@@ -39,6 +40,10 @@ _DAMAGED = "is no SQLite database, or a damaged one; move it away, and `gameday 
 
 class StoreError(OSError):
     """The store cannot be opened, read or written; the message says which one and why, and holds no password."""
+
+
+class NoTablesError(StoreError):
+    """The database answers, and nobody has made the store's tables yet."""
 
 
 class Database:
@@ -87,9 +92,13 @@ class Database:
         return postgresql.insert(table)
 
     def check(self) -> None:
-        """Whether its tables are those that this gameday knows."""
+        """Whether its tables are those that this gameday knows. Raises NoTablesError where there are none."""
         with self.reading() as connection:
             found = _revision(connection)
+        if found is None:
+            raise NoTablesError(
+                f"the store {self.where} has no tables of gameday yet; `gameday history sync` makes them"
+            )
         if found != REVISION:
             raise StoreError(self._not_ours(found))
 
@@ -127,9 +136,7 @@ class Database:
         """End all connections."""
         self._engine.dispose()
 
-    def _not_ours(self, found: str | None) -> str:
-        if found is None:
-            return f"the store {self.where} has no tables of gameday yet; `gameday history sync` makes them"
+    def _not_ours(self, found: str) -> str:
         if found > REVISION:
             return (
                 f"the store {self.where} was written by a newer gameday (revision {found}, this one knows {REVISION})"
@@ -144,7 +151,7 @@ class Database:
             raise
         except ModuleNotFoundError as error:
             raise StoreError(
-                f"the store {self.where} is a PostgreSQL, and psycopg is missing: pip install 'gameday[postgresql]'"
+                f"the store {self.where} is a PostgreSQL, and psycopg is missing: pip install 'psycopg[binary]'"
             ) from error
         except DBAPIError as error:
             raise StoreError(self._redact(f"the store {self.where} {_why(error)}")) from None

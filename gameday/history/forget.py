@@ -1,4 +1,5 @@
-"""A person's name taken out of the store, the log of actions, and the journals and signatures of runs that ended."""
+"""A person's name taken out of the store, the log of actions, predictions, and the journals and signatures of runs that
+ended."""
 
 import fcntl
 import os
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from gameday.common.files import sync_directory
 from gameday.engine.locks import FileLock, LockHeldError
+from gameday.engine.predictions import predictions_directory
 from gameday.engine.runs import WRITER_LOCK, Run, RunLife, all_runs
 from gameday.history import schema
 from gameday.history.feed import forget_marks
@@ -30,13 +32,14 @@ _WORDS = {schema.findings: "detail", schema.verdicts: "reason", schema.signature
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """Where the name was: so many `rows` of the store, lines of the log of `actions`, and the `runs` whose journals
-    (and signatures) had it. `voided`: how many signatures are void since their journals have changed. `kept`: runs that
-    have not ended, or are being written, in which the name stays."""
+    """Where the name was: so many `rows` of the store, lines of the log of `actions`, `predictions` that wait for their
+    session, and the `runs` whose journals (and signatures) had it. `voided`: how many signatures are void since their
+    journals have changed. `kept`: runs that have not ended, or are being written, in which the name stays."""
 
     alias: str
     rows: int
     actions: int
+    predictions: int
     runs: tuple[str, ...]
     voided: int
     kept: tuple[str, ...]
@@ -57,6 +60,9 @@ def _go_through(store: Store, person: str, *, changes: bool) -> Forgotten:
     pseudonym = Pseudonym(person, _salt(store))
     rows = _in_store(store, pseudonym, changes=changes)
     actions = _in_actions(store.root, pseudonym, changes=changes)
+    predictions = [path for path in predictions_directory(store.root).glob("*.json") if _has(path, pseudonym)]
+    for path in predictions if changes else ():
+        _rewrite_file(path, pseudonym)
     runs, kept, voided = [], [], 0
     for run in all_runs(store.root):
         files = [path for path in (run.journal, run.directory / SIGNATURES) if path.exists()]
@@ -72,7 +78,7 @@ def _go_through(store: Store, person: str, *, changes: bool) -> Forgotten:
             continue
         voided += valid
         runs.append(run.name)
-    return Forgotten(pseudonym.alias, rows, actions, tuple(runs), voided, tuple(kept))
+    return Forgotten(pseudonym.alias, rows, actions, len(predictions), tuple(runs), voided, tuple(kept))
 
 
 def _salt(store: Store) -> str:
@@ -153,8 +159,8 @@ def _in_actions(root: Path, pseudonym: Pseudonym, *, changes: bool) -> int:
             data = "\n".join(replaced).encode("utf-8", "surrogateescape")
             copy = path.with_name(f".{path.name}.forget")  # all of it, until the log is whole again
             copy.write_bytes(data)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, data, 0)
+            os.pwrite(descriptor, data, 0)  # on a full disk what was there stays
+            os.ftruncate(descriptor, len(data))
             os.fsync(descriptor)
             copy.unlink()
     finally:

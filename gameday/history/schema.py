@@ -7,7 +7,7 @@ session's journal has grown.
 
 import sqlalchemy as sa
 
-REVISION = "0004"  # the newest of `migrations/versions`
+REVISION = "0005"  # the newest of `migrations/versions`
 VERSION_TABLE = "gameday_revision"
 OF_SESSION = -1  # in the place of an experiment's number, where the whole session is meant
 
@@ -203,6 +203,8 @@ locks = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("taken_at", sa.Double),
+    sa.Column("renewed_at", sa.Double),  # null: an older gameday's
 )
 
 # All that is known of a session, the row that names it last.

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gameday.history.database import Database, StoreError
+from gameday.history.database import Database, NoTablesError, StoreError
 from gameday.history.leases import Claim, Claims, Lease, Leases
 
-__all__ = ["Claim", "Lease", "Store", "StoreError", "open_store"]
+__all__ = ["Claim", "Lease", "NoTablesError", "Store", "StoreError", "open_store"]
 
 if TYPE_CHECKING:
     from gameday.history.query import Queries
@@ -66,7 +66,8 @@ class Store:
 
 def open_store(url: str, root: Path, *, writes: bool = True, project: str | None = None) -> Store:
     """The store at this URL. `sqlite:///PATH` is relative to `root`, the project's; `project` is its name, by default
-    as its gameday.yaml has it. To write it, its tables are brought to the newest revision. Raises StoreError."""
+    as its gameday.yaml has it. To write it, its tables are brought to the newest revision. Raises StoreError,
+    and NoTablesError where it is only to be read and there are none."""
     database = Database(url, root)
     if writes:
         database.migrate()

@@ -18,6 +18,7 @@ from gameday.engine.session import SessionResult
 from gameday.journal.events import AlertState, FindingKind, FindingRaised, Mark, MarkSet, SessionEnded, Verdict
 from gameday.report.index import NAME
 from gameday.report.model import load_report
+from gameday.report.render import OF_EACH_RUN
 from gameday.report.writer import ReportWriter
 from tests.report import journals
 from tests.report.journals import Journal
@@ -324,7 +325,8 @@ def test_where_it_cannot_be_written(shop: Path) -> None:
 def finish(directory: Path, reports: Path) -> None:
     """What `gameday run` does when its session has ended."""
     result = SessionResult(Run(directory), Verdict.HELD, "")
-    run_verb._finish(result, ReportWriter(), directory.parents[2], reports, as_json=False)
+    ReportWriter().write(directory, OF_EACH_RUN, reports)
+    run_verb._remember(result, directory.parents[2], reports)
 
 
 def wait_until_newer(path: Path, before: float) -> None:

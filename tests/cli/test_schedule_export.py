@@ -153,16 +153,24 @@ def manifest(project: Path, tmp_path: Path) -> list[JsonObject]:
 
 
 @pytest.mark.parametrize(
-    ("history", "package"),
-    [
-        ("", "gameday"),
-        ("sqlite:///x.db", "gameday"),
-        ("postgresql://db/x", "gameday[postgresql]"),
-        ("${STORE}", "gameday[postgresql]"),
-    ],
+    ("history", "extras"),
+    [("", ""), ("sqlite:///x.db", ""), ("postgresql://db/x", "[postgresql]"), ("${STORE}", "[postgresql]")],
 )
-def test_the_image_has_what_the_store_needs(history: str, package: str) -> None:
-    assert f'pip install --no-cache-dir "{package}=={__version__}"\n' in dockerfile(history)
+def test_the_image_has_gameday_from_its_wheel(tmp_path: Path, history: str, extras: str) -> None:
+    """With what the store needs; by its name pip would fetch a stranger's."""
+    lines = dockerfile(history).splitlines()
+    wheel = f"gameday-{__version__}-py3-none-any.whl"
+    [copy] = [line for line in lines if line.startswith("COPY ") and not line.startswith("COPY . ")]
+    assert f"ARG WHEEL={wheel}" in lines
+    assert copy == "COPY $WHEEL /wheels/"
+    (tmp_path / wheel).touch()
+    (tmp_path / "pip").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "pip").chmod(0o755)
+    [install] = [line for line in lines if "pip install" in line]
+    shell = ["/bin/sh", "-c", install.removeprefix("RUN ").replace("/wheels", str(tmp_path))]
+    path = f"{tmp_path}:/usr/bin:/bin"
+    done = subprocess.run(shell, env={"PATH": path}, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == f"install --no-cache-dir {tmp_path}/{wheel}{extras}\n"
 
 
 @pytest.mark.parametrize(("copied", "status"), [(None, 0), (".gameday", 1), (".git", 1)])

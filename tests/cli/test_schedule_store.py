@@ -7,10 +7,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from gameday.cli import schedule_run
 from gameday.engine.runs import all_runs
-from gameday.history.store import open_store
+from gameday.history.store import NoTablesError, open_store
 from tests.history.postgresql import Server
 
 pytestmark = pytest.mark.lab
@@ -97,6 +99,30 @@ def skewed(root: Path, ahead_s: int, *words: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": path, "AHEAD_S": str(ahead_s)}
     pipe = subprocess.PIPE
     return subprocess.Popen([*PROGRAM, *words], cwd=root, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_a_database_without_tables_is_one_in_which_nobody_has_claimed_anything(database: str, tmp_path: Path) -> None:
+    """Whoever only looks is told what would be done, and makes nothing."""
+    root = machine(tmp_path, database, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
+    listed, due = (start(root, verb) for verb in ("list", "due"))
+    assert "last" not in listed.communicate(timeout=60)[0]
+    assert due.communicate(timeout=60)[0].startswith("due ")
+    assert (listed.returncode, due.returncode) == (0, 0)
+    with pytest.raises(NoTablesError):
+        open_store(database, root, writes=False)
+
+
+def test_however_long_it_stays_it_has_one_connection(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks each minute, as long as a session takes; a server has a hundred for all."""
+    monkeypatch.chdir(machine(tmp_path, database, "2999-01-01 10:00"))
+    runs = schedule_run._Runs(())
+    for _ in range(3):
+        runs._look()
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gameday' AND datname = current_database()"
+    with psycopg.connect(database) as connection:
+        assert connection.execute(asked).fetchone() == (1,)
 
 
 def test_without_the_database_nothing_is_started(postgresql: Server, database: str, tmp_path: Path) -> None:

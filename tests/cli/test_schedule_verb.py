@@ -56,6 +56,19 @@ def write_experiment(root: Path, program: str, *arguments: str) -> None:
     (root / "experiments/e.json").write_text(json.dumps(document))
 
 
+def test_two_of_one_title_in_one_minute_both_run_once(project: Path) -> None:
+    """Though their paths differ by little; each has a log of its own."""
+    (project / "experiments/f.json").write_bytes((project / "experiments/e.json").read_bytes())
+    (project / "experiments/a").mkdir()
+    for name, experiment in (("a-b", "e.json"), ("a/b", "f.json")):
+        text = f"title: G\nwhen: {{dates: ['{datetime.now(UTC):%Y-%m-%d %H:%M}']}}\nexperiments: [{experiment}]\n"
+        (project / f"experiments/{name}.yaml").write_text(text)
+    callers = [subprocess.Popen(PROGRAM, cwd=project) for _ in range(2)]
+    assert [caller.wait(120) for caller in callers] == [0, 0]
+    assert len(all_runs(project)) == 2
+    assert len(list((project / ".gameday/schedule").iterdir())) == 2
+
+
 def write_game_day(root: Path, when: str, *, name: str = NAME) -> None:
     (root / name).write_text(f"title: Checkout\nwhen: {when}\nexperiments: [e.json]\n")
 

@@ -240,6 +240,18 @@ def test_a_plan_says_the_same(system: PretendSystem, tmp_path: Path) -> None:
     assert failed == {"error budget", "policy", "consent"}
 
 
+@pytest.mark.parametrize(("is_unattended", "outcome"), [(True, CheckOutcome.FAILURE), (False, CheckOutcome.OK)])
+def test_a_plan_says_that_nobody_can_be_asked(
+    system: PretendSystem, tmp_path: Path, is_unattended: bool, outcome: CheckOutcome
+) -> None:
+    (scratch := tmp_path / "scratch").mkdir()
+    session = system.session(policy=Policy(confirm=True, places=at("confirm")))
+    plan = asyncio.run(plan_session(replace(session, is_unattended=is_unattended), scratch, datetime.now(UTC)))
+    [check] = [check for check in plan.checks if check.name == "confirmation"]
+    assert check.outcome is outcome
+    assert (dict(at("confirm"))["confirm"] in check.detail) is is_unattended
+
+
 class _Incidents(StandInHandler):
     """Answers as the test says; wants the token."""
 

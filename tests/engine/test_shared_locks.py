@@ -208,6 +208,27 @@ def test_a_clock_that_is_nearly_over_does_not_cover_an_undo(
     assert not_covered is not None
 
 
+def test_whoever_was_silent_for_so_long_may_count_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the locks hold yet for an undo that is over: somebody may have freed them by hand."""
+    now, locks, undo_s = [0.0], Locks(), [1000.0]
+    monkeypatch.setattr(shared_locks, "_now", lambda: now[0])
+
+    async def refusals() -> list[str | None]:
+        hold = SharedHold(locks, lambda: undo_s[0], lambda _why: None)
+        await hold.acquire(["shop"], "run")
+        found = [await hold.refusal()]
+        locks.down, undo_s[0] = True, 0.0
+        for at in (TTL_S, TTL_S + 1):
+            now[0] = at
+            found.append(await hold.refusal())
+        await hold.release(is_clean=True)
+        return found
+
+    first, within, beyond = asyncio.run(refusals())
+    assert (first, within) == (None, None)
+    assert beyond is not None
+
+
 def test_a_store_that_hangs(system: PretendSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for; and what it gives too late is given back."""
     monkeypatch.setattr(shared_locks, "_ANSWER_S", 0.05)

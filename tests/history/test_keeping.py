@@ -1,6 +1,7 @@
 """Export, prune and forget: what leaves the store is whole, what must stay stays, and a name is gone where it was."""
 
 import builtins
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from gameday.cli.history import command
 from gameday.cli.history_export import ExportRow
 from gameday.cli.history_reader import PastReader
+from gameday.engine.predictions import Prediction, keep_prediction, waiting_predictions
 from gameday.engine.runs import Run
 from gameday.history import schema
 from gameday.history.feed import rebuild, sync
@@ -23,11 +25,11 @@ from gameday.history.prune import find_old
 from gameday.history.pseudonym import Pseudonym
 from gameday.history.query import Wanted
 from gameday.history.store import Store, open_store
-from gameday.journal.events import NoteAdded, PeopleInfo, Role, UndoEnded, Verdict
+from gameday.journal.events import NoteAdded, PeopleInfo, PredictionInfo, Role, UndoEnded, Verdict
 from gameday.journal.log import Unread, read_journal
 from gameday.journal.signatures import Signature, add_signature, journal_hash, read_signatures
 from gameday.people.action_log import change_actions, read_actions, remember_session
-from gameday.people.actions import ActionEvent, Change
+from gameday.people.actions import ActionEvent, Change, Content
 from tests.cli.test_history_verb import write
 from tests.history.conftest import URL
 from tests.history.testing import contents
@@ -112,7 +114,7 @@ def test_what_cannot_be_exported(shop: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(builtins, "__import__", without)
     result = invoke("export", "--format", "parquet", "-o", "out.parquet")
     assert result.exit_code == 2
-    assert result.stderr == "error: Parquet needs pyarrow, which is missing: pip install 'gameday[parquet]'\n"
+    assert result.stderr == "error: Parquet needs pyarrow, which is missing: pip install pyarrow\n"
 
 
 # -- prune
@@ -186,12 +188,15 @@ def test_a_name_is_gone_and_the_rest_is_as_it_was(shop: Path, store: Store) -> N
     remember_session(shop, runs(shop)[2], 1.0)
     (action,) = read_actions(shop)
     change_actions(shop, lambda _: [ActionEvent(2.0, action, Change.ASSIGNED, "ada", owner="@ada")])
+    waiting = Prediction("experiments/a.yaml", "@ada", 3.0, PredictionInfo(note="ada is sure"), Role.BUILDER)
+    keep_prediction(shop, waiting)
     invoke("sync")
     untouched = {path: path.read_bytes() for path in (shop / ".gameday" / "runs").rglob("*") if path.is_file()}
     before = contents(store)
     shown = invoke("forget", "@ada")
     assert shown.exit_code == 0, shown.output
-    assert "the journals of 1 run" in shown.stderr
+    assert "1 waiting prediction and the journals of 1 run" in shown.stderr
+    assert waiting_predictions(shop, waiting.experiment) == (waiting,)
     assert "2 signatures would be void" in shown.stderr
     assert {path: path.read_bytes() for path in untouched} == untouched
     assert {**contents(store), "settings": []} == {**before, "settings": []}
@@ -210,6 +215,8 @@ def test_a_name_is_gone_and_the_rest_is_as_it_was(shop: Path, store: Store) -> N
     signed = read_signatures(run)
     assert [(one.signature.author, one.is_valid) for one in signed] == [(f"@{alias}", False), ("@grace", False)]
     assert read_actions(shop)[action].owner == f"@{alias}"
+    (told,) = waiting_predictions(shop, waiting.experiment)
+    assert (told.author, told.prediction.note, told.role) == (f"@{alias}", f"{alias} is sure", Role.BUILDER)
     for path, data in untouched.items():
         assert path.parent == run or path.read_bytes() == data, "another run was changed"
     rows = contents(store)
@@ -221,6 +228,23 @@ def test_a_name_is_gone_and_the_rest_is_as_it_was(shop: Path, store: Store) -> N
     again = invoke("forget", "ADA", "--yes")
     assert "is in 0 rows of the store, 0 lines of the log of actions and the journals of 0 runs" in again.stderr
     assert f"replaced by {alias}" in again.stderr
+
+
+def test_a_full_disk_costs_no_actions(shop: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = ActionEvent(1.0, "a1", Change.OPENED, "ada", content=Content("Payments is slow"), owner="@ada")
+    change_actions(shop, lambda _: [opened])
+    before = read_actions(shop)
+
+    def fail(*_what: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", fail)
+        with pytest.raises(OSError, match="No space left"):
+            forget(store, "ada")
+    assert read_actions(shop) == before
+    assert forget(store, "ada").actions == 1
+    assert read_actions(shop)["a1"].owner != "@ada"
 
 
 def test_other_machines_sessions_lose_it_in_the_store(shop: Path, store: Store) -> None:

@@ -1,6 +1,7 @@
 """Two machines do not break the same services at once; what a dead holder had is free in time."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,13 +10,17 @@ import pytest
 import sqlalchemy as sa
 
 from gameday.cli import shared_locks as verb
+from gameday.cli.history_reader import PastReader
 from gameday.cli.session import make_input, read_session
 from gameday.engine.locks import FileLock, LockHeldError
 from gameday.engine.preparation import SessionInput
 from gameday.engine.runs import WRITER_LOCK, new_run
+from gameday.engine.shared_locks import TTL_S
 from gameday.history import schema
+from gameday.history.feed import sync
 from gameday.history.leases import clock
-from gameday.history.locks import ServiceHeldError, StoreLocks, release_locks_of
+from gameday.history.locks import ServiceHeldError, StoreLocks, release_by_hand, release_locks_of
+from gameday.history.query import Wanted
 from gameday.history.store import Store, open_store
 from gameday.spec.project import read_project
 from tests.history.conftest import URL
@@ -68,6 +73,50 @@ def check_locks(url: str, root: Path) -> None:
     theirs.acquire(["payments"], "run-2", 60)
     for one in (store, other):
         one.close()
+
+
+def check_by_hand(url: str, root: Path) -> None:
+    """Whose machine is gone is told from who lives by when it has renewed, or by its journal."""
+    store = open_store(url, root, project="shop")
+    mine, theirs = locks_of(store, "me"), locks_of(store, "them")
+    mine.acquire(["payments", "checkout"], "run-1", 600)
+    assert release_by_hand(store, "run-2") == ()
+    when = r", since 20[-0-9]{8} [:0-9]{5} UTC, until 20[-0-9]{8} [:0-9]{5} UTC unless renewed \(last [0-9hms]+ ago\); "
+    with pytest.raises(ServiceHeldError, match=rf"is held by me, as run-1{when}`gameday abort run-1` there ends it$"):
+        release_by_hand(store, "run-1")
+    renewed(store, schema.locks.c.renewed_at - (TTL_S - 5))
+    gone = "`gameday recover run-1` there frees it; if that machine is gone: `gameday recover run-1 --write-off REASON`"
+    for ask in (partial(release_by_hand, store, "run-1"), partial(theirs.check, ["payments"])):
+        with pytest.raises(ServiceHeldError, match=rf"as run-1{when}{gone}$"):
+            ask()
+    assert mine.renew(600)
+    renewed(store, schema.locks.c.renewed_at - (TTL_S - 5))
+    with pytest.raises(ServiceHeldError):
+        release_by_hand(store, "run-1")  # it was heard of
+    renewed(store, schema.locks.c.renewed_at - 10)
+    assert release_by_hand(store, "run-1") == ("checkout", "payments")
+    assert not mine.renew(600), "should it live after all, it is told"
+    theirs.acquire(["payments"], "run-2", 600)
+    assert not mine.renew(600)
+    renewed(store, None)  # as an older gameday leaves it
+    with pytest.raises(ServiceHeldError, match=r"as run-2, until 20[-:0-9 ]* UTC unless renewed$"):
+        release_by_hand(store, "run-2")
+    sync(store, PastReader())
+    ended = store.queries.newest(Wanted(), 1)[0].session
+    mine.acquire(["cart"], ended, 600)
+    with pytest.raises(ServiceHeldError, match=r"`gameday recover .* there frees it"):
+        theirs.check(["cart"])
+    assert release_by_hand(store, ended) == ("cart",)
+    store.close()
+
+
+def renewed(store: Store, at: "sa.ColumnElement[float] | None") -> None:
+    with store.database.writing() as connection:
+        connection.execute(schema.locks.update().values(renewed_at=at))
+
+
+def test_by_hand(shop: Path) -> None:
+    check_by_hand(URL, shop)
 
 
 def left(store: Store) -> list[int]:

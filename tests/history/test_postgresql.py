@@ -27,7 +27,7 @@ from tests.history.conftest import fill
 from tests.history.postgresql import Server
 from tests.history.test_database import check_from_the_first_revision, check_many_bring_it_up_to_date, check_tables
 from tests.history.test_leases import check_claims, check_kill, check_stop
-from tests.history.test_locks import check_locks
+from tests.history.test_locks import check_by_hand, check_locks
 from tests.history.testing import at_once, contents
 from tests.report import journals
 
@@ -172,6 +172,10 @@ def test_a_user_who_may_only_read(shared: Store, shop: Path, database: str, post
 
 def test_locks_on_services(shop: Path, database: str) -> None:
     check_locks(database, shop)
+
+
+def test_locks_that_are_freed_by_hand(shop: Path, database: str) -> None:
+    check_by_hand(database, shop)
 
 
 EXPERIMENT = """

@@ -17,6 +17,8 @@ from gameday.cli.load import SessionSpec
 from gameday.cli.session import make_input, read_session
 from gameday.cli.shared_locks import shared_locks
 from gameday.engine.runs import Run, all_runs, new_run
+from gameday.history.schema import locks
+from gameday.history.store import open_store
 from gameday.journal.events import By, FaultInjected, SessionEnded, UndoEnded
 from gameday.spec.experiment import load_experiment
 from gameday.spec.reader import read_document
@@ -126,13 +128,44 @@ def test_a_person_who_recovers_a_run_frees_its_services(machines: tuple[Machine,
     one, two = machines
     running = one.start("gameday", "run", "e.yaml", "--env", "pretend", text=LONG)
     run = one.until(FaultInjected)
-    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    running.kill()
-    for child in children:  # the guardian too
-        os.kill(int(child), signal.SIGKILL)
-    running.wait()
+    kill_all(running)
     assert two.gameday()[0] == 3
     status, said = one.run("gameday", "recover", run.name)
     assert status == 0, said
     status, said = two.gameday()
     assert status == 0, said
+
+
+def test_a_machine_that_is_gone(machines: tuple[Machine, Machine], database: str) -> None:
+    """Whoever breaks its locks names the run, and says why; never while it may live."""
+    one, two = machines
+    running = one.start("gameday", "run", "e.yaml", "--env", "pretend", text=LONG)
+    run = one.until(FaultInjected)
+    by_hand = ("gameday", "recover", run.name, "--write-off", "its host has burnt down")
+    status, said = two.run(*by_hand)
+    assert status == 3, said
+    assert f"`gameday abort {run.name}` there ends it" in said
+    kill_all(running)
+    store = open_store(database, one.root, project="shop")
+    with store.database.writing() as connection:  # the database's clock goes on for ten minutes
+        connection.execute(locks.update().values(renewed_at=locks.c.renewed_at - 600))
+    store.close()
+    status, said = two.gameday()
+    assert status == 3, said
+    assert " ".join(by_hand[:4]) in said
+    status, said = two.run(*by_hand)
+    assert status == 0, said
+    assert "its host has burnt down. Free again: shop, stock" in said
+    status, said = two.gameday()
+    assert status == 0, said
+    status, said = two.run(*by_hand)
+    assert status == 2, "it holds nothing"
+
+
+def kill_all(running: "subprocess.Popen[str]") -> None:
+    """The runner, and its guardian too."""
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    running.kill()
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    running.wait()
