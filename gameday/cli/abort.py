@@ -2,7 +2,7 @@
 
 import click
 
-from gameday.cli.ending import wait_for_end
+from gameday.cli.ending import timeout_option, wait_for_end
 from gameday.cli.output import fail, say
 from gameday.cli.session import project_root, user
 
@@ -12,9 +12,11 @@ from gameday.cli.session import project_root, user
 @click.option("--all", "everything", is_flag=True, help="End every run of the project.")
 @click.option("--reason", default="", help="Why; it goes into the journal and the report.")
 @click.option("--wait/--no-wait", default=True, help="Wait until everything is undone.")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait at most.")
+@timeout_option
 def command(run: str | None, everything: bool, reason: str, wait: bool, timeout: float) -> None:
-    """End RUN (default: the one that runs) and undo its faults. Exit 0 when all is undone, 3 when nothing runs."""
+    """End RUN (default: the one that runs) and undo its faults. Exit 0 when all is undone, 3 when nothing runs, 5 when
+    something is left.
+    """
     from gameday.engine.runs import Message, MessageKind, RunError, all_runs, find_run
 
     root = project_root()

@@ -5,14 +5,34 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import click
+
 from gameday.cli.left import say_what_is_left
 from gameday.cli.output import fail, say
+from gameday.spec.units import UnitError, format_duration, parse_positive_duration
 
 if TYPE_CHECKING:
     from gameday.engine.runs import Run
 
 _POLL_S = 0.1
 _TELL_EVERY_S = 10.0
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    try:
+        return parse_positive_duration(value)
+    except UnitError as error:
+        raise click.BadParameter(f"found {error.found}, expected {error.expected}", ctx, param) from None
+
+
+timeout_option = click.option(
+    "--timeout",
+    metavar="DURATION",
+    default="2m",
+    show_default=True,
+    callback=_seconds,
+    help="How long to wait at most.",
+)
 
 
 def wait_for_end(runs: "Sequence[Run]", timeout_s: float) -> None:
@@ -23,7 +43,7 @@ def wait_for_end(runs: "Sequence[Run]", timeout_s: float) -> None:
         now = time.monotonic()
         if now - began > timeout_s:
             names = ", ".join(run.name for run in alive)
-            fail(f"not ended within {timeout_s:g} s: {names}; see `gameday status`", 5)
+            fail(f"not ended within {format_duration(timeout_s)}: {names}; see `gameday status`", 5)
         if now - told > _TELL_EVERY_S:
             told = now
             say(f"waiting for {', '.join(run.name for run in alive)}")

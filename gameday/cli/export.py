@@ -45,7 +45,8 @@ def command(path: Path, output: Path | None, form: str | None) -> None:
         click.echo(texts[experiments[0].path], nl=False)
     else:
         _write(output, texts[experiments[0].path], path)
-    say("`chaos run` executes it beside gameday.yaml; GAMEDAY_ENVIRONMENT names the environment (default: lab).")
+    if not all(experiment.plain for experiment in experiments):
+        say("`chaos run` executes it beside gameday.yaml; GAMEDAY_ENVIRONMENT names the environment (default: lab).")
 
 
 def _compile(experiment: "Experiment", form: str) -> str:

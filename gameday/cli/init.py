@@ -29,7 +29,7 @@ def command(directory: Path) -> None:
             _write(directory / name, text.replace("$today", date.today().isoformat()))
             say(f"wrote {_shown(directory / name)}")
     except OSError as error:
-        fail(f"cannot write {error.filename}: {error.strerror}")
+        fail(f"cannot write {error.filename or directory}: {error.strerror}")
     go = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
     say("\nNext:")
     say(f"  {go}gameday check")
@@ -50,10 +50,15 @@ def _starter(directory: Traversable, prefix: str = "") -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """A new file. Raises OSError when there is one, however it came there."""
+    """A new file, whole or not at all. Raises OSError when there is one, however it came there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:  # a disk that is full
+            path.unlink()
+            raise
 
 
 def _shown(path: Path) -> str:

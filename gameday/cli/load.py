@@ -1,5 +1,6 @@
 """Reads everything that a path needs, and says what is wrong with it: all mistakes of all files at once."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,6 +9,8 @@ from typing import Any, TextIO
 
 import msgspec
 
+from gameday.cli.source import fetched_from
+from gameday.common.files import is_directory, is_file
 from gameday.common.json import JsonObject
 from gameday.common.project import PROJECT_FILE, find_root
 from gameday.faults.arguments import read_arguments
@@ -15,7 +18,7 @@ from gameday.faults.base import FaultError
 from gameday.faults.registry import fault_names, load_fault
 from gameday.signals.platforms import platform_names
 from gameday.spec.experiment import StepCheck, parse_experiment
-from gameday.spec.game_day import parse_game_day
+from gameday.spec.game_day import is_game_day, parse_game_day
 from gameday.spec.location import Location, Mistake, SpecError
 from gameday.spec.model import (
     Activity,
@@ -40,6 +43,7 @@ _NOWHERE = Environment("no environment", EnvironmentKind.DECLARED)
 _LAB_SIGNALS = SignalsConfig("prometheus", "", "envoy")  # as the lab will be declared once it is up
 _SIGNALS, _ALERTS = "gameday.signals", "gameday.alerts"  # groups of entry points
 _DASHBOARDS, _ON_CALL = "gameday.dashboards", "gameday.on-call"
+_CHANNELS, _TRACKERS = "gameday.channels", "gameday.trackers"
 _SECRET_LINE = re.compile(r"token|secret|passw|credential|key|://[^/\s]*:[^/\s]*@", re.IGNORECASE)
 # What the Chaos Toolkit finds wrong with each of these activities.
 type ActivityCheck = Callable[[Sequence[JsonObject]], Sequence[tuple[str, ...]]]
@@ -61,7 +65,7 @@ class Mistakes:
     """Collects the mistakes of several readings."""
 
     def __init__(self) -> None:
-        self._found: dict[Mistake, None] = {}
+        self._found: dict[Mistake, Mistake] = {}  # by the place that its path leads to
 
     def of[T](self, read: Callable[[], T]) -> T | None:
         """What `read` gives, or None when it has mistakes."""
@@ -72,15 +76,19 @@ class Mistakes:
             return None
 
     def add(self, mistakes: Iterable[Mistake]) -> None:
-        """Add mistakes, each once."""
-        self._found |= dict.fromkeys(mistakes)
+        """Add mistakes, each once, by whichever path its file was come to."""
+        for mistake in mistakes:
+            real = Path(os.path.realpath(mistake.location.path))
+            location = msgspec.structs.replace(mistake.location, path=real)
+            self._found.setdefault(msgspec.structs.replace(mistake, location=location), mistake)
 
     def check(self) -> None:
         """Raise SpecError when there are any: file by file as they were read, each in its order."""
         if self._found:
-            paths = list(dict.fromkeys(mistake.location.path for mistake in self._found))
+            found = list(self._found.values())
+            paths = list(dict.fromkeys(mistake.location.path for mistake in found))
             order = {path: number for number, path in enumerate(paths)}
-            ordered = sorted(self._found, key=lambda mistake: (order[mistake.location.path], mistake.location))
+            ordered = sorted(found, key=lambda mistake: (order[mistake.location.path], mistake.location))
             raise SpecError(tuple(ordered))
 
 
@@ -131,8 +139,8 @@ def _digest(project: Project, game_day: Path | None, experiments: tuple[Experime
 
 def project_start(path: Path) -> Path:
     """Where to look for the project of a file: above it, else above the current directory."""
-    directory = path.parent if not path.is_dir() else path
-    return directory if (find_root(directory) / PROJECT_FILE).is_file() else Path.cwd()
+    directory = path if is_directory(path) else path.parent
+    return directory if is_file(find_root(directory) / PROJECT_FILE) else Path.cwd()
 
 
 def parse_path(
@@ -151,11 +159,6 @@ def parse_path(
         near = next(filter(None, (nearest(key, ("experiments", "method")) for key in document.entries)), None)
         found = "a file that is neither"
     raise SpecError((Mistake(Location(path, document.line, document.column), found, expected, near),))
-
-
-def is_game_day(document: Mapping) -> bool:
-    """Whether the document means to be a game day."""
-    return "experiments" in document.entries and "method" not in document.entries
 
 
 def is_experiment(document: Mapping) -> bool:
@@ -220,6 +223,8 @@ def check_signals(experiment: Experiment, environment: Environment) -> tuple[Mis
     config = _LAB_SIGNALS if environment.kind is EnvironmentKind.LAB else environment.signals
     if config is None or config.platform not in platform_names():
         return ()
+    if config.platform == "custom" and not config.queries:  # which is a mistake of the environment
+        return ()
     mistakes = []
     for condition in (*experiment.hypothesis.conditions, *experiment.abort_when):
         try:
@@ -246,6 +251,7 @@ def check_sources(project: Project, environments: Iterable[Environment]) -> tupl
         if environment.on_call:
             named.append(("on-call", "source", environment.on_call.source, _installed(_ON_CALL)))
             mistakes += _check_on_call_file(environment.on_call)
+        named += [("channels", "kind", channel.kind, _installed(_CHANNELS)) for channel in environment.channels]
         for section, key, name, known in named:
             if name not in known:
                 location = locate(project, "environments", environment.name, section, key)
@@ -253,6 +259,14 @@ def check_sources(project: Project, environments: Iterable[Environment]) -> tupl
                 mistakes.append(Mistake(location, f"the {key} {excerpt(name)}", expected, nearest(name, known)))
         mistakes += _check_policy(project, environment)
     return tuple(mistakes)
+
+
+def check_tracker(project: Project) -> tuple[Mistake, ...]:
+    """The tracker that gameday.yaml names, where it is not installed: no run needs it."""
+    if project.actions is None or project.actions.tracker in (known := sorted(_installed(_TRACKERS))):
+        return ()
+    name, location = project.actions.tracker, locate(project, "actions", "tracker")
+    return (Mistake(location, f"the tracker {excerpt(name)}", f"one of {', '.join(known)}", nearest(name, known)),)
 
 
 def _check_policy(project: Project, environment: Environment) -> Iterator[Mistake]:
@@ -322,8 +336,8 @@ def print_each(entries: Iterable[tuple[str, str, Mistake]], file: TextIO) -> Non
     for label, after, mistake in entries:
         where = mistake.location
         message = str(mistake).removeprefix(str(where)).removeprefix(": ")
-        shown = Location(_short(where.path), where.line, where.column)
-        click.echo(f"{style(str(shown), bold=True)}: {style(label, fg='yellow')}{message}{after}", file=file)
+        shown = f"{_short(where.path)}:{where.line}:{where.column}"
+        click.echo(f"{style(shown, bold=True)}: {style(label, fg='yellow')}{message}{after}", file=file)
         if where.path not in lines:
             lines[where.path] = _lines(where.path)
         source = lines[where.path][where.line - 1] if where.line <= len(lines[where.path]) else ""
@@ -347,9 +361,9 @@ def _pad(source: str, column: int) -> str:
     return "".join("\t" if character == "\t" else " " for character in source[: column - 1])
 
 
-def _short(path: Path) -> Path:
-    """Relative to the current directory where that is shorter."""
+def _short(path: Path) -> str:
+    """Relative to the current directory where that is shorter; of a copy, where it comes from."""
     try:
-        return path.resolve().relative_to(Path.cwd())
+        return fetched_from(path) or str(Path(os.path.realpath(path)).relative_to(Path.cwd()))
     except (ValueError, OSError):
-        return path
+        return str(path)

@@ -12,21 +12,43 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the verb. An error that nobody foresaw ends in one line and a file, never in a traceback."""
-    _check_arguments()
-    # A file of variables may change the environment, which what is started before would not know.
-    begins = sys.argv[1:2] == ["run"] and not any(word.startswith("--var-file") for word in sys.argv)
-    zygote = _begin() if begins else None
-    from gameday.cli.verbs import cli
-
+    zygote = None
     try:
-        cli(obj=zygote)
+        try:
+            _open_streams()
+            _check_arguments()
+            # A file of variables may change the environment, which what is started before would not know.
+            if sys.argv[1:2] == ["run"] and not any(word.startswith("--var-file") for word in sys.argv):
+                zygote = _begin()
+            from gameday.cli.verbs import cli
+
+            cli(obj=zygote)
+        except KeyboardInterrupt:
+            from gameday.cli.output import interrupted
+
+            interrupted(sys.argv[1] if len(sys.argv) > 1 else None)
     except SystemExit as end:
         _leave(end, zygote)
+    except OSError as error:  # a disk that is full, a directory that may not be read
+        from gameday.cli.output import fail, reason
+
+        fail(reason(error) or type(error).__name__, 3)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         from gameday.cli.output import crash
 
         crash(error)
         sys.exit(70)  # EX_SOFTWARE of sysexits.h: none of the statuses that mean something
+
+
+def _open_streams() -> None:
+    """Whoever starts us without stdin, stdout or stderr gives us /dev/null. Else the next file that is opened, the
+    journal say, would have its number, and whatever a child or a library prints would be written into it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
 
 
 def _check_arguments() -> None:

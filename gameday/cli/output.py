@@ -20,6 +20,20 @@ def fail(message: str, status: int = 2) -> NoReturn:
     sys.exit(status)
 
 
+def reason(error: BaseException) -> str:
+    """What an error says. One of the system's: of which file, and without Python's own words."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
+def interrupted(verb: str | None) -> NoReturn:
+    """End as Ctrl-C ends a verb. One that comes while a session lasts does not come here: the session hears it."""
+    if verb == "run":
+        fail("interrupted before the session began; nothing was injected", 3)
+    fail("interrupted", 130)  # 128 and the signal's number, as a shell has it
+
+
 def crash(error: BaseException) -> None:
     """Say that gameday itself failed, and keep the traceback in a file for whoever mends it."""
     import tempfile

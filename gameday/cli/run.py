@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
 
 from gameday.cli.afterwards import command_of
 from gameday.cli.asking import confirm
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, interrupted, reason, say
 from gameday.cli.recalling import recall
 from gameday.cli.session import make_input, read_session
 from gameday.cli.shared_locks import shared_locks
@@ -24,6 +24,7 @@ from gameday.cli.toolkit import apply_options, toolkit_options
 from gameday.common.json import JsonObject
 
 if TYPE_CHECKING:
+    from gameday.cli.load import SessionSpec
     from gameday.engine.launch import Helper
     from gameday.engine.preparation import SessionInput
     from gameday.engine.recorder import Sink
@@ -73,7 +74,6 @@ def command(
         from gameday.report.writer import ReportWriter
         from gameday.signals import SignalError
         from gameday.spec.location import SpecError
-        from gameday.spec.model import EnvironmentKind
 
         helpers, writer = Helpers(), ReportWriter()
         if zygote:
@@ -87,9 +87,9 @@ def command(
         )
         session = _settle(recall(session), yes=yes)
     except (KeyboardInterrupt, click.Abort):
-        fail("interrupted before the session began; nothing was injected", 3)
+        interrupted("run")
     except OSError as error:
-        fail(f"not started, nothing was injected: {error}", 3)
+        fail(f"not started, nothing was injected: {reason(error)}", 3)
     terminal = Terminal(live=sys.stderr.isatty())
     channels = _channels(session)
     sinks: list[Sink] = [terminal, *annotation_sinks(session.environment), *channels]
@@ -111,14 +111,14 @@ def command(
     except (FaultError, SignalError) as error:
         fail(str(error), 2)
     except (JournalError, OSError) as error:
-        fail(f"not started, nothing was injected: {error}", 3)
-    if spec.environment.kind is EnvironmentKind.LAB:
-        say("The lab stays up; `gameday lab down` ends it.")
-    with _closing(channels):
+        fail(f"not started, nothing was injected: {reason(error)}", 3)
+    except KeyboardInterrupt:  # at the very moment at which the session no longer hears it, or does not yet
+        fail("interrupted; the guardian undoes what is left, if anything is, and `gameday status` says so", 5)
+    # The session is over and its journal whole: whatever fails now, or is interrupted, its verdict is the status.
+    with suppress(KeyboardInterrupt), _closing(channels):
         tell = partial(_tell, channels, result, spec.project.report_url) if channels else None
-        where = reports or spec.project.root / "reports"
-        _finish(result, writer, spec.project.root, where, as_json=as_json, tell=tell)
-    sys.exit(result.verdict.exit_code)
+        _report(result, writer, spec, reports, as_json=as_json, tell=tell)
+    _end(result, spec.project.root)
 
 
 def _settle(session: "SessionInput", *, yes: bool) -> "SessionInput":
@@ -200,52 +200,66 @@ def _confirm(session: "SessionInput", *, is_attended: bool) -> None:
         fail("not confirmed; nothing was injected", 3)
 
 
-def _finish(
+def _report(
     result: "SessionResult",
     writer: "ReportWriter",
-    root: Path,
-    reports: Path,
+    spec: "SessionSpec",
+    reports: Path | None,
     *,
     as_json: bool,
     tell: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write the reports and say, last, what a person must know: where the report is, and what is left. `tell` is told
-    where the report is."""
-    from gameday.cli.history_feeding import feed_store
-    from gameday.cli.left import say_what_is_left
+    """Write the reports and say where they are. `tell` is told, too."""
     from gameday.cli.output import crash
     from gameday.journal.log import JournalError
+    from gameday.spec.model import EnvironmentKind
 
-    directory = result.run.directory
+    if spec.environment.kind is EnvironmentKind.LAB:
+        say("The lab stays up; `gameday lab down` ends it.")
+    root, directory = spec.project.root, result.run.directory
+    where = reports or root / "reports"
     written: tuple[Path, ...] = ()
     try:
         from gameday.report.past import keep_run
         from gameday.report.render import OF_EACH_RUN
 
-        # The session is over and its journal whole: a Ctrl-C now costs the report, which can be rendered again.
         keep = partial(keep_run, result.run, root)  # the next one has not to read it
-        written = writer.write(directory, OF_EACH_RUN, reports, meanwhile=keep)
-        _remember(result, root, reports)
+        written = writer.write(directory, OF_EACH_RUN, where, meanwhile=keep)
+        _remember(result, root, where)
     except (OSError, JournalError, KeyboardInterrupt) as error:
-        why = str(error) or "interrupted"
+        why = reason(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")
     except Exception as error:  # noqa: BLE001 - whatever becomes of the report: the status, and what is left, must be said
         crash(error)
         say(f"The session itself is whole; `gameday report {directory.name}` renders it again.")
-    if as_json:
-        for path in written:
-            if path.suffix == ".json":
-                click.echo(path.read_text(encoding="utf-8"))
     for path in written:
         if path.suffix == ".json":
+            if as_json:
+                _print(path)
             _say_regressions(path)
     for path in written:
         if path.suffix == ".html":
             say(f"report: {path}")
             if tell:
                 tell(path)
-    feed_store(root)
-    say_what_is_left(directory)
+
+
+def _print(document: Path) -> None:
+    try:
+        click.echo(document.read_text(encoding="utf-8"))
+    except OSError as error:  # whoever reads it has gone, or the disk is full
+        say(f"the report could not be printed: {reason(error)}; it is in {document}")
+
+
+def _end(result: "SessionResult", root: Path) -> NoReturn:
+    """Say, last, what a person must know, and end with the verdict's status."""
+    from gameday.cli.history_feeding import feed_store
+    from gameday.cli.left import say_what_is_left
+
+    with suppress(KeyboardInterrupt):
+        feed_store(root)
+        say_what_is_left(result.run.directory)
+    sys.exit(result.verdict.exit_code)
 
 
 class _Regression(msgspec.Struct, frozen=True):

@@ -6,7 +6,9 @@ import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from gameday.cli.output import fail, say
+import click
+
+from gameday.cli.output import fail, reason, say
 from gameday.spec.runbook import is_url, source_of
 
 _TIMEOUT_S = 30.0
@@ -15,6 +17,7 @@ _MAX_BYTES = 1024 * 1024  # as of any file that a user writes
 _TOKEN = "CHAOSTOOLKIT_LOADER_AUTH_BEARER_TOKEN"  # noqa: S105 - the name of the Toolkit's variable, no secret
 _SETTINGS = Path("~/.chaostoolkit/settings.yaml")
 _KINDS = {"application/json": ".json", "application/x-yaml": ".yaml", "application/yaml": ".yaml", "text/yaml": ".yaml"}
+_fetched: dict[Path, str] = {}  # copies, and what they are copies of
 
 
 def local_runbook(source: str) -> Path:
@@ -23,14 +26,14 @@ def local_runbook(source: str) -> Path:
 
 
 def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = None) -> Path:
-    """The path; for a URL, of a copy of what it gives now. Ends the program with status 2 when it gives nothing.
+    """The path; for a URL, of a copy of what it gives now, which goes when the verb ends. Ends the program with status
+    2 when it gives nothing.
 
     The request is authorized like the Toolkit's loader's: by its variable, or by `auths` in its settings
     (https://chaostoolkit.org/reference/usage/settings/).
     """
     if not is_url(source):
         return Path(source)
-    import tempfile
     import urllib.request
     from http.client import HTTPException
     from urllib.error import HTTPError
@@ -53,17 +56,35 @@ def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = No
     except HTTPError as error:
         fail(f"{_shown(source)}: HTTP {error.code} {error.reason}")
     except (OSError, ValueError, HTTPException) as error:
-        fail(f"{_shown(source)}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}")
+        cause = getattr(error, "reason", error)  # of urllib's own error
+        why = reason(cause) if isinstance(cause, Exception) else str(cause)
+        fail(f"{_shown(source)}: {why or type(error).__name__}")
     if len(content) > _MAX_BYTES:
         fail(f"{_shown(source)}: it is larger than {_MAX_BYTES // 1024} KiB")
     name = PurePosixPath(parts.path)
     if suffix and kind == "text/html":
         fail(f"{_shown(source)}: a page of HTML; expected Markdown, as of the file that it is made from")
     suffix = suffix or (name.suffix if name.suffix in (".json", ".yaml", ".yml") else _KINDS.get(kind, ".yaml"))
-    path = Path(tempfile.mkdtemp(prefix="gameday-")) / f"{name.stem or 'experiment'}{suffix}"
+    path = _directory() / f"{name.stem or 'experiment'}{suffix}"
     path.write_bytes(content)
-    say(f"fetched {_shown(source)} to {path}")
+    _fetched[path] = _shown(source)
+    say(f"fetched {_shown(source)}")
     return path
+
+
+def fetched_from(path: Path) -> str | None:
+    """The URL, as it may be shown, of which the path is a copy."""
+    return _fetched.get(path)
+
+
+def _directory() -> Path:
+    """A new one for the copy. Helpers that are forked meanwhile know nothing of its end."""
+    import shutil
+    import tempfile
+
+    directory = Path(tempfile.mkdtemp(prefix="gameday-"))
+    click.get_current_context().call_on_close(lambda: shutil.rmtree(directory, ignore_errors=True))
+    return directory
 
 
 def _shown(source: str) -> str:

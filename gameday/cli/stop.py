@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from gameday.cli.ending import wait_for_end
+from gameday.cli.ending import timeout_option, wait_for_end
 from gameday.cli.output import fail, say
 from gameday.cli.session import user
 
@@ -14,7 +14,7 @@ from gameday.cli.session import user
 @click.option("--reason", default="", help="Why; every run that it ends or keeps from starting says so.")
 @click.option("--release", is_flag=True, help="Let runs start again.")
 @click.option("--wait/--no-wait", default=True, help="Wait until this project's runs have undone everything.")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait at most.")
+@timeout_option
 def command(reason: str, release: bool, wait: bool, timeout: float) -> None:
     """End every run, undo its faults, and let no other start until --release.
 

@@ -10,11 +10,12 @@ import click
 import msgspec
 
 from gameday.cli.load import SessionSpec, print_mistakes
-from gameday.cli.output import fail
+from gameday.cli.output import fail, reason, say
+from gameday.cli.source import fetched_from
 from gameday.common.json import Json, JsonObject
 from gameday.spec.location import SpecError
 from gameday.spec.model import Dry, Experiment, HypothesisStrategy, RollbackStrategy, Runtime
-from gameday.spec.reader import Fields, File, read_document
+from gameday.spec.reader import Fields, File, nearest, read_document
 
 # Bytes are text here: JSON, in which a run keeps them, has no others.
 _TYPES: dict[str, Callable[[str], Json]] = {"": str, "str": str, "int": int, "float": float, "bytes": str}
@@ -56,8 +57,15 @@ def apply_options(spec: SessionSpec, options: dict[str, Any]) -> SessionSpec:
         return spec
     if not any(experiment.plain for experiment in spec.experiments):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        fail(f"{names}: for plain Chaos Toolkit experiments only, and {spec.path} holds none")
+        path = fetched_from(spec.path) or spec.path
+        fail(f"{names}: for plain Chaos Toolkit experiments only, and {path} holds none")
     configuration, secrets = _variables(options["var"], options["var_file"])
+    declared = {key for experiment in spec.experiments if experiment.plain for key in experiment.configuration}
+    for text in options["var"]:
+        if (name := _pair(text)[0]) not in declared:  # as in the Toolkit, which says nothing of it
+            near = nearest(name, declared)
+            hint = f"; did you mean `{near}`?" if near else ""
+            say(f"warning: --var {name}: no experiment declares it in `configuration`, so it changes nothing{hint}")
     experiments = tuple(
         _apply(experiment, options, configuration, secrets) if experiment.plain else experiment
         for experiment in spec.experiments
@@ -129,7 +137,7 @@ def _load_environment(path: Path) -> None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        fail(f"{path}: {error}")
+        fail(reason(error) if isinstance(error, OSError) else f"{path}: found what is not UTF-8, expected text")
     for number, line in enumerate(map(str.strip, lines), 1):
         if line and not line.startswith("#"):
             key, equals, value = line.partition("=")

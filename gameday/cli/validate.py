@@ -1,5 +1,6 @@
 """Validates many files as one: each once, all mistakes of all of them together."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ from gameday.cli.load import (
     Mistakes,
     check_signals,
     check_sources,
+    check_tracker,
     is_experiment,
-    is_game_day,
     parse_path,
     project_start,
 )
+from gameday.common.files import is_directory, is_file
 from gameday.common.project import PROJECT_FILE
+from gameday.spec.game_day import is_game_day
 from gameday.spec.location import Mistake
 from gameday.spec.model import Experiment, GameDay, Project
 from gameday.spec.nodes import Mapping
@@ -53,21 +56,20 @@ class _Validation:
 
     def path(self, path: Path) -> None:
         """A file, or everything in a directory that may be ours."""
-        if not path.is_dir():
+        if not is_directory(path):
             self._file(path, named=True)
             return
-        project_file = path / PROJECT_FILE
-        if project_file.is_file():
-            self._file(project_file, named=True)
-        elif not list_files(path, (*_DOCUMENTS, ".md")):
-            self._file(path / PROJECT_FILE, named=True)  # there is nothing, and that is said
+        project_file, unread = path / PROJECT_FILE, list[Mistake]()
+        if is_file(project_file) or not (list_files(path, (*_DOCUMENTS, ".md"), unread.append) or unread):
+            self._file(project_file, named=True)  # where there is nothing at all, that is said
         # A project's root holds much that is not ours; any other directory was meant as it is.
-        inside = [path / EXPERIMENTS] if project_file.is_file() or (path / EXPERIMENTS).is_dir() else [path]
+        is_root = is_file(project_file) or is_directory(path / EXPERIMENTS)
+        inside = [path / EXPERIMENTS] if is_root else [path]
         for directory in inside:
-            for file in list_files(directory, _DOCUMENTS):
+            for file in self._files(directory, _DOCUMENTS):
                 self._file(file, named=False)
         runbooks = path / RUNBOOKS if inside[0] != path else path
-        for file in list_files(runbooks, (".md",)) if runbooks.name == RUNBOOKS else ():
+        for file in self._files(runbooks, (".md",)) if runbooks.name == RUNBOOKS else ():
             self._file(file, named=True)
 
     def _project(self, path: Path) -> Project:
@@ -76,16 +78,19 @@ class _Validation:
             project, mistakes = read_project(start)
             self.mistakes.add(mistakes)
             self._projects[start] = project
-            if project.path.is_file() and project.path.resolve() not in self._seen:
+            if is_file(project.path) and project.path.resolve() not in self._seen:
                 self._seen.add(project.path.resolve())
                 self.checked["project"] += 1
-                self.mistakes.add(check_sources(project, project.environments))
+                self.mistakes.add((*check_sources(project, project.environments), *check_tracker(project)))
         return self._projects[start]
+
+    def _files(self, directory: Path, suffixes: tuple[str, ...]) -> list[Path]:
+        return list_files(directory, suffixes, lambda mistake: self.mistakes.add((mistake,)))
 
     def _file(self, path: Path, *, named: bool) -> None:
         """One file. What was not `named` and is clearly something else is left alone."""
         project = self._project(path)
-        where = path.resolve()
+        where = Path(os.path.realpath(path))  # `resolve` fails where links go in a circle
         if where in self._seen:
             return
         self._seen.add(where)
@@ -93,7 +98,7 @@ class _Validation:
             self.mistakes.of(lambda: load_runbook(path))
             self.checked["runbook"] += 1
         elif path.name == PROJECT_FILE:
-            if not path.is_file():
+            if not is_file(path):
                 self.mistakes.of(lambda: read_document(path))
         else:
             document = self.mistakes.of(lambda: read_document(path))

@@ -1,6 +1,8 @@
 """The verbs of `gameday`: each one's file is found when it is asked for, so that `--help` imports none of them."""
 
+import os
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -12,16 +14,16 @@ VERBS = {
     "check": "Validate everything that can be validated offline.",
     "plan": "Show what would be hit, by name; changes nothing.",
     "brief": "Who, when, what is hit, how to stop it: an agenda.",
-    "approve": "Consent to a run, as a second person, where the policy wants that.",
+    "approve": "Consent to a run, as a second person.",
     "run": "Run an experiment or a game day.",
     "status": "Show runs that live, and what dead ones left.",
     "abort": "End a run and undo its faults.",
     "stop": "End every run, and let none start until --release.",
     "recover": "Undo whatever a dead run left.",
     "predict": "Say what will happen, before it can be seen.",
-    "mark": "Say how far you have come: detected, diagnosed, mitigated, all-clear.",
+    "mark": "Say how far you have come, such as detected or mitigated.",
     "note": "Add a note to a run.",
-    "actions": "What is to be done about what was found: list, add, close, push.",
+    "actions": "What is to be done: list, add, close, push.",
     "sign": "Accept what a run has shown, as a builder or an SRE.",
     "ack": "Acknowledge an alert of a run: somebody is on it.",
     "runbook": "Lint runbooks; follow one, step by step.",
@@ -32,7 +34,7 @@ VERBS = {
     "slack": "test: whether token, scopes, channel and Socket Mode work.",
     "report": "Render a run's report again.",
     "export": "Write an experiment as a plain Chaos Toolkit one.",
-    "lab": "The embedded environment: up, down, status.",
+    "lab": "The embedded environment: up, down, status, url.",
 }
 
 
@@ -46,6 +48,20 @@ class _LazyGroup(click.Group):
         command = import_module(f"gameday.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from pathlib import Path
+
+        from gameday.cli.output import fail, interrupted
+
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            fail("the current directory is gone: go to one that is there")
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):  # click would end with 1, which says something else here
+            interrupted(ctx.invoked_subcommand)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -66,9 +82,12 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="gameday")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Break a service together, on purpose: does it survive, would anyone notice, would they know what to do?
 
     Exit status of `run`: 0 everything held; 1 a weakness was found; 2 the input is wrong; 3 not started, nothing was
     injected; 4 aborted, everything undone; 5 an undo failed.
     """
+    if os.environ.get("NO_COLOR"):  # https://no-color.org
+        context.color = False

@@ -4,6 +4,22 @@ import os
 from pathlib import Path
 
 
+def is_file(path: Path) -> bool:
+    """Whether it is a file, as far as one may look: `Path.is_file` raises where one may not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_directory(path: Path) -> bool:
+    """The same for a directory."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def sync_directory(directory: Path) -> None:
     """Make a rename or creation in `directory` survive a power cut. Raises OSError."""
     fd = os.open(directory, os.O_RDONLY)

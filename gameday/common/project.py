@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from gameday.common.files import is_file
+
 PROJECT_FILE = "gameday.yaml"
 
 
@@ -11,4 +13,4 @@ def find_root(start: Path | None = None) -> Path:
     Absolute, with symbolic links resolved.
     """
     here = (start or Path.cwd()).resolve()
-    return next((directory for directory in (here, *here.parents) if (directory / PROJECT_FILE).is_file()), here)
+    return next((directory for directory in (here, *here.parents) if is_file(directory / PROJECT_FILE)), here)

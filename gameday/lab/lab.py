@@ -48,7 +48,8 @@ class Lab:
         try:
             return self._up(progress, signals=signals)
         except OSError as error:
-            raise LabError(f"the lab cannot use {self._paths.directory}: {error}") from error
+            where, why = error.filename or self._paths.directory, error.strerror or error
+            raise LabError(f"the lab cannot use {where}: {why}") from error
         except subprocess.TimeoutExpired as error:
             raise LabError(f"the lab's supervisor has not started within {_UP_S:g} s") from error
 
@@ -130,7 +131,7 @@ class Lab:
         deadline = time.monotonic() + _UP_S
         while not ((state := read_state(self._paths)) and state.supervisor == daemon and state.complete):
             if daemon is None or not is_alive(daemon):
-                raise LabError(f"the lab's supervisor died:\n{_indent(self._paths.last_lines('supervisor'))}")
+                raise LabError(self._epitaph())
             if time.monotonic() > deadline:
                 raise LabError(f"the lab's supervisor has not started its parts within {_UP_S:g} s")
             time.sleep(_POLL_S)
@@ -152,10 +153,14 @@ class Lab:
                 raise LabError(self._not_ready(waiting))
             time.sleep(_POLL_S)
 
+    def _epitaph(self) -> str:
+        lines, log = self._paths.last_lines("supervisor"), self._paths.log("supervisor")
+        return "the lab's supervisor died" + (f":\n{_indent(lines)}" if lines else f"; {log} is empty")
+
     def _raise_if_dead(self) -> None:
         state = read_state(self._paths)
         if state is None or not is_alive(state.supervisor):
-            raise LabError(f"the lab's supervisor died:\n{_indent(self._paths.last_lines('supervisor'))}")
+            raise LabError(self._epitaph())
         for part in state.parts:
             if part.gave_up:
                 raise LabError(f"{part.name} {self._part_status(part, supervised=True).detail}")

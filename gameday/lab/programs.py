@@ -42,21 +42,17 @@ _WANTED = (
 )
 
 
+def _tools() -> Path:
+    """Where unpacked packages lie: where the variable says, else beside the virtual environment, as `make` has it."""
+    return Path(os.environ.get(TOOLS_VARIABLE) or Path(sys.prefix).with_name(".tools")).absolute()
+
+
 def _directories() -> list[str]:
-    directories: list[str] = []
-    if tools := os.environ.get(TOOLS_VARIABLE):
-        root = Path(tools).absolute()
-        # An unpacked Debian package keeps its programs under usr/bin; it may have a directory to itself.
-        candidates = [
-            root / "bin",
-            root / "usr/bin",
-            root,
-            *sorted(root.glob("*/bin")),
-            *sorted(root.glob("*/usr/bin")),
-        ]
-        directories += [str(directory) for directory in candidates]
+    root = _tools()
+    # An unpacked Debian package keeps its programs under usr/bin; it may have a directory to itself.
+    unpacked = [root / "bin", root / "usr/bin", root, *sorted(root.glob("*/bin")), *sorted(root.glob("*/usr/bin"))]
     # Where pip puts the command of a wheel, even when the virtual environment is not activated.
-    directories.append(str(Path(sys.executable).parent))
+    directories = [str(directory) for directory in (*unpacked, Path(sys.executable).parent)]
     return [*directories, *os.environ.get("PATH", os.defpath).split(os.pathsep)]
 
 
@@ -67,7 +63,8 @@ def _find(wanted: _Wanted) -> Path | None:
 
 
 def find_programs() -> Programs:
-    """Look in the directory that GAMEDAY_TOOLS names, beside the interpreter, then on PATH.
+    """Look in the directory that GAMEDAY_TOOLS names (or where `make` has unpacked them), beside the interpreter, then
+    on PATH.
 
     Raises LabError naming everything that is missing, with the command that installs it.
     """
@@ -78,7 +75,7 @@ def find_programs() -> Programs:
         for wanted in missing:
             commands = [f"Debian, Ubuntu: {wanted.debian}", f"macOS: {wanted.macos}"]
             lines += [f"  {wanted.title} (`{'` or `'.join(wanted.names)}`)", *(f"    {line}" for line in commands)]
-        lines.append(f"Looked in ${TOOLS_VARIABLE}, beside {sys.executable}, and on PATH.")
+        lines.append(f"Looked in {_tools()} (${TOOLS_VARIABLE}), beside {sys.executable}, and on PATH.")
         raise LabError("\n".join(lines))
     envoy, prometheus, alertmanager = (program for program in found if program)
     return Programs(envoy, prometheus, alertmanager)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.spec.cron import parse_cron
-from gameday.spec.experiment import StepCheck, load_experiment
+from gameday.spec.experiment import StepCheck, parse_experiment
 from gameday.spec.location import SpecError
 from gameday.spec.model import ON_CALL, Experiment, GameDay, GivenPair, People, Project
 from gameday.spec.nodes import Mapping, Node
@@ -14,7 +14,7 @@ from gameday.spec.reader import Fields, File, nearest, read_document
 from gameday.spec.schedule import read_schedule
 from gameday.spec.units import UnitError, excerpt
 
-__all__ = ["load_game_day", "parse_cron", "parse_game_day"]
+__all__ = ["is_game_day", "load_game_day", "parse_cron", "parse_game_day"]
 
 _MOST_PEOPLE = 100  # as builders, and as SREs: everybody is to meet everybody
 _A_HANDLE = "a handle"
@@ -50,6 +50,11 @@ def parse_game_day(
     root.close()
     file.check()
     return game_day
+
+
+def is_game_day(document: Mapping) -> bool:
+    """Whether the document means to be a game day."""
+    return "experiments" in document.entries and "method" not in document.entries
 
 
 def _environment(root: Fields, project: Project | None) -> str | None:
@@ -133,9 +138,13 @@ def _experiments(
         at, given = _entry(root, node, project)
         name = root.parse(at, str, "the path of an experiment") if at else None
         found = _find(root, path, at, name) if at and name else None
-        if found:
+        if found and name:
             try:
-                experiments.append((load_experiment(found, project, check_step), given))
+                document = read_document(found)
+                if is_game_day(document):
+                    root.file.mistake(at, f"the game day {excerpt(name)}", "an experiment")
+                    continue
+                experiments.append((parse_experiment(found, document, project, check_step), given))
             except SpecError as error:
                 root.file.include(error)
     return experiments

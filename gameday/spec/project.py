@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from gameday.common.files import is_file
 from gameday.common.project import PROJECT_FILE, find_root
 from gameday.common.redact import Redactor
 from gameday.spec.environment import LAB, read_environment
@@ -45,7 +47,7 @@ def read_project(start: Path) -> tuple[Project, tuple[Mistake, ...]]:
     path = root / PROJECT_FILE
     file = File(path)
     project = Project(path, root.name or "project", (LAB,), (), _HISTORY, _runbooks(file, root / RUNBOOKS))
-    if path.is_file():
+    if is_file(path):
         try:
             project = _read(Fields(file, read_document(path), "gameday.yaml"), project)
         except SpecError as error:  # nothing in it can be read, or too much of it is wrong
@@ -65,7 +67,7 @@ def load_environment(project: Project, name: str) -> Environment:
             nearest(name, names),
         )
         raise SpecError((mistake,))
-    if not project.path.is_file():
+    if not is_file(project.path):
         return environment
     file = File(project.path)
     environments = Fields(file, read_document(project.path), "gameday.yaml").mapping("environments", "environments")
@@ -103,7 +105,7 @@ def may_be_server(history: str) -> bool:
 def load_history(project: Project) -> str | None:
     """The URL of the store that gameday.yaml names under `history`, the `${VARIABLES}` filled in from the process's
     own; None: it names none. It may hold a password. Raises SpecError."""
-    if not project.path.is_file():
+    if not is_file(project.path):
         return None
     file = File(project.path)
     fields = Fields(file, read_document(project.path), "gameday.yaml")
@@ -212,7 +214,8 @@ def _rules(fields: Fields, root: Path) -> tuple[Path, ...]:
 def _runbooks(file: File, directory: Path) -> tuple[Runbook, ...]:
     """Every Markdown file below the directory, by name. Two of one name could not be told apart."""
     found: dict[str, Runbook] = {}
-    for path in list_files(directory, (".md",))[:_MOST_RUNBOOKS]:
+    unread: list[Mistake] = []
+    for path in list_files(directory, (".md",), unread.append)[:_MOST_RUNBOOKS]:
         try:
             runbook = load_runbook(path)
         except SpecError as error:
@@ -224,13 +227,23 @@ def _runbooks(file: File, directory: Path) -> tuple[Runbook, ...]:
         if other is not runbook:
             mistake = Mistake(Location(path), f"a second runbook `{path.stem}`", f"one of that name, as {other.path}")
             file.include(SpecError((mistake,)))
+    file.include(SpecError(tuple(unread)))
     return tuple(found.values())
 
 
-def list_files(directory: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """The files below a directory with one of these suffixes, sorted; hidden ones are left out."""
+def list_files(
+    directory: Path, suffixes: tuple[str, ...], complain: Callable[[Mistake], object] = lambda _: None
+) -> list[Path]:
+    """The files below a directory with one of these suffixes, sorted; hidden ones are left out. `complain` is told of
+    each directory that is there and cannot be read."""
+
+    def failed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            found = f"a directory that cannot be read ({error.strerror})"
+            complain(Mistake(Location(Path(error.filename)), found, "a readable directory"))
+
     found = []
-    for where, directories, names in os.walk(directory):
+    for where, directories, names in os.walk(directory, onerror=failed):
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         found += [Path(where, name) for name in sorted(names) if name.endswith(suffixes) and not name.startswith(".")]
     return found

@@ -106,8 +106,8 @@ def describe(node: Node) -> str:
 def read_text(path: Path) -> str:
     """The text of a file of at most 1 MiB. Raises SpecError."""
 
-    def wrong(found: str, expected: str, line: int = 1, column: int = 1) -> SpecError:
-        return SpecError((Mistake(Location(path, line, column), found, expected),))
+    def wrong(found: str, expected: str, line: int = 1, column: int = 1, near: str | None = None) -> SpecError:
+        return SpecError((Mistake(Location(path, line, column), found, expected, near),))
 
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting
@@ -116,7 +116,8 @@ def read_text(path: Path) -> str:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise wrong(f"a file that cannot be read ({reason})", "a readable file") from None
+        near = nearest(path.name, _beside(path)) if isinstance(error, FileNotFoundError) else None
+        raise wrong(f"a file that cannot be read ({reason})", "a readable file", near=near) from None
     if len(data) > MAX_BYTES:
         raise wrong("a file larger than 1 MiB", "at most 1 MiB")
     try:
@@ -130,6 +131,13 @@ def read_text(path: Path) -> str:
         line, column = text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
         raise wrong(f"the control character U+{ord(control[0]):04X}", "printable text", line, column)
     return text
+
+
+def _beside(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return []
 
 
 def read_document(path: Path) -> Mapping:

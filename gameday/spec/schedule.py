@@ -13,6 +13,7 @@ from gameday.spec.reader import Fields
 from gameday.spec.timezones import read_timezone
 from gameday.spec.units import UnitError, excerpt, parse_positive_duration
 
+_SOME_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _CATCH_UP_S = 6 * 3600.0  # where `missed: catch-up` does not say within what
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -28,10 +29,13 @@ def read_schedule(root: Fields, directory: Path) -> Schedule | None:
     if fields is None:
         return None
     timezone = read_timezone(fields, "timezone") or "UTC"
+    cron = fields.scalar("cron", parse_cron, 'a cron expression such as "0 10 * * FRI"')
+    if cron and next_time(cron, "UTC", _SOME_TIME) is None:
+        fields.file.mistake(fields.get("cron"), excerpt(cron), "a day that there is: it never comes")
     if fields.has("cron") and fields.has("dates"):
         fields.file.mistake(fields.key("dates"), "`dates` beside `cron`", "one of the two")
     schedule = Schedule(
-        cron=fields.scalar("cron", parse_cron, 'a cron expression such as "0 10 * * FRI"'),
+        cron=cron,
         timezone=timezone,
         duration_s=fields.scalar("duration", parse_positive_duration, "a duration such as 2h"),
         dates=_dates(fields, timezone),

@@ -44,6 +44,8 @@ def read_signals(fields: Fields) -> SignalsConfig | None:
     signals.require("url", "where the source is, such as http://prometheus:9090")
     if not signals.has("queries"):
         signals.require("platform", "the name of a platform, or queries of your own")
+        if signals.text("platform") == "custom":
+            signals.file.mistake(signals.get("platform"), "`custom` without `queries`", "queries of your own")
     default = SignalsConfig("prometheus", "", "custom")
     config = SignalsConfig(
         source=signals.text("source", "the name of a source, such as prometheus") or default.source,

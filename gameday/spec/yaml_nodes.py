@@ -43,10 +43,24 @@ _SAFE = yaml.SafeLoader("")
 _ADVICE = {
     "mapping values are not allowed": "quotes around a text that contains `: `",
     "expected comment or line break": 'quotes around a comparison, such as "> 10%"',
-    "cannot start any token": "quotes around a text that starts with a special character, such as @, %, ` or a tab",
+    "cannot start any token": "quotes around a text that starts with a special character, such as @, %, >, ` or a tab",
     "did not find expected ',' or '}'": "a comma or `}`; in braces, a text with `{`, `}` or `,` needs quotes",
     "did not find expected ',' or ']'": "a comma or `]`; in brackets, a text with `[`, `]` or `,` needs quotes",
     "undefined alias": "an anchor (`&name`) before its alias (`*name`)",
+    "block sequence entries are not allowed": "the list on lines of its own, or in brackets",
+    "alphabetic or numeric character": "quotes around a text that starts with `*` or `&`, such as a cron expression",
+    "unknown escape character": "single quotes around a text with backslashes",
+}
+_UNDER = "it to begin right under the lines that it belongs to, and a `:` after the key above"
+# What the parser only misses at the end of it, and where it began.
+_UNCLOSED = {
+    "while parsing a flow mapping": ("a `{` that is not closed", "`}`; a text with `#` or `,` in it needs quotes"),
+    "while parsing a flow sequence": (
+        "a `[` that is not closed",
+        "`]`; a text with `#` or `,` in it needs quotes",
+    ),
+    "while scanning a quoted scalar": ("a quote that is not closed", "the same quote at the end of the text"),
+    "while scanning a simple key": ("a line without `:`", "`key: value`"),
 }
 
 
@@ -66,12 +80,25 @@ def _explain(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
     problem = (error.problem or error.context or "unknown").removeprefix("found ")
     if "nesting depth" in problem:  # libyaml, which reads ahead, has a limit of its own
         return too_deep(line + 1, column + 1)
-    lines = text.split("\n")
-    source = lines[line] if line < len(lines) else ""
+    lines = [*text.split("\n"), ""]
+    source = lines[min(line, len(lines) - 1)]
     if "\t" in source[: len(source) - len(source.lstrip())]:
         return DocumentError(line + 1, source.index("\t") + 1, "a tab in the indentation", "spaces")
+    begun = error.context_mark if error.context in _UNCLOSED else None
+    # Where this line is not indented under the one where it began, it is the latter that lacks something.
+    if begun and error.context and begun.line < line and _indentation(source) <= _indentation(lines[begun.line]):
+        return DocumentError(begun.line + 1, begun.column + 1, *_UNCLOSED[error.context])
+    before = source[:column].strip(" -")
     expected = next((advice for part, advice in _ADVICE.items() if part in problem), "valid YAML")
+    if ("mapping values" in problem and ": " not in before) or ("did not find expected" in problem and not before):
+        expected = _UNDER
+    elif before.endswith(("'", '"')) and "did not find expected key" in problem:
+        expected = "nothing after the closing quote; a text that has quotes in it needs the others around all of it"
     return DocumentError(line + 1, column + 1, f"a mistake in the YAML ({problem})", expected)
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 class _Composer:

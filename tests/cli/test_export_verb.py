@@ -81,6 +81,7 @@ def test_a_plain_one_is_passed_through(project: Path) -> None:
     result = export("experiments/plain.yaml")
     assert result.exit_code == 0
     assert "plain experiment already" in result.stderr
+    assert "GAMEDAY_ENVIRONMENT" not in result.stderr, "it needs nothing of ours"
     assert yaml.safe_load(result.stdout) == yaml.safe_load(PLAIN)
 
 

@@ -1,5 +1,7 @@
 """`gameday init`: its project is right as it stands, and nothing is overwritten."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,11 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     result = CliRunner().invoke(init, [str(tmp_path / "file")])
     assert (result.exit_code, result.exception is None or isinstance(result.exception, SystemExit)) == (2, True)
     assert "cannot write" in result.output
+
+
+def test_what_cannot_be_written_whole_is_not_written(tmp_path: Path) -> None:
+    # No file may have more than a block: write(2) fails as on a disk that is full, and names no file.
+    command = ["sh", "-c", 'ulimit -f 1 && exec "$@"', "sh", sys.executable, "-m", "gameday.cli.main", "init", "new"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: cannot write new: File too large\n")
+    assert list((tmp_path / "new").iterdir()) == []

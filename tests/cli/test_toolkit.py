@@ -109,6 +109,15 @@ def test_options_of_plain_experiments_are_refused_for_others(directory: Path) ->
     assert "--dry, --fail-fast: for plain Chaos Toolkit experiments only" in done.output
 
 
+def test_a_variable_that_nobody_declares_is_said(directory: Path) -> None:
+    done = gameday("run", "plain.json", "--var", "sayd=x", "--var", "said=y")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("warning: --var sayd: no experiment declares it")
+    assert "did you mean `said`?" in done.stderr
+    assert done.stderr.count("warning") == 1
+    assert (directory / "said").read_text().startswith("y ")
+
+
 def test_dry_runs_nothing(directory: Path) -> None:
     done = gameday("run", "plain.json", "--dry", "actions")
     assert done.exit_code == 0, done.output
@@ -129,10 +138,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", "/plain.json")
             self.end_headers()
             return
-        if path not in ("/plain.json", "/plain", "/big"):
+        if path not in ("/plain.json", "/plain", "/big", "/wrong"):
             self.send_error(404)
             return
-        content = b" " * 2_000_000 if path == "/big" else json.dumps(PLAIN).encode()
+        document = {**PLAIN, "method": None} if path == "/wrong" else PLAIN
+        content = b" " * 2_000_000 if path == "/big" else json.dumps(document).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
@@ -140,6 +150,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_arguments: object) -> None:
         return None
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go."""
+    directory = tmp_path / "scratch"
+    directory.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -155,12 +174,23 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["/plain.json", "/plain", "/moved"])
-def test_an_experiment_from_a_url(directory: Path, url: str, path: str) -> None:
+def test_an_experiment_from_a_url(directory: Path, url: str, path: str, scratch: Path) -> None:
     assert gameday("check", url + path).exit_code == 0
     assert gameday("plan", url + path).exit_code == 0
     done = gameday("run", url + path)
     assert done.exit_code == 0, done.output
     assert (directory / "said").exists()
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "run"])
+def test_what_is_wrong_at_a_url_is_said_of_the_url(directory: Path, url: str, verb: str, scratch: Path) -> None:
+    done = gameday(verb, f"{url}/wrong?token=abc")
+    assert done.exit_code == 2
+    said = click.unstyle(done.stderr)
+    assert said.startswith(f"fetched {url}/wrong\n{url}/wrong:1:")
+    assert "abc" not in said
+    assert list(scratch.iterdir()) == []
 
 
 def test_the_loaders_token_goes_to_that_server_alone(
@@ -170,10 +200,11 @@ def test_the_loaders_token_goes_to_that_server_alone(
     settings.parent.mkdir(parents=True)
     domain = url.removeprefix("http://")
     settings.write_text(f"auths:\n  '{domain}': {{type: basic, value: abc}}\n")
-    local_file(f"{url}/plain.json?x=1")
-    monkeypatch.setenv("CHAOSTOOLKIT_LOADER_AUTH_BEARER_TOKEN", "def")
-    local_file(f"{url}/moved")
-    local_file(f"http://me:it@{domain}/plain.json")
+    with click.Context(cli):
+        local_file(f"{url}/plain.json?x=1")
+        monkeypatch.setenv("CHAOSTOOLKIT_LOADER_AUTH_BEARER_TOKEN", "def")
+        local_file(f"{url}/moved")
+        local_file(f"http://me:it@{domain}/plain.json")
     assert Handler.seen == [
         ("/plain.json?x=1", "basic abc"),
         ("/moved", "bearer def"),

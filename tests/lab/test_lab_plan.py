@@ -27,6 +27,7 @@ def make_program(path: Path) -> Path:
 def test_every_missing_program_is_named_with_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(make_program(tmp_path / "bin" / "python")))
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "venv"))
     monkeypatch.delenv("GAMEDAY_TOOLS", raising=False)
     make_program(tmp_path / "prometheus")
     with pytest.raises(LabError) as failure:
@@ -52,6 +53,16 @@ def test_tools_of_the_project_come_first(tmp_path: Path, monkeypatch: pytest.Mon
     assert programs.prometheus == unpacked
     assert programs.alertmanager == mine
     assert programs.envoy == on_path / "envoy"
+
+
+def test_what_make_has_unpacked_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("prometheus", "alertmanager", "envoy"):
+        make_program(tmp_path / ".tools" / "usr" / "bin" / name)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.executable", str(make_program(tmp_path / ".venv" / "bin" / "python")))
+    monkeypatch.setattr("sys.prefix", str(tmp_path / ".venv"))
+    monkeypatch.delenv("GAMEDAY_TOOLS", raising=False)
+    assert find_programs().prometheus == tmp_path / ".tools" / "usr" / "bin" / "prometheus"
 
 
 def test_ports_are_distinct_and_out_of_the_way_of_outgoing_connections() -> None:

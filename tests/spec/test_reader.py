@@ -20,6 +20,13 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 )
 
 
+CLOSED = "expected `{}`; a text with `#` or `,` in it needs quotes"
+QUOTE = "expected the same quote at the end of the text"
+NOT_HERE = "found a mistake in the YAML (mapping values are not allowed in this context)"
+NO_ITEM = "found a mistake in the YAML (did not find expected '-' indicator)"
+UNDER = "expected it to begin right under the lines that it belongs to, and a `:` after the key above"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "mistake"),
     [
@@ -50,11 +57,29 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
             "1:5: found a mistake in the YAML (mapping values are not allowed in this context), "
             "expected quotes around a text that contains `: `",
         ),
+        ("a.yaml", "a: {b: #c, d: 1}\n\ne: f\n", f"1:4: found a `{{` that is not closed, {CLOSED.format('}')}"),
+        ("a.yaml", "a:\n  b: [c\n  d: e\n", f"2:6: found a `[` that is not closed, {CLOSED.format(']')}"),
+        (
+            "a.yaml",
+            'a: "b\nc: d\n',
+            "1:4: found a quote that is not closed, expected the same quote at the end of the text",
+        ),
+        ("a.yaml", "a: b\nc d\n\ne:\n", "2:1: found a line without `:`, expected `key: value`"),
+        (
+            "a.yaml",
+            "a: b\n  c: d\n",
+            f"2:4: {NOT_HERE}, {UNDER}",
+        ),
+        (
+            "a.yaml",
+            "- a: b\n c: d\n",
+            f"2:2: {NO_ITEM}, {UNDER}",
+        ),
         (
             "a.yaml",
             "a: {b: @c}\n",
             "1:8: found a mistake in the YAML (character that cannot start any token), expected quotes around a text "
-            "that starts with a special character, such as @, %, ` or a tab",
+            "that starts with a special character, such as @, %, >, ` or a tab",
         ),
         (
             "a.yaml",
