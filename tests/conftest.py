@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.history.postgresql import Server
@@ -20,6 +21,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTKIT), os.enviro
 
 # Its conftest.py is read where the tests run, and the summary is written where they are counted.
 sys.path.insert(0, str(Path(__file__).parent / "kubernetes"))
+
+# On a busy machine anything may take its time.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

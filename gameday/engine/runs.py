@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from gameday.common.codec import decode
-from gameday.common.files import write_atomically
+from gameday.common.files import sync_directory, write_atomically
 from gameday.engine.locks import is_locked
 from gameday.journal.events import (
     AlertObserved,
@@ -184,6 +184,9 @@ def new_run(root: Path, title: str) -> Run:
     ignore = root / ".gameday" / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n")
+    # What its journal has on disk is of no use in a directory that is not.
+    for path in (root, ignore.parent, directory.parent):
+        sync_directory(path)
     return Run(directory)
 
 

@@ -36,8 +36,8 @@ def interrupt() -> None:
     raise InterruptExecution("enough of it")
 
 
-def cancelled() -> None:
-    raise asyncio.CancelledError("by its loop")
+def cancelled(message: str = "by its loop") -> None:
+    raise asyncio.CancelledError(message)
 
 
 def leave_by_signal() -> None:

@@ -15,8 +15,8 @@ from gameday.chaostoolkit.adapter import (
     run_activity,
     validate_experiment,
 )
-from gameday.chaostoolkit.output import MAX_OUTPUT
-from gameday.chaostoolkit.variables import known_secrets, missing_variables
+from gameday.chaostoolkit.output import MAX_OUTPUT, Masker, failure_of
+from gameday.chaostoolkit.variables import known_secrets, missing_variables, sounds_secret
 from gameday.common.redact import MASK
 
 SECRET = 'hunter2/"é'
@@ -196,7 +196,7 @@ def test_configuration_and_secrets_reach_the_activity_and_secrets_do_not_leave()
     }
 
 
-@pytest.mark.parametrize("func", ["fail", "raise_value_error"])
+@pytest.mark.parametrize("func", ["fail", "raise_value_error", "cancelled"])
 def test_secrets_do_not_leave_in_errors(func: str) -> None:
     outcome = run(python(func, {"message": "401 for ${token} and ${pin}"}), secrets=SECRETS)
     assert f"401 for {MASK} and {MASK}" in outcome.error
@@ -206,6 +206,37 @@ def test_secrets_do_not_leave_at_the_cut_of_a_long_output() -> None:
     text = "x" * (MAX_OUTPUT - 20) + "${token}" * 5
     outcome = run(python("echo", {"value": text}), secrets=SECRETS)
     assert "hunter" not in outcome.output
+    masker = Masker([SECRET])
+    for before in range(40):  # wherever the cut is
+        text = "x" * (MAX_OUTPUT - before) + SECRET * 10
+        assert len(masker.text(text)) <= MAX_OUTPUT
+        assert "h" not in masker.text(text).removesuffix("… (shortened)")
+
+
+@pytest.mark.parametrize(
+    ("provider", "value", "failure"),
+    [
+        ({"type": "process"}, {"status": 0, "stdout": "", "stderr": ""}, None),
+        ({"type": "process"}, {"status": 1, "stdout": "", "stderr": "no such\n"}, "it exited with status 1: no such"),
+        ({"type": "process"}, {"status": -9, "stdout": "so far", "stderr": ""}, "it exited with status -9: so far"),
+        ({"type": "process"}, {"status": 2, "stdout": "", "stderr": ""}, "it exited with status 2"),
+        ({"type": "http"}, {"status": 399, "body": ""}, None),
+        ({"type": "http"}, {"status": 400, "body": ""}, "it was answered with HTTP status 400"),
+        ({"type": "python"}, {"status": 1}, None),
+    ],
+)
+def test_what_programs_and_servers_say_of_their_failure(
+    provider: dict[str, Any], value: dict[str, Any], failure: str | None
+) -> None:
+    assert failure_of({"provider": provider}, value) == failure
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_only_who_is_strict_takes_an_exit_status_for_a_failure(strict: bool) -> None:
+    """The Chaos Toolkit takes it for an output."""
+    definition = {"type": "action", "name": "it", "provider": {"type": "process", "path": "false"}}
+    outcome = run_activity(ActivityRequest(definition, {}, {}, strict=strict))
+    assert outcome.status == ("failed" if strict else "succeeded")
 
 
 def test_secrets_do_not_leave_over_the_process_provider() -> None:
@@ -218,6 +249,9 @@ def test_secrets_from_a_vault_do_not_leave(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("chaoslib.secret.load_secrets_from_vault", lambda _info, _configuration: "from the vault")
     secrets = {"db": {"password": {"type": "vault", "path": "db", "key": "password"}}}
     assert run(python("echo", {"value": "${password}"}), secrets=secrets).output == json.dumps(MASK)
+    # Nor where a probe of the configuration, which is asked before all else, ends its process.
+    outcome = run(python("echo"), configuration={"x": python("leave", {"status": "401: ${password}"})}, secrets=secrets)
+    assert f"401: {MASK}" in outcome.error
 
 
 def test_the_request_stays_as_it_was() -> None:
@@ -252,6 +286,26 @@ def test_known_secrets_need_no_chaos_toolkit() -> None:
     configuration = {"password": "correct horse", "region": "eu-west", "db": {"type": "env", "key": "THE_TOKEN"}}
     secrets = {"a": {"literal": "abcdef", "vault": {"type": "vault", "path": "secret/path"}}}
     assert known_secrets(configuration, secrets) == ("abcdef", "correct horse", SECRET)
+
+
+def test_secrets_do_not_leave_in_what_keeps_the_configuration_from_being_loaded() -> None:
+    configuration = {"n": python("leave", {"status": "401 for ${token}"}, secrets=["k8s"])}
+    with pytest.raises(ValueError, match="401 for") as raised:
+        resolve_dynamic_configuration(configuration, SECRETS)
+    assert str(raised.value).endswith(f"401 for {MASK}")
+
+
+@pytest.mark.parametrize(
+    "name", ["token", "SLACK_BOT_TOKEN", "clientSecret", "DB_PASSWORD", "passwd", "api-key", "APIKEY", "Private_Key"]
+)
+def test_names_that_sound_secret(name: str) -> None:
+    assert sounds_secret(name)
+    assert known_secrets({name: "hunter2"}, {}) == ("hunter2",)
+
+
+@pytest.mark.parametrize("name", ["region", "port", "key", "passage", "monkey"])
+def test_names_that_do_not(name: str) -> None:
+    assert known_secrets({name: "hunter2"}, {}) == ()
 
 
 def test_dynamic_configuration_is_asked_once() -> None:

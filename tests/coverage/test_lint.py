@@ -520,7 +520,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PIECES | st.text(max_size=8), max_size=30).map("".join))
 def test_any_text_is_linted(tmp_path: Path, text: str) -> None:
     path = tmp_path / "any.md"

@@ -320,7 +320,7 @@ def who_at(schedule: OnCallSchedule, moment: float) -> str | None:
     return None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(schedule=schedules, start=moments, minutes=st.integers(10, 4000), offset=st.integers(0, 59))
 def test_every_moment_is_as_the_oracle_has_it(
     schedule: OnCallSchedule, start: datetime, minutes: int, offset: int

@@ -50,6 +50,7 @@ class Moment:
     event: AnyEvent | None = None
     plan: int | None = None
     aborted: bool = False
+    synced: bool = False  # the event, and all before it, would survive a power cut
 
 
 class ImaginedPlan(MarkPlan, frozen=True):
@@ -123,6 +124,7 @@ class World:
         self.recorder: Recorder | None = None
         self.result: SessionResult | None = None
         self.violations: list[str] = []  # what shows only while it happens
+        self.syncs = 0
         self._in_flight: str | None = None
 
     def texts(self) -> dict[str, str]:
@@ -139,13 +141,13 @@ class World:
         self.counts[kind] = number + 1
         return fates[number] if number < len(fates) else Fate()
 
-    def note(self, kind: str, *, event: AnyEvent | None = None, plan: int | None = None) -> None:
+    def note(self, kind: str, *, event: AnyEvent | None = None, plan: int | None = None, synced: bool = False) -> None:
         """Put a moment on the timeline."""
         texts = self.texts()
         broken = [name for name, text in texts.items() if text != "well"]
         ours = frozenset(name for name in broken if texts[name] == "broken")
         aborted = self.abort is not None and self.abort.request is not None
-        self.timeline.append(Moment(kind, ours, len(broken), len(texts), event, plan, aborted))
+        self.timeline.append(Moment(kind, ours, len(broken), len(texts), event, plan, aborted, synced))
         if len(self.timeline) == self.script.cut:
             (run,) = all_runs(self.system.root)
             self.cut = (run.journal.read_bytes(), texts)
@@ -204,9 +206,9 @@ class World:
             self.fails_from = self.fails_from or self.appends
         return how if self.fails_from and self.appends < self.fails_from + times else None
 
-    def appended(self, event: AnyEvent) -> None:
-        """The event is on disk; do what the script wants to happen now."""
-        self.note("event", event=event)
+    def appended(self, event: AnyEvent, *, synced: bool) -> None:
+        """The event is written; do what the script wants to happen now."""
+        self.note("event", event=event, synced=synced)
         kind = type(event).__name__
         self.counts[kind] = self.counts.get(kind, 0) + 1
         for act in self.script.acts:
@@ -316,12 +318,12 @@ def _engine_in(world: World) -> Iterator["_Workers"]:
 
     class Writer(JournalWriter):
         def append(self, event: AnyEvent, *, sync: bool = False) -> None:
-            how = world.before_append(event)
+            how, before = world.before_append(event), world.syncs
             with pytest.MonkeyPatch.context() as patch:
                 if how:
                     patch.setattr(os, "fsync" if how == "sync" else "write", _failing(how))
                 super().append(event, sync=sync)
-            world.appended(event)
+            world.appended(event, synced=world.syncs > before)
 
     class ObservedAbort(Abort):
         def __init__(self, recorder: Recorder) -> None:
@@ -333,8 +335,12 @@ def _engine_in(world: World) -> Iterator["_Workers"]:
         time=lambda: _EPOCH + asyncio.get_running_loop().time(),
     )
     fault = ImaginedMark(world)
+
+    def count(_fd: int) -> None:
+        world.syncs += 1
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _fd: None)  # no machine dies here, and it takes most of the time
+        patch.setattr(os, "fsync", count)  # no machine dies here, and it takes most of the time
         patch.setattr("gameday.journal.log._RESERVE_BYTES", 1024)
         for module in ("undo", "method", "activities"):
             patch.setattr(f"gameday.engine.{module}.time", virtual)

@@ -13,9 +13,10 @@ from test_session import When, run
 from gameday.common.json import JsonObject
 from gameday.common.redact import Redactor
 from gameday.engine.abort import Abort, AbortedError
+from gameday.engine.jobs import Job, JobKind
 from gameday.engine.recorder import Recorder
 from gameday.engine.recovery import recover
-from gameday.engine.runs import Run
+from gameday.engine.runs import Message, MessageKind, Run, all_runs
 from gameday.engine.session import run_session
 from gameday.engine.undo import Rollbacks, run_rollbacks, undo_all
 from gameday.engine.workers import Workers
@@ -30,7 +31,7 @@ from gameday.journal.events import (
     UndoEnded,
     Verdict,
 )
-from gameday.journal.log import JournalError, JournalWriter, UnwritableJournal, read_events
+from gameday.journal.log import JournalError, JournalWriter, Unread, UnwritableJournal, read_events, read_journal
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_a_secret_that_is_a_word_of_ours_keeps_no_undo_from_running(system: Pret
     assert result.verdict is Verdict.HELD
     assert system.broken == []
     assert result.run.state().is_clean
+    assert [line for line in read_journal(result.run.directory) if isinstance(line, Unread)] == []
 
 
 def test_rollbacks_that_recover_runs_are_written_without_secrets(tmp_path: Path) -> None:
@@ -181,6 +183,24 @@ def test_an_undo_survives_any_error_of_the_machine(
 
 
 # -- aborts
+
+
+@pytest.mark.parametrize("kind", [JobKind.PLAN, JobKind.INJECT, JobKind.CHECK])
+def test_an_abort_waits_for_no_child(system: PretendSystem, monkeypatch: pytest.MonkeyPatch, kind: JobKind) -> None:
+    """Whatever one is asked for while something is in place, and however long it takes."""
+    real = Workers.run
+
+    async def run_or_hang(self: Workers, job: Job, timeout_s: float) -> object:
+        if job.kind is kind and system.broken:
+            (found,) = all_runs(system.root)
+            found.send(Message(MessageKind.ABORT, "test", "seen enough"))
+            await asyncio.Event().wait()
+        return await real(self, job, timeout_s)
+
+    monkeypatch.setattr(Workers, "run", run_or_hang)
+    result = asyncio.run(asyncio.wait_for(run_session(system.session(), ()), 60))
+    assert (result.verdict, result.reason) == (Verdict.ABORTED, "seen enough")
+    assert system.broken == []
 
 
 def test_nothing_is_begun_once_an_abort_was_asked_for(tmp_path: Path) -> None:

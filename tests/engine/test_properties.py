@@ -18,6 +18,7 @@ from gameday.common.codec import decode
 from gameday.engine.abort import Abort, AbortedError
 from gameday.engine.jobs import JobResult
 from gameday.engine.method import Method
+from gameday.engine.recorder import Recorder
 from gameday.engine.steady_state import SteadyState
 from gameday.journal.events import (
     AnyEvent,
@@ -65,11 +66,16 @@ def _covered(state: RunState) -> set[str]:
 
 
 def _write_ahead(timeline: Sequence[Moment]) -> Iterator[str]:
-    """Every prefix of the journal knows at least what is broken by us at that moment."""
+    """What has been synced of the journal knows at least what is broken by us at that moment."""
     state = RunState()
+    written: list[AnyEvent] = []
     for moment in timeline:
         if moment.event:
-            state.apply(moment.event)
+            written.append(moment.event)
+        if moment.synced:
+            for event in written:
+                state.apply(event)
+            written.clear()
         if unknown := moment.ours - _covered(state):
             yield f"write-ahead: {', '.join(sorted(unknown))} broken and not in the journal at {moment}"
 
@@ -208,7 +214,7 @@ def _replay(world: World, events: Sequence[AnyEvent]) -> Iterator[str]:
 TWO_STAGES = Script(ladders=((("1", "50%"),),))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(script=scripts)
 @example(replace(TWO_STAGES, undos=(Fate("gone"),)))  # what was injected last is undone first all the same
 @example(replace(TWO_STAGES, journal_fails=(8, "sync", 3)))
@@ -257,7 +263,11 @@ async def _judge_and_forget(steady_state: SteadyState, *arguments: Any, **named:
     return ()
 
 
-_WRITE_AHEAD, _JUDGE = Method._write_ahead, SteadyState.judge
+def _record_without_sync(recorder: Recorder, event: AnyEvent, **_named: Any) -> None:
+    _RECORD(recorder, event)
+
+
+_WRITE_AHEAD, _JUDGE, _RECORD = Method._write_ahead, SteadyState.judge, Recorder.record_or_raise
 _GONE_WELL = JobResult()
 BREAKS: dict[str, tuple[str, Script, dict[str, Any]]] = {
     "a plan that is not on disk": (
@@ -267,6 +277,11 @@ BREAKS: dict[str, tuple[str, Script, dict[str, Any]]] = {
             "gameday.engine.method.Method._write_ahead": _write_ahead_and_hope,
             "gameday.engine.abort.Abort.race": _race_without_end,
         },
+    ),
+    "a plan that a power cut would take": (
+        "write-ahead: ",
+        TWO_STAGES,
+        {"gameday.engine.recorder.Recorder.record_or_raise": _record_without_sync},
     ),
     "an undo of what was not planned": (
         "planned: undo",

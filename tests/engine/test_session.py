@@ -17,6 +17,7 @@ from gameday.engine.recorder import Sink
 from gameday.engine.recovery import recover
 from gameday.engine.runs import Message, MessageKind, Run, all_runs
 from gameday.engine.session import SessionResult, run_session
+from gameday.engine.undo import Rollbacks
 from gameday.journal.events import (
     AbortRequested,
     ActivityEnded,
@@ -39,16 +40,18 @@ from gameday.journal.events import (
     PhaseEntered,
     PreflightChecked,
     RecoveryMeasured,
+    RollbacksArmed,
     RollbacksEnded,
     RunbookStep,
     RunbookStepInfo,
     SessionEnded,
+    SessionStarted,
     SinkFailed,
     StepOutcome,
     UndoEnded,
     Verdict,
 )
-from gameday.journal.log import read_events
+from gameday.journal.log import JournalWriter, read_events
 from gameday.spec.model import Policy
 
 
@@ -139,6 +142,27 @@ def test_the_plan_is_on_disk_before_the_injection(system: PretendSystem) -> None
     assert system.broken == []
 
 
+def test_what_a_recovery_goes_by_survives_a_power_cut(system: PretendSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: dict[type, set[bool]] = {}
+    has_file: list[bool] = []
+    append = JournalWriter.append
+
+    def note(writer: JournalWriter, event: AnyEvent, *, sync: bool = False) -> None:
+        synced.setdefault(type(event), set()).add(sync)
+        if isinstance(event, RollbacksArmed):
+            has_file.append(Rollbacks.path(writer.path.parent, event.experiment).exists())
+        append(writer, event, sync=sync)
+
+    monkeypatch.setattr(JournalWriter, "append", note)
+    back = "rollbacks: [{type: action, name: back, provider: {type: python, module: os, func: getpid}}]"
+    assert run(system, EXPERIMENT.replace("abort-when:", f"{back}\nabort-when:")).verdict is Verdict.HELD
+    assert has_file == [True]
+    begins, ends = (SessionStarted, FaultPlanned, RollbacksArmed), (UndoEnded, RollbacksEnded, SessionEnded)
+    assert {kind.__name__: synced[kind] for kind in (*begins, *ends)} == {
+        kind.__name__: {True} for kind in (*begins, *ends)
+    }
+
+
 def test_a_broken_steady_state_ends_the_ladder_and_is_a_weakness(system: PretendSystem) -> None:
     result = run(
         system,
@@ -227,6 +251,28 @@ def test_an_undo_that_fails_keeps_no_other_from_running(system: PretendSystem, m
     assert failed[0].attempts > 1
     assert f"{stuck[0]} is broken" in failed[0].left
     assert list(result.run.state().faults)  # `recover` can try again
+
+
+@pytest.mark.parametrize("aborted", [False, True])
+def test_an_undo_that_fails_is_the_verdict_whatever_else_goes_well(
+    system: PretendSystem, monkeypatch: pytest.MonkeyPatch, aborted: bool
+) -> None:
+    """The rollbacks run and succeed, an abort is asked for or not: what is left counts, and no experiment follows."""
+    monkeypatch.setattr("gameday.engine.undo.undo_all.__kwdefaults__", {"experiment": None, "deadline_s": 0.3})
+    rolled_back = system.root / "rolled back"
+    back = f'{{type: action, name: back, provider: {{type: process, path: touch, arguments: ["{rolled_back}"]}}}}'
+    text = EXPERIMENT.replace("[1, 50%]", "1").replace("abort-when:", f"rollbacks: [{back}]\nabort-when:")
+
+    def jam() -> None:
+        system.behave(undo_fails=system.broken[0])
+        if aborted:
+            all_runs(system.root)[0].send(Message(MessageKind.ABORT, "test", "seen enough"))
+
+    result = run(system, text, EXPERIMENT, sinks=(When(injected, jam),))
+    assert (result.verdict, len(system.broken)) == (Verdict.UNDO_FAILED, 1)
+    assert [event.verdict for event in events_of(result.run.directory, ExperimentEnded)] == [Verdict.UNDO_FAILED]
+    assert rolled_back.exists()
+    assert [event.failed for event in events_of(result.run.directory, RollbacksEnded)] == [()]
 
 
 def test_the_ceiling_refuses_a_stage_before_anything_is_touched(system: PretendSystem) -> None:

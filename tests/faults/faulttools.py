@@ -93,9 +93,10 @@ class Supervisor:
         write_atomically(self.path, msgspec.json.encode(Inventory(instances=instances)))
 
     def ref(self, name: str) -> ProcessRef:
-        process = self._slots[name]
-        assert process
-        ref = ref_of(process.pid)
+        with self._lock:  # one that has died is there until it has been replaced
+            process = self._slots[name]
+            assert process
+            ref = ref_of(process.pid)
         assert ref
         return ref
 

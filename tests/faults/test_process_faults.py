@@ -10,7 +10,7 @@ import pytest
 from faulttools import Supervisor, ask, wait_for  # type: ignore[import-not-found]
 
 from gameday.common.inventory import Instance, Inventory, load_inventory
-from gameday.common.processes import ProcessRef, is_alive, state_of
+from gameday.common.processes import ProcessRef, is_alive, send_signal, state_of
 from gameday.faults.base import FaultError, System
 from gameday.faults.process.kill import Kill
 from gameday.faults.process.pause import Pause
@@ -203,6 +203,43 @@ def test_pause_by_hand_is_the_command(supervisor: Supervisor) -> None:
     fault.inject(plan)
     subprocess.run(shlex.split(fault.by_hand(plan)), check=True)
     wait_for(lambda: fault.verify(plan) == (), "continued by hand")
+
+
+def test_an_undo_that_is_refused_one_process_wakes_the_others(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Pause()
+    plan = fault.plan(ask("payments", 2), supervisor.system)
+    fault.inject(plan)
+    first, second = plan.targets
+
+    def refuse(process: ProcessRef, number: signal.Signals) -> bool:
+        if process == first.process:
+            raise PermissionError
+        return send_signal(process, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gameday.faults.process.targets.send_signal", refuse)
+        with pytest.raises(FaultError, match="not permitted to signal"):
+            fault.undo(plan)
+    wait_for(lambda: runs(second.process), "the other one runs")
+    assert fault.verify(plan) == (f"{first} is still stopped",)
+    fault.undo(plan)
+    assert fault.verify(plan) == ()
+
+
+@pytest.mark.parametrize("fault", [Kill(), Pause()])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_injection_without_its_effect_is_an_error(
+    fault: Kill | Pause, is_there: bool, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process has gone by itself, or a signal was sent and nothing came of it: there is no fault to be held."""
+    module = f"gameday.faults.{fault.name.replace('/', '.')}"
+    monkeypatch.setattr(f"{module}.deliver", lambda *_: is_there)
+    monkeypatch.setattr(f"{module}.{'_END_S' if isinstance(fault, Kill) else '_STOP_S'}", 0.0)
+    plan = fault.plan(ask("payments", 2), supervisor.system)
+    with pytest.raises(FaultError, match="not all of" if is_there else "a moment before"):
+        fault.inject(plan)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])

@@ -1,5 +1,6 @@
 """The append-only log: whole lines or none, on disk when it says so, readable however it ends."""
 
+import contextlib
 import errno
 import os
 import threading
@@ -14,11 +15,16 @@ from gameday.common.processes import ProcessRef
 from gameday.common.redact import MASK, Redactor
 from gameday.engine.recorder import Recorder, SecretInPlanError
 from gameday.journal.events import (
+    AbortRequested,
+    AlertObserved,
+    AlertState,
     AnyEvent,
     FaultPlanned,
     NoteAdded,
     Reading,
     ReadingState,
+    RollbacksArmed,
+    RollbacksEnded,
     SessionStarted,
     SignalsSampled,
     SinkFailed,
@@ -100,18 +106,42 @@ def test_whatever_stands_at_the_end_is_passed_over(tmp_path_factory: pytest.Temp
     assert all(isinstance(line, Unread) for line in lines[1:])
 
 
-def test_a_torn_line_is_ended_before_the_next_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reserve", [True, False])
+def test_a_torn_line_is_ended_before_the_next_is_written(tmp_path: Path, reserve: bool) -> None:
+    """Also by whoever undoes what a dead run left: it was torn by that run's death."""
     writer = JournalWriter(tmp_path)
     writer.append(note("one"))
     writer.close()
     path = tmp_path / "journal.jsonl"
     path.write_bytes(path.read_bytes()[:-5])
-    writer = JournalWriter(tmp_path)
+    writer = JournalWriter(tmp_path, reserve=reserve)
     writer.append(note("two"))
     writer.close()
     torn, whole = read_journal(tmp_path)
     assert isinstance(torn, Unread)
     assert whole == note("two")
+
+
+def test_a_torn_line_that_cannot_be_ended_keeps_nobody_from_undoing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "journal.jsonl").write_bytes(b'{"event":')
+    with monkeypatch.context() as patch:
+        fill_disk(patch, [0])
+        writer = JournalWriter(tmp_path, reserve=False)
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"event":"note-added","at":1,"author":"a","text":"\xff"}', b'{"event":"note-added","x":' + b"[" * 100_000],
+)
+def test_what_is_no_text_or_nested_without_end_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    whole = msgspec.json.encode(note("kept"))
+    (tmp_path / "journal.jsonl").write_bytes(line + b"\n" + whole + b"\n")
+    unread, kept = read_journal(tmp_path)
+    assert isinstance(unread, Unread)
+    assert kept == note("kept")
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
@@ -169,6 +199,38 @@ def test_on_a_full_disk_the_reserve_is_given_up_and_nothing_is_torn(
     assert list(read_journal(tmp_path)) == [note("one"), note("two")]
 
 
+@pytest.mark.parametrize(("number", "gives_up"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
+def test_the_reserve_is_for_want_of_room_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, gives_up: bool
+) -> None:
+    writer = JournalWriter(tmp_path)
+    write, failures = os.write, [number]
+
+    def fail_once(fd: int, data: bytes) -> int:
+        if failures:
+            raise OSError(failures.pop(), "it failed")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", fail_once)
+    with contextlib.nullcontext() if gives_up else pytest.raises(JournalError, match="it failed"):
+        writer.append(note("one"))
+    assert writer.is_spare is not gives_up
+
+
+def test_a_reserve_that_cannot_be_looked_at_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = JournalWriter(tmp_path)
+
+    def refuse(_path: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", refuse)
+        assert not writer.is_spare
+    assert writer.is_spare
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
+
+
 def test_the_recorder_keeps_what_cannot_be_written_and_tells_the_run_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,10 +255,23 @@ def test_secrets_never_reach_the_journal(tmp_path: Path) -> None:
     recorder = Recorder(JournalWriter(tmp_path), Redactor([secret]))
     recorder.record(note(f"the token is {secret}"))
     recorder.record(note("https://x/?t=pa%22ss%2Fw%20%C3%B6rd"))
+    # As a key, in a mapping and in a list.
+    recorder.record(
+        AlertObserved(
+            at=1.0,
+            experiment=0,
+            name="A",
+            state=AlertState.FIRING,
+            expected=False,
+            labels={secret: f"of {secret}"},
+            source="prometheus",
+        )
+    )
+    recorder.record(UndoEnded(at=1.0, fault_id="0.0.0", undone=False, attempts=1, took_s=1.0, left=("a", secret)))
     text = (tmp_path / "journal.jsonl").read_text()
     assert "ss/w" not in text
     assert "%22ss" not in text
-    assert text.count(MASK) == 2
+    assert text.count(MASK) == 5
 
 
 def test_a_plan_that_holds_a_secret_is_refused(tmp_path: Path) -> None:
@@ -218,6 +293,28 @@ def test_replay_knows_what_is_not_undone() -> None:
     assert not state.is_clean
     state.apply(UndoEnded(at=4, fault_id="0.0.1", undone=True, attempts=1, took_s=1))
     assert state.is_clean
+
+
+def test_replay_keeps_the_last_word_on_what_failed_and_the_first_on_why_it_ended() -> None:
+    failed = UndoEnded(at=2, fault_id="0.0.0", undone=False, attempts=3, took_s=1, left=("a",))
+    state = replay([planned("0.0.0"), failed])
+    assert state.undo_failed == {"0.0.0": failed}
+    state.apply(UndoEnded(at=3, fault_id="0.0.0", undone=True, attempts=1, took_s=1))
+    assert state.undo_failed == {}
+
+    armed = RollbacksArmed(at=1, experiment=0, activities=("one", "two"))
+    some_left = RollbacksEnded(at=2, experiment=0, failed=("two",), left=True)
+    state = replay([armed, some_left])
+    assert (state.rollbacks, state.rollbacks_failed) == ({0: armed}, {0: ("two",)})
+    state.apply(armed)
+    assert (state.rollbacks, state.rollbacks_failed) == ({0: armed}, {})
+    for event in (some_left, RollbacksEnded(at=3, experiment=0)):
+        state.apply(event)
+    assert (state.rollbacks, state.rollbacks_failed) == ({}, {})
+
+    first = AbortRequested(at=1, source="guard", reason="errors")
+    state = replay([first, AbortRequested(at=2, source="signal", reason="SIGINT")])
+    assert state.abort == first
 
 
 def test_session_started_round_trips(tmp_path: Path) -> None:
@@ -284,6 +381,7 @@ def test_a_part_of_a_line_that_cannot_be_taken_back_spoils_no_other(
     torn, *whole = read_journal(tmp_path)
     assert isinstance(torn, Unread)
     assert whole == [note("two"), note("three")]
+    assert (tmp_path / "journal.jsonl").read_bytes().count(b"\n") == 3
 
 
 def test_nothing_is_written_once_it_is_closed(tmp_path: Path) -> None:
@@ -293,6 +391,34 @@ def test_nothing_is_written_once_it_is_closed(tmp_path: Path) -> None:
     with (tmp_path / "other").open("wb"), pytest.raises(JournalError):
         writer.append(note("late"))
     assert (tmp_path / "other").read_bytes() == b""
+
+
+def test_a_sink_that_is_slower_than_the_run_loses_events_and_the_journal_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.engine.recorder._QUEUE_EVENTS", 2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        name = "slow"
+
+        def handle(self, event: AnyEvent) -> None:
+            begun.set()
+            go_on.wait(10)  # a run that waited for it would find that nothing has been dropped
+
+        def close(self) -> None:
+            return None
+
+    recorder = Recorder(JournalWriter(tmp_path), Redactor(), [Slow()])
+    recorder.record(note("taken"))
+    assert begun.wait(10)
+    for number in range(5):
+        recorder.record(note(str(number)))
+    go_on.set()
+    recorder.close(30.0)
+    *written, failed = read_events(tmp_path)
+    assert len(written) == 6
+    assert failed == SinkFailed(at=failed.at, sink="slow", detail="3 events dropped")
 
 
 def test_sinks_finish_side_by_side(tmp_path: Path) -> None:

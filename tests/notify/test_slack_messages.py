@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday.journal.events import ExperimentInfo
@@ -21,7 +21,6 @@ from gameday.notify.slack.templates import Words, default_words
 sys.path.insert(0, str(Path(__file__).parent))
 from slack_blocks import is_too_long, parsed, problems, view_problems
 
-unhurried = settings(deadline=None)
 NASTY = st.text(
     st.sampled_from(
         ["<", ">", "&", "*", "_", "`", "~", "@", "!", "|", "a", " ", "\n", "\0", "\u202e", "\u200b", "😀", "é"]
@@ -67,7 +66,6 @@ def raw(blocks: list[dict[str, object]]) -> str:
     return json.dumps(blocks, ensure_ascii=False)
 
 
-@unhurried
 @given(st.lists(DETAIL, min_size=1, max_size=10))
 def test_details_are_within_the_limits_and_mention_nobody(details: list[Detail]) -> None:
     texts = [default_words(detail, "") for detail in details]
@@ -81,7 +79,6 @@ def test_details_are_within_the_limits_and_mention_nobody(details: list[Detail])
     assert ">" not in shown
 
 
-@unhurried
 @given(STATUS)
 def test_a_status_is_within_the_limits(status: Status) -> None:
     blocks = status_blocks(status, has_buttons=True)
@@ -129,7 +126,6 @@ def test_what_is_kept_of_a_long_prediction_is_within_the_limits() -> None:
     assert view_problems(kept_view(quoted("&" * 5000))) == []
 
 
-@unhurried
 @given(TEXT)
 def test_what_is_quoted_formats_nothing(text: str) -> None:
     made = quoted(text)
@@ -151,7 +147,6 @@ def test_quoted(text: str, shown: str) -> None:
     assert quoted(text) == shown
 
 
-@unhurried
 @given(st.text(st.sampled_from("&lt;a<@U1>` "), max_size=60), st.integers(6, 60))
 def test_nothing_is_cut_in_two(text: str, length: int) -> None:
     made = cut(text, length)

@@ -41,7 +41,6 @@ def two(found: Pair) -> tuple[str | None, str | None]:
 sizes = st.integers(1, 7)
 
 
-@settings(deadline=None)
 @given(sizes, sizes)
 def test_everybody_meets_everybody_exactly_once(builders: int, sres: int) -> None:
     people = team(builders, sres)
@@ -50,7 +49,6 @@ def test_everybody_meets_everybody_exactly_once(builders: int, sres: int) -> Non
     assert all("have not met before" in session.pairs[0].reason for session in sessions)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, st.integers(1, 80))
 def test_turns_differ_by_one_at_most(builders: int, sres: int, sessions: int) -> None:
     people = team(builders, sres)
@@ -60,7 +58,6 @@ def test_turns_differ_by_one_at_most(builders: int, sres: int, sessions: int) ->
         assert max(counts) - min(counts) <= 1
 
 
-@settings(deadline=None)
 @given(sizes.filter(lambda n: n > 1), sizes.filter(lambda n: n > 1), st.integers(1, 3))
 def test_nobody_leads_twice_running(builders: int, sres: int, experiments: int) -> None:
     sessions = hold(team(builders, sres), 2 * builders * sres, experiments)
@@ -104,7 +101,6 @@ peoples = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(peoples, histories, st.integers(1, 4), st.randoms(use_true_random=False))
 def test_order_does_not_matter(people: People, history: list[PastSession], experiments: int, dice: object) -> None:
     builders, sres, shuffled = list(people.builders), list(people.sres), list(history)
@@ -114,7 +110,6 @@ def test_order_does_not_matter(people: People, history: list[PastSession], exper
     assert propose_pairs(again, experiments, shuffled) == propose_pairs(people, experiments, history)
 
 
-@settings(deadline=None)
 @given(peoples, histories, st.integers(1, 4))
 def test_whatever_has_been(people: People, history: list[PastSession], experiments: int) -> None:
     """Who is named takes it; nobody is paired with themselves; a pair is found wherever there is one; all is said."""
@@ -133,7 +128,7 @@ def test_whatever_has_been(people: People, history: list[PastSession], experimen
             assert one.builder is None or one.sre is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 4), st.integers(2, 4), st.data())
 def test_after_any_past_all_meet(builders: int, sres: int, data: st.DataObject) -> None:
     people = team(builders, sres)

@@ -4,12 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from gameday.spec.location import SpecError
-
-settings.register_profile("untimed", deadline=None)  # on a machine that is busy anything may take its time
-settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.fuzzing.mutations import SPICE, paths
 from tests.spec.test_experiment import DESIGN, PLAIN
 from tests.spec.test_project import GAME_DAY, PROJECT, RUNBOOK
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VALID = (DESIGN, GAME_DAY, PROJECT, RUNBOOK, json.dumps(PLAIN))
 spice = st.sampled_from(SPICE)
 

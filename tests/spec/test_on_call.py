@@ -141,7 +141,7 @@ def test_the_example_of_the_page_is_such_a_file(write: Write) -> None:
     assert (len(primary.layers), len(primary.overrides), primary.escalation) == (2, 1, (secondary.name, "@lead"))
 
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read(path: Path, content: bytes) -> None:

@@ -165,7 +165,7 @@ def test_front_matter_in_toml_is_passed_over(tmp_path: Path) -> None:
     assert page.headings[0].line == 4
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet=string.printable + "é\u2028#-*`[](){}<>!|~\n", max_size=300))
 def test_any_text_is_read(tmp_path: Path, text: str) -> None:
     path = tmp_path / "any.md"

@@ -102,7 +102,7 @@ def test_both_edges_of_summer_time(zone: str, cron: str, start: str, expected: l
         assert last_due(schedule, moment.astimezone(UTC)) == moment
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 59), st.integers(0, 23), st.integers(0, 525_600), st.sampled_from(["Europe/Berlin", "UTC"]))
 def test_the_last_is_before_the_next(minute: int, hour: int, begin: int, zone: str) -> None:
     schedule = Schedule(f"{minute} {hour} * * *", zone, None)
