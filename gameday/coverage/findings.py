@@ -7,6 +7,7 @@ import msgspec
 
 from gameday.coverage.base import Finding
 from gameday.coverage.examination import examination_of, rules_of
+from gameday.coverage.observed import began_to_fire, events_of
 from gameday.coverage.preflight import say_missing, say_too_slow
 from gameday.coverage.watch import Evidence
 from gameday.journal.events import AlertExamination, AlertObserved, AlertRuleInfo, AlertState, FindingKind
@@ -41,7 +42,8 @@ def judge_alerts(
     findings: list[Finding] = []
     for alert in expected:
         mine = rules_of(alert, rules)
-        events = _events_of(alert, [event for event in observed if event.name == alert.name], mine)
+        named = [event for event in observed if event.name == alert.name]
+        events = events_of(alert.severity, named, {rule.severity for rule in mine})
         found = examination_of(alert, examined)
         case = _Case(alert, events, mine, injected_at, undone_at, owner, evidence, found, is_cut_short)
         findings += case.findings()
@@ -49,22 +51,6 @@ def judge_alerts(
     findings += _flapping(observed, holds or [(injected_at, undone_at)], owner)
     findings += _unexpected([event for event in observed if event.name not in names], injected_at, owner)
     return tuple(findings)
-
-
-def _events_of(
-    alert: ExpectedAlert, events: Sequence[AlertObserved], rules: Sequence[AlertRuleInfo]
-) -> Sequence[AlertObserved]:
-    """Those of its severity, where rules of its name have several: that a warning came in time says nothing of the
-    page. All of them where nothing was seen of its severity, and another fired: then that is what was wrong."""
-    mine = [event for event in events if event.labels.get("severity") == alert.severity]
-    if alert.severity is None or not (mine or any(rule.severity == alert.severity for rule in rules)):
-        return events
-    is_seen = any(event.state in (AlertState.PENDING, AlertState.FIRING) for event in mine)
-    return events if _fresh(events) and not is_seen else mine
-
-
-def _fresh(events: Iterable[AlertObserved]) -> list[AlertObserved]:
-    return [event for event in events if event.state is AlertState.FIRING and not event.existed_before]
 
 
 class _Case(msgspec.Struct, frozen=True):
@@ -81,7 +67,7 @@ class _Case(msgspec.Struct, frozen=True):
     is_cut_short: bool
 
     def findings(self) -> Iterable[Finding]:
-        if firing := _fresh(self.events):
+        if firing := began_to_fire(self.events):
             yield from self._fired(firing)
         elif any(event.existed_before for event in self.events):
             states = sorted({str(event.state) for event in self.events if event.existed_before})
@@ -223,7 +209,7 @@ def _unexpected(events: Sequence[AlertObserved], injected_at: float, owner: str 
     Never a weakness: other people's faults fire alerts too, and where it was ours, the alerting did its work and only
     the prediction was wrong.
     """
-    firing = _fresh(events)
+    firing = began_to_fire(events)
     left = {(event.name, frozenset(event.labels.items())) for event in _unresolved(events)}
     for name in dict.fromkeys(event.name for event in firing):
         mine = [event for event in firing if event.name == name]

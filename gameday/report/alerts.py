@@ -1,7 +1,8 @@
 """What became of each alert, from what was observed of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from gameday.coverage.observed import events_of
 from gameday.journal.events import AlertExamination, AlertInfo, AlertObserved, AlertRuleInfo, AlertState
 from gameday.report.views import Alert, AlertOutcome
 
@@ -11,29 +12,41 @@ def summarise_alerts(
     observed: Sequence[AlertObserved],
     injected_at: float | None,
     examined: Sequence[AlertExamination] = (),
-    rules: Mapping[str, AlertRuleInfo] | None = None,
+    rules: Sequence[AlertRuleInfo] | None = None,
     cut_at: float | None = None,
 ) -> tuple[Alert, ...]:
-    """One entry a name: those that were expected in their order, then the others in order of appearance.
+    """One entry an expectation, in their order, then one a name of the others in order of appearance.
 
-    `rules`: those of expected alerts, by name; None when no rules could be read. `cut_at`: when the faults began to be
+    `rules`: those of expected alerts; None when no rules could be read. `cut_at`: when the faults began to be
     undone in a run that did not come to its end; None for one that did.
 
     An alert that nobody expected and that was there before the fault (a watchdog, say) tells nothing of it: no entry.
     Neither has one that somebody took on, and nobody saw.
     """
     observed = [event for event in observed if event.expected or not event.existed_before]
-    infos = {info.name: info for info in expected}
-    names = dict.fromkeys([*infos, *(one.name for one in observed if one.state is not AlertState.ACKNOWLEDGED)])
-    by_name: dict[str, list[AlertObserved]] = {name: [] for name in names}
+    wanted = {info.name for info in expected}
+    seen = dict.fromkeys(event.name for event in observed if event.state is not AlertState.ACKNOWLEDGED)
+    by_name: dict[str, list[AlertObserved]] = {name: [] for name in (*wanted, *seen)}
     for event in observed:
         if event.name in by_name:
             by_name[event.name].append(event)
-    known = {found.name: found for found in examined}
-    return tuple(
-        _summarise(name, infos.get(name), events, injected_at, known.get(name), rules, cut_at)
-        for name, events in by_name.items()
-    )
+    entries: list[Alert] = []
+    for info in expected:
+        severities = {found.severity for found in examined if found.name == info.name}
+        severities |= {found.severity for found in rules or () if found.name == info.name}
+        events = events_of(info.severity, by_name[info.name], severities)
+        has_rule = None if rules is None else any(rule.name == info.name for rule in rules)
+        of_it, rule = of_severity(examined, info), of_severity(rules or (), info)
+        entries.append(_summarise(info.name, info, events, injected_at, of_it, rule, cut_at, has_rule=has_rule))
+    others = (name for name in seen if name not in wanted)
+    entries += [_summarise(name, None, by_name[name], injected_at, None, None, cut_at) for name in others]
+    return tuple(entries)
+
+
+def of_severity[T: (AlertExamination, AlertRuleInfo)](found: Iterable[T], alert: AlertInfo) -> T | None:
+    """Of several of the alert's name that of its severity, where there is one; else the first."""
+    named = [one for one in found if one.name == alert.name]
+    return next((one for one in named if alert.severity and one.severity == alert.severity), next(iter(named), None))
 
 
 def _summarise(
@@ -42,8 +55,10 @@ def _summarise(
     events: Sequence[AlertObserved],
     injected_at: float | None,
     examined: AlertExamination | None,
-    rules: Mapping[str, AlertRuleInfo] | None,
+    rule: AlertRuleInfo | None,
     cut_at: float | None,
+    *,
+    has_rule: bool | None = None,
 ) -> Alert:
     fresh = [event for event in events if not event.existed_before]
     firing_at = _first(fresh, AlertState.FIRING, injected_at)
@@ -63,8 +78,8 @@ def _summarise(
         instances=tuple(dict.fromkeys(_say_labels(event) for event in fresh if event.labels)),
         acknowledged_by=acknowledged[0].by if acknowledged else "",
         examined=examined,
-        has_rule=None if rules is None or expected is None else name in rules,
-        rule=rules.get(name) if rules else None,
+        has_rule=has_rule,
+        rule=rule,
     )
 
 

@@ -25,7 +25,7 @@ class Examined(msgspec.Struct):
 
     alerts: list[AlertExamination] = []
     on_call: list[OnCallInfo] = []
-    _rules: dict[str, AlertRuleInfo] | None = None  # of expected alerts
+    _rules: tuple[AlertRuleInfo, ...] | None = None  # of expected alerts
     _are_there_rules: bool = False
     _looks: list[DashboardExamined] = []
 
@@ -34,7 +34,7 @@ class Examined(msgspec.Struct):
         match event:
             case AlertRulesRead():
                 expected = {alert.name for alert in info.alerts}
-                self._rules = {rule.name: rule for rule in reversed(event.rules) if rule.name in expected}
+                self._rules = tuple(rule for rule in event.rules if rule.name in expected)
                 self._are_there_rules = bool(event.rules)
             case AlertExamined() if len(self.alerts) < _MAX_KEPT:
                 self.alerts.append(event.alert)
@@ -50,8 +50,8 @@ class Examined(msgspec.Struct):
         """Whether there was anything that alerts could be seen by: its rules are asked for before all else."""
         return self._rules is not None
 
-    def rules(self, *, was_injected: bool) -> dict[str, AlertRuleInfo] | None:
-        """The rules of the expected alerts, by name; None when they could not be read.
+    def rules(self, *, was_injected: bool) -> tuple[AlertRuleInfo, ...] | None:
+        """The rules of the expected alerts; None when they could not be read.
 
         No rule at all may mean that their server did not answer; then nothing is injected.
         """

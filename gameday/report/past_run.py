@@ -8,6 +8,8 @@ from gameday.coverage.matrix import Exercise, ExperimentRun, Look, Moment, Past,
 from gameday.engine.runs import Run
 from gameday.journal.events import (
     ActivityStarted,
+    AlertExamination,
+    AlertExamined,
     AlertObserved,
     AnyEvent,
     DashboardExamined,
@@ -136,6 +138,7 @@ class _Experiment(msgspec.Struct):
     started: float | None = None
     injected_at: float | None = None
     undo_at: float | None = None
+    examined: list[AlertExamination] = []
     verdict: Verdict | None = None
     faults: dict[str, None] = {}
     observed: list[AlertObserved] = []
@@ -164,7 +167,7 @@ class _Experiment(msgspec.Struct):
                 self.observed.append(event)
             case MarkSet() if event.mark is Mark.DETECTED and len(self.detected_at) < _MAX_KEPT:
                 self.detected_at.append(event.at)
-            case DashboardExamined():
+            case AlertExamined() | DashboardExamined():
                 self._looked(event)
             case RecoveryMeasured():
                 self.recovery = Recovery(event.recovered, event.seconds, event.within_s)
@@ -182,7 +185,11 @@ class _Experiment(msgspec.Struct):
     def _injected(self, at: float) -> None:
         self.injected_at = at if self.injected_at is None else min(self.injected_at, at)
 
-    def _looked(self, event: DashboardExamined) -> None:
+    def _looked(self, event: AlertExamined | DashboardExamined) -> None:
+        if isinstance(event, AlertExamined):
+            if len(self.examined) < _MAX_KEPT:
+                self.examined.append(event.alert)
+            return
         board = event.dashboard
         failing = any(panel.state in (PanelState.EMPTY, PanelState.ERROR) for panel in board.panels)
         self.looks[board.name] = Look(self.run, event.at, board.found, failing)
@@ -208,7 +215,7 @@ class _Experiment(msgspec.Struct):
                 _RESULTS[alert.outcome],
                 None if alert.firing_at is None else round(alert.firing_at - began, 3),
             )
-            for alert in summarise_alerts(self.info.alerts, self.observed, began, cut_at=cut_at)
+            for alert in summarise_alerts(self.info.alerts, self.observed, began, self.examined, cut_at=cut_at)
             if alert.outcome in _RESULTS
         )
 
@@ -279,6 +286,7 @@ class RunReading(msgspec.Struct):
                 | ActivityStarted()
                 | AlertObserved()
                 | MarkSet()
+                | AlertExamined()
                 | DashboardExamined()
                 | PhaseEntered()
                 | RecoveryMeasured()

@@ -9,6 +9,7 @@ import pytest
 from gameday.journal.events import (
     AlertInfo,
     AlertObserved,
+    AlertRuleInfo,
     AlertState,
     By,
     FaultInjected,
@@ -126,6 +127,27 @@ def observed(state: AlertState, at: float, **values: object) -> AlertObserved:
 def test_alert_outcomes(events: list[AlertObserved], injected_at: float | None, outcome: AlertOutcome) -> None:
     (alert,) = summarise_alerts([AlertInfo(name="A", within_s=10.0)], events, injected_at)
     assert alert.outcome is outcome
+
+
+def test_alerts_of_one_name_are_told_apart_by_severity() -> None:
+    warning, page = (
+        AlertInfo(name="A", within_s=10.0, severity=severity, runbook=severity) for severity in ("warning", "page")
+    )
+    events = [
+        observed(AlertState.FIRING, 102.0, labels={"severity": "warning"}),
+        observed(AlertState.FIRING, 130.0, labels={"severity": "page"}),
+        observed(AlertState.ACKNOWLEDGED, 140.0, source="ack", by="@ada"),
+    ]
+    found = summarise_alerts([page, warning], events, 100.0)
+    assert [(alert.expected, alert.outcome, alert.firing_at, alert.acknowledged_by) for alert in found] == [
+        (page, AlertOutcome.LATE, 130.0, "@ada"),
+        (warning, AlertOutcome.IN_TIME, 102.0, "@ada"),
+    ]
+    rules = [AlertRuleInfo(name="A", expression="x", for_s=1.0, severity=severity) for severity in ("warning", "page")]
+    (alert,) = summarise_alerts([page], events[:1], 100.0, rules=rules[:1])
+    assert (alert.outcome, alert.severities) == (AlertOutcome.IN_TIME, ("warning",)), "its only rule says warning"
+    (alert,) = summarise_alerts([page], events[:1], 100.0, rules=rules)
+    assert alert.rule == rules[1]
 
 
 def test_an_alert_is_resolved_when_its_last_instance_is() -> None:
