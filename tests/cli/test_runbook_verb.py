@@ -137,7 +137,7 @@ def test_compared_with_the_rules_that_a_server_has_loaded(shop: Path) -> None:
         result = invoke("lint", "--offline", "--env", "real", "--json")
         document = json.loads(result.stdout)
         told = [item for item in document["remarks"] if item["rule"].startswith("alert")]
-        assert (result.exit_code, document["alerting_rules"]) == (1, 11)
+        assert (result.exit_code, document["alerting_rules"]) == (1, 13)
         assert [(Path(item["file"]).name, item["found"], item["nearest"]) for item in told] == [
             ("a.md", "no alert `AtOnce`, whose rule leads here (loaded in `real`)", None),
             ("payments-down.md", "the alert `AtOnec`", "AtOnce"),
