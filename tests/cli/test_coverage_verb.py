@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +14,7 @@ from monitoring_stack import start_stack
 from gameday.cli.coverage import command
 from gameday.report.past import CACHE
 from tests.report import journals
+from tests.serving import Serving, StandInHandler
 
 DOCS = (Path(__file__).parents[2] / "docs" / "coverage.md").read_text("utf-8")
 RUN = "20260306-100000-checkout-ab12"
@@ -116,7 +115,7 @@ def monitoring() -> Iterator[tuple[Monitoring, str]]:
     """The stand-in, and where it answers."""
     server_side = Monitoring()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(StandInHandler):
         def do_GET(self) -> None:
             time.sleep(server_side.delay_s)
             target = urlsplit(self.path)
@@ -137,15 +136,9 @@ def monitoring() -> Iterator[tuple[Monitoring, str]]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server_side, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    serving = Serving(Handler)
+    yield server_side, serving.url
+    serving.close()
 
 
 @pytest.fixture
