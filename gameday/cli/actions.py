@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gameday.cli.actions_push import command as push
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import project_root, user
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def update(run: str | None) -> None:
         found = find_run(project_root(), run)
         changes = remember_session(project_root(), found.directory, time.time())
     except (RunError, JournalError, OSError) as error:
-        fail(str(error))
+        fail(reason_of(error))
     if not changes:
         say("nothing has changed")
     say_changes(changes)
@@ -143,7 +143,7 @@ def read_log() -> "dict[str, Action]":
     try:
         return read_actions(project_root())
     except OSError as error:
-        fail(f"the actions cannot be read: {error}")
+        fail(f"the actions cannot be read: {reason_of(error)}")
 
 
 def _change(change: "Callable[[dict[str, Action]], list[ActionEvent]]") -> "tuple[ActionEvent, ...]":
@@ -152,7 +152,7 @@ def _change(change: "Callable[[dict[str, Action]], list[ActionEvent]]") -> "tupl
     try:
         return change_actions(project_root(), change)
     except OSError as error:
-        fail(f"the actions cannot be written: {error}", 3)
+        fail(f"the actions cannot be written: {reason_of(error)}", 3)
 
 
 def find_action(actions: "dict[str, Action]", name: str) -> "Action":

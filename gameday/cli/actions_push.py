@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import project_root, user
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def command(actions: tuple[str, ...], dry_run: bool, follow: bool) -> None:
     except TrackerError as error:
         fail(str(error), 3)
     except OSError as error:
-        fail(f"a push has to write below {_place()}: {error}; an issue that it has made is found by the next", 3)
+        why = reason_of(error)
+        fail(f"a push has to write below {_place()}: {why}; an issue that it has made is found by the next", 3)
     finally:
         lock.release()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gameday.cli.asking import confirm
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import read_session, user
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(
     except click.Abort:
         fail("no consent is given", 3)
     except OSError as error:
-        fail(f"consent cannot be kept: {error.filename or where}: {error.strerror}", 3)
+        fail(f"consent cannot be kept: {reason_of(error)}", 3)
     say(f"{who} {'no longer consents' if withdraw else 'consents'} to “{title}” on `{name}`, as its files are now")
 
 

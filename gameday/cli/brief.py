@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import ensure_path
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def command(path: Path, environment: str | None, at: datetime | None, ics: bool,
             file.chmod(0o644)
             say(f"wrote {file}")
     except OSError as error:
-        fail(f"the brief cannot be written: {error.filename}: {error.strerror}")
+        fail(f"the brief cannot be written: {reason_of(error)}")
     if brief.start is not None and not ics:
         say("--ics writes an invitation for it, too")
 

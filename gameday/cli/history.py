@@ -9,7 +9,7 @@ import click
 
 from gameday.cli.history_opening import open_past, store_errors
 from gameday.cli.history_store import COMMANDS
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.common.project import find_root
 
 if TYPE_CHECKING:
@@ -208,4 +208,4 @@ def _write_page(reports: Path | None, local: bool) -> None:
     try:
         click.echo(write_index(sessions, reports or root / "reports"))
     except OSError as error:
-        fail(f"the page cannot be written: {error.filename}: {error.strerror}")
+        fail(f"the page cannot be written: {reason_of(error)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gameday.cli.history_opening import open_named, open_past, store_errors
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.common.project import find_root
 
 _SHOWN = 20
@@ -93,7 +93,7 @@ def forget_command(person: str, yes: bool) -> None:
             if yes:
                 sync(store, PastReader())
     except OSError as error:
-        fail(f"not all is done, a second time goes on: {error}")
+        fail(f"not all is done, a second time goes on: {reason_of(error)}")
     where = f"{plural(found.rows, 'row')} of the store, {plural(found.actions, 'line')} of the log of actions"
     waiting = f", {plural(found.predictions, 'waiting prediction')}" if found.predictions else ""
     say(f"{clean(person, 100)} is in {where}{waiting} and the journals of {plural(len(found.runs), 'run')}")

@@ -30,9 +30,9 @@ def main() -> None:
     except SystemExit as end:
         _leave(end, zygote)
     except OSError as error:  # a disk that is full, a directory that may not be read
-        from gameday.cli.output import fail, reason
+        from gameday.cli.output import fail, reason_of
 
-        fail(reason(error) or type(error).__name__, 3)
+        fail(reason_of(error) or type(error).__name__, 3)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         from gameday.cli.output import crash
 

@@ -20,7 +20,7 @@ def fail(message: str, status: int = 2) -> NoReturn:
     sys.exit(status)
 
 
-def reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What an error says. One of the system's: of which file, and without Python's own words."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)

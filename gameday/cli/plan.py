@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from gameday.cli.load import print_mistakes
-from gameday.cli.output import fail, reason, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import make_input, read_session
 from gameday.cli.shared_locks import shared_locks
 from gameday.cli.source import local_file
@@ -55,7 +55,7 @@ def command(path: str, environment: str | None, unattended: bool, as_json: bool,
     except (FaultError, SignalError) as error:
         fail(str(error), 2)
     except (WorkersError, OSError) as error:
-        fail(reason(error), 3)
+        fail(reason_of(error), 3)
     if rbac:
         from gameday.cli.rbac import roles_for
 

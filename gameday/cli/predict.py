@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import ensure_path, user
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _pass_on(
     try:
         keep_prediction(project.root, Prediction(path, author, time.time(), said, role))
     except OSError as error:
-        fail(f"it cannot be kept: {error}", 3)
+        fail(f"it cannot be kept: {reason_of(error)}", 3)
     say(f"kept for the next session of {path}: {say_prediction(said)}")
 
 

@@ -8,7 +8,7 @@ import click
 
 from gameday.cli.afterwards import finish
 from gameday.cli.left import say_what_is_left
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import project_root, user
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(run: str | None, write_off: str | None, environment: str | None) -> 
         except LockHeldError as error:
             fail(f"{error}: it is alive; end it with `gameday abort {found.name}`", 3)
         except (JournalError, OSError) as error:
-            fail(str(error), 5)
+            fail(reason_of(error), 5)
         left = say_what_is_left(found.directory) or left
         if state.is_clean:
             say("Nothing is left.")
@@ -92,7 +92,7 @@ def _write_off_lost(root: "Path", run: str, reason: str) -> None:
     except LockHeldError as error:
         fail(f"{error}. It may live: it counts as lost when it has renewed nothing for ten minutes", 3)
     except (SpecError, OSError) as error:
-        fail(f"what {run} holds cannot be told: {error}")
+        fail(f"what {run} holds cannot be told: {reason_of(error)}")
     if services:
         say(f"Written off by {user()}: {reason}. Free again: {', '.join(services)}.")
         sys.exit(0)
@@ -111,6 +111,6 @@ def _write_off(runs: "tuple[Run, ...]", reason: str, *, named: bool) -> None:
     except LockHeldError as error:
         fail(f"{error}: it is alive; end it with `gameday abort {runs[0].name}`", 3)
     except (JournalError, OSError) as error:
-        fail(str(error), 5)
+        fail(reason_of(error), 5)
     say(f"Written off by {user()}: {reason}")
     finish(runs[0], patience_s=None)

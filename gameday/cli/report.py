@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import project_root
 
 _FORMATS = ("html", "json", "junit", "markdown", "chaostoolkit", "png", "pdf")
@@ -46,7 +46,7 @@ def command(run: str | None, formats: tuple[str, ...], output: Path | None) -> N
     except (RunError, JournalError, RenderError) as error:
         fail(str(error))
     except OSError as error:
-        fail(f"the report cannot be written: {error.filename}: {error.strerror}")
+        fail(f"the report cannot be written: {reason_of(error)}")
     if "png" in formats and not any(path.suffix == ".png" for path in written):
         say("no picture: nothing was measured")
     for path in written:

@@ -15,7 +15,7 @@ import msgspec
 
 from gameday.cli.afterwards import command_of
 from gameday.cli.asking import confirm
-from gameday.cli.output import fail, interrupted, reason, say
+from gameday.cli.output import fail, interrupted, reason_of, say
 from gameday.cli.recalling import recall
 from gameday.cli.session import make_input, read_session
 from gameday.cli.shared_locks import shared_locks
@@ -89,7 +89,7 @@ def command(
     except (KeyboardInterrupt, click.Abort):
         interrupted("run")
     except OSError as error:
-        fail(f"not started, nothing was injected: {reason(error)}", 3)
+        fail(f"not started, nothing was injected: {reason_of(error)}", 3)
     terminal = Terminal(live=sys.stderr.isatty())
     channels = _channels(session)
     sinks: list[Sink] = [terminal, *annotation_sinks(session.environment), *channels]
@@ -111,7 +111,7 @@ def command(
     except (FaultError, SignalError) as error:
         fail(str(error), 2)
     except (JournalError, OSError) as error:
-        fail(f"not started, nothing was injected: {reason(error)}", 3)
+        fail(f"not started, nothing was injected: {reason_of(error)}", 3)
     except KeyboardInterrupt:  # at the very moment at which the session no longer hears it, or does not yet
         fail("interrupted; the guardian undoes what is left, if anything is, and `gameday status` says so", 5)
     # The session is over and its journal whole: whatever fails now, or is interrupted, its verdict is the status.
@@ -227,7 +227,7 @@ def _report(
         written = writer.write(directory, OF_EACH_RUN, where, meanwhile=keep)
         _remember(result, root, where)
     except (OSError, JournalError, KeyboardInterrupt) as error:
-        why = reason(error) or "interrupted"
+        why = reason_of(error) or "interrupted"
         say(f"the report could not be written: {why}; `gameday report {directory.name}` does it again")
     except Exception as error:  # noqa: BLE001 - whatever becomes of the report: the status, and what is left, must be said
         crash(error)
@@ -248,7 +248,7 @@ def _print(document: Path) -> None:
     try:
         click.echo(document.read_text(encoding="utf-8"))
     except OSError as error:  # whoever reads it has gone, or the disk is full
-        say(f"the report could not be printed: {reason(error)}; it is in {document}")
+        say(f"the report could not be printed: {reason_of(error)}; it is in {document}")
 
 
 def _end(result: "SessionResult", root: Path) -> NoReturn:

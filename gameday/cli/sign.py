@@ -4,7 +4,7 @@ import time
 
 import click
 
-from gameday.cli.output import fail, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.session import project_root, user
 
 _MAX_CHARACTERS = 1000
@@ -55,5 +55,5 @@ def command(run: str | None, role: str | None, author: str | None, comment: str)
         signature = Signature(who, as_what, time.time(), journal_hash(found.directory), comment)
         add_signature(found.directory, signature)
     except OSError as error:
-        fail(f"it cannot be signed: {error}", 3)
+        fail(f"it cannot be signed: {reason_of(error)}", 3)
     say(f"{who} has signed {found.name} as {as_what}; `gameday report {found.name}` shows it")

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import click
 
-from gameday.cli.output import fail, reason, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.spec.runbook import is_url, source_of
 
 _TIMEOUT_S = 30.0
@@ -57,7 +57,7 @@ def local_file(source: str, *, accept: str = _DOCUMENTS, suffix: str | None = No
         fail(f"{_shown(source)}: HTTP {error.code} {error.reason}")
     except (OSError, ValueError, HTTPException) as error:
         cause = getattr(error, "reason", error)  # of urllib's own error
-        why = reason(cause) if isinstance(cause, Exception) else str(cause)
+        why = reason_of(cause) if isinstance(cause, Exception) else str(cause)
         fail(f"{_shown(source)}: {why or type(error).__name__}")
     if len(content) > _MAX_BYTES:
         fail(f"{_shown(source)}: it is larger than {_MAX_BYTES // 1024} KiB")

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from gameday.cli.load import SessionSpec, print_mistakes
-from gameday.cli.output import fail, reason, say
+from gameday.cli.output import fail, reason_of, say
 from gameday.cli.source import fetched_from
 from gameday.common.json import Json, JsonObject
 from gameday.spec.location import SpecError
@@ -137,7 +137,7 @@ def _load_environment(path: Path) -> None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        fail(reason(error) if isinstance(error, OSError) else f"{path}: found what is not UTF-8, expected text")
+        fail(reason_of(error) if isinstance(error, OSError) else f"{path}: found what is not UTF-8, expected text")
     for number, line in enumerate(map(str.strip, lines), 1):
         if line and not line.startswith("#"):
             key, equals, value = line.partition("=")
