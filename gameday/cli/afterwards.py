@@ -4,6 +4,7 @@ The guardian starts this as a process of its own when all is undone that could b
 """
 
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ def _tell(project: "Project", run: "Run", patience_s: float) -> None:
     """What the last of those who took over has done, where the session was spoken of. Raises OSError, JournalError."""
     from gameday.journal.events import GuardianStarted, SessionStarted
     from gameday.journal.log import read_events
+    from gameday.notify.base import ChannelError
     from gameday.notify.channels import channel_sinks
     from gameday.notify.outbox import Pace
     from gameday.spec.location import SpecError
@@ -78,7 +80,8 @@ def _tell(project: "Project", run: "Run", patience_s: float) -> None:
         try:
             sink.resume(events[: taken[-1]])
             for event in events[taken[-1] :]:
-                sink.handle(event)
+                with suppress(ChannelError):  # it may have been told "later"; `close` says what was not said in the end
+                    sink.handle(event)
             sink.close()
         except Exception as error:  # noqa: BLE001 - a third party's channel; the next one is to be told all the same
             _complain(error)
@@ -87,7 +90,7 @@ def _tell(project: "Project", run: "Run", patience_s: float) -> None:
 
 
 def _complain(error: object) -> None:
-    say(f"not everybody knows what has become of it: {error}")
+    say(f"perhaps not everybody knows what has become of it: {error}")
 
 
 if __name__ == "__main__":

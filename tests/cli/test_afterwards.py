@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from gameday.cli.afterwards import finish
 from gameday.engine.locks import is_locked
 from gameday.engine.runs import GUARDIAN_LOCK, Run, all_runs
-from gameday.journal.events import FaultInjected, SessionEnded
+from gameday.journal.events import AnyEvent, FaultInjected, SessionEnded
+from gameday.notify.sink import ChannelSink
 from tests.engine.pretend import EXPERIMENT, PretendSystem, events_of
 from tests.serving import Serving, StandInHandler
 from tests.shop import wait_for
@@ -73,8 +75,10 @@ def system(tmp_path: Path, channel: Channel) -> PretendSystem:
     return system
 
 
-def kill(system: PretendSystem, *, guardian_too: bool = False) -> Run:
-    """Kill the runner while a fault is in place."""
+def kill(
+    system: PretendSystem, channel: Channel, *, guardian_too: bool = False, before: Callable[[], None] = lambda: None
+) -> Run:
+    """Kill the runner while a fault is in place, and has been spoken of."""
     runner = subprocess.Popen([PROGRAM, "run", "e.yaml", "--env", "pretend"], cwd=system.root, stderr=subprocess.PIPE)
     run = wait_for(
         lambda: next((one for one in all_runs(system.root) if events_of(one.directory, FaultInjected)), None),
@@ -82,7 +86,9 @@ def kill(system: PretendSystem, *, guardian_too: bool = False) -> Run:
         "an injection",
     )
     assert run is not None
+    wait_for(lambda: channel.said("injection"), 60, "what the channel is told of it")
     children = Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
+    before()
     runner.kill()
     for child in children if guardian_too else ():
         os.kill(int(child), signal.SIGKILL)
@@ -96,7 +102,7 @@ def recover(system: PretendSystem, run: Run) -> subprocess.CompletedProcess[str]
 
 
 def test_the_channel_hears_what_the_guardian_did(system: PretendSystem, channel: Channel) -> None:
-    run = kill(system)
+    run = kill(system, channel)
     wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
     assert channel.said("abort") == ["ABORT: the runner died, and the guardian has taken over"]
     assert [title.partition(" in ")[0] for title in channel.said("undo")] == ["Undone and verified"]
@@ -110,7 +116,7 @@ def test_the_channel_hears_what_the_guardian_did(system: PretendSystem, channel:
 
 
 def test_and_what_somebody_recovered(system: PretendSystem, channel: Channel) -> None:
-    run = kill(system, guardian_too=True)
+    run = kill(system, channel, guardian_too=True)
     assert channel.said("abort") == []
     done = recover(system, run)
     assert done.returncode == 0, done.stderr
@@ -124,8 +130,7 @@ def test_and_what_somebody_recovered(system: PretendSystem, channel: Channel) ->
 
 def test_the_undo_waits_for_no_channel(system: PretendSystem, channel: Channel) -> None:
     """The guardian has undone all and is gone while the channel does not answer."""
-    channel.answers.clear()
-    run = kill(system)
+    run = kill(system, channel, before=channel.answers.clear)
     wait_for(lambda: events_of(run.directory, SessionEnded), 60, "the end")
     wait_for(lambda: not is_locked(run.directory / GUARDIAN_LOCK), 60, "the guardian's end")
     assert system.broken == []
@@ -137,7 +142,7 @@ def test_the_undo_waits_for_no_channel(system: PretendSystem, channel: Channel) 
 def test_a_channel_that_never_answers_is_given_up(
     system: PretendSystem, channel: Channel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = kill(system)
+    run = kill(system, channel)
     wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
     channel.answers.clear()
     finish(run, patience_s=0.2)
@@ -145,9 +150,28 @@ def test_a_channel_that_never_answers_is_given_up(
 
 
 def test_a_channel_that_says_later_is_told_later(system: PretendSystem, channel: Channel) -> None:
-    run = kill(system)
+    run = kill(system, channel)
     wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
     channel.messages.clear()
     channel.later = 2
+    finish(run, patience_s=60.0)
+    assert len(channel.said("abort")) == len(channel.said("end")) == 1
+
+
+def test_what_is_told_goes_on_after_a_refusal(
+    system: PretendSystem, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sink says of one event what became of an earlier one."""
+    run = kill(system, channel)
+    wait_for(lambda: channel.said("end"), 60, "what the channel is told last")
+    channel.messages.clear()
+    channel.later = 1
+    handle = ChannelSink.handle
+
+    def slowly(sink: ChannelSink, event: AnyEvent) -> None:
+        handle(sink, event)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(ChannelSink, "handle", slowly)
     finish(run, patience_s=60.0)
     assert len(channel.said("abort")) == len(channel.said("end")) == 1
