@@ -33,6 +33,7 @@ BEAT_S = 1.0
 HUNG_AFTER_BEATS = 30
 _START_TIMEOUT_S = 20.0
 _KILL_TIMEOUT_S = 5.0
+_END_TIMEOUT_S = 15.0  # while it is there, the next run is refused
 _WARM_AFTER_S = 2.0
 _STILL_WATCHING = "still watching"
 _MOST_DESCRIPTORS = 200  # in one message; the kernel takes 253 (SCM_MAX_FD of unix(7))
@@ -115,7 +116,7 @@ class Guardian:
             os.close(self._pipe)
             self._pipe = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+            self._process.wait(_END_TIMEOUT_S)
 
 
 async def _beat(pipe: int, lost: Callable[[], None]) -> None:
