@@ -134,22 +134,22 @@ def _watch(pipe: int, for_s: float = float("inf")) -> str | None:
     Silence is counted in beats that we waited for ourselves: after a suspended machine wakes up, one beat has passed,
     not an hour.
     """
-    selector = selectors.DefaultSelector()
-    selector.register(pipe, selectors.EVENT_READ)
     silent = 0
     until = time.monotonic() + for_s
-    while silent < HUNG_AFTER_BEATS:
-        if time.monotonic() > until:
-            return _STILL_WATCHING
-        if not selector.select(BEAT_S):
-            silent += 1
-            continue
-        data = os.read(pipe, 4096)
-        if _DONE in data:
-            return None
-        if not data:
-            return "the runner died"
-        silent = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while silent < HUNG_AFTER_BEATS:
+            if time.monotonic() > until:
+                return _STILL_WATCHING
+            if not selector.select(BEAT_S):
+                silent += 1
+                continue
+            data = os.read(pipe, 4096)
+            if _DONE in data:
+                return None
+            if not data:
+                return "the runner died"
+            silent = 0
     return f"the runner gave no sign of life for {HUNG_AFTER_BEATS * BEAT_S:g} s"
 
 
