@@ -197,6 +197,7 @@ class ExperimentRunner:
         if self._supervised is not None and context.index in tools.recorder.state.rollbacks:
             self._supervised.settle_rollbacks()
         undone = await undo_all(tools.recorder, tools.workers, By.RUNNER, experiment=context.index)
+        await self._method.background_ended()  # a rollback must not run beside what it takes back
         if context.index in tools.recorder.state.rollbacks and self._wants_rollbacks():
             directory = tools.run.directory
             undone = await run_rollbacks(tools.recorder, tools.workers, directory, context.index, By.RUNNER) and undone

@@ -26,6 +26,7 @@ from gameday.journal.log import JournalError
 from gameday.spec.model import Activity, ActivityKind, BlastRadius, FaultStep
 
 PLAN_TIMEOUT_S = 60.0  # some 25 requests to a server that takes its time; whoever aborts does not wait for it
+_END_TIMEOUT_S = 10.0  # until a killed child is gone
 _OVER_AFTER_S = 1800.0  # beyond all holds: injections, undos, what activities take
 _ACTIVITY_TIMEOUT_S = 24 * 3600.0  # for those that name none; whoever aborts does not wait for it
 
@@ -111,6 +112,11 @@ class Method:
             task.cancel()
             if task.done() and not task.cancelled():
                 task.exception()  # seen; asyncio need not complain that nobody looked
+
+    async def background_ended(self) -> None:
+        """Those that were killed are gone, and that is written down; in a few milliseconds, unless the kernel hangs."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=_END_TIMEOUT_S)
 
     async def _ladder(self, number: int, step: FaultStep) -> bool:
         """The stages of one fault, each held and judged before the next. Whether all held."""

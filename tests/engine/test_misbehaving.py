@@ -13,6 +13,7 @@ from test_workers import is_gone
 
 from gameday.engine.runs import Message, MessageKind, all_runs
 from gameday.engine.session import SessionResult, run_session
+from gameday.engine.workers import Workers
 from gameday.journal.events import (
     AbortRequested,
     ActivityEnded,
@@ -22,6 +23,7 @@ from gameday.journal.events import (
     RollbacksEnded,
     Verdict,
 )
+from gameday.journal.log import read_events
 
 SECRET = "hunter2-hunter2"
 MODULE = """
@@ -169,8 +171,7 @@ def test_what_asks_for_the_end_of_the_program_ends_the_session(system: PretendSy
     assert is_rolled_back(system, result)
 
 
-@pytest.mark.parametrize("background", [False, True])
-def test_what_hangs_and_hears_no_signal_does_not_hold_up_the_end(system: PretendSystem, background: bool) -> None:
+def abort_what_hangs(system: PretendSystem, *, background: bool) -> SessionResult:
     mark = system.root / "pid"
 
     def abort_once_it_hangs() -> None:
@@ -182,13 +183,37 @@ def test_what_hangs_and_hears_no_signal_does_not_hold_up_the_end(system: Pretend
 
     watcher = threading.Thread(target=abort_once_it_hangs)
     sink = When(lambda event: isinstance(event, ActivityStarted) and event.name == "bad", watcher.start)
+    return run(system, "hang", background=background, pause=600, sinks=(sink,))
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_what_hangs_and_hears_no_signal_does_not_hold_up_the_end(system: PretendSystem, background: bool) -> None:
     began = time.monotonic()
-    result = run(system, "hang", background=background, pause=600, sinks=(sink,))
+    result = abort_what_hangs(system, background=background)
     assert time.monotonic() - began < 30
     assert result.verdict is Verdict.ABORTED
     assert outcome(result)[0] == "killed"
-    assert is_gone(mark)
+    assert is_gone(system.root / "pid")
     assert is_rolled_back(system, result)
+
+
+def test_a_rollback_waits_until_what_it_takes_back_is_gone(
+    system: PretendSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = Workers._kill
+
+    async def slowly(workers: Workers, pid: int, ended: asyncio.Future[int]) -> None:
+        await asyncio.sleep(0.3)
+        await kill(workers, pid, ended)
+
+    monkeypatch.setattr(Workers, "_kill", slowly)
+    result = abort_what_hangs(system, background=True)
+    told = [
+        (event.activity, type(event))
+        for event in read_events(result.run.journal)
+        if isinstance(event, ActivityStarted | ActivityEnded)
+    ]
+    assert told[-4:] == [(0, ActivityStarted), (0, ActivityEnded), (1, ActivityStarted), (1, ActivityEnded)]
 
 
 @pytest.mark.parametrize("func", ["leak", "tell"])
