@@ -1,6 +1,7 @@
 """Asks HTTP servers for JSON: always in time, never more than can be held, every failure in one sentence."""
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 
@@ -9,6 +10,9 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+REDIRECTS = (301, 302, 303, 307, 308)
+MOST_REDIRECTS = 5  # that are followed, where any are
+LOGIN = re.compile(r"log-?in|sign-?in|sso|oauth|saml|openid|\bauth", re.IGNORECASE)  # in an address
 _EXCERPT = 200  # characters of a body that are worth repeating in a message
 
 
@@ -95,7 +99,7 @@ class HttpClient:
                     received += chunk
                     if len(received) > max_bytes:
                         raise HttpError(f"the answer is larger than {max_bytes} bytes")
-                if response.status in (301, 302, 303, 307, 308) and not self._gives_redirects:
+                if response.status in REDIRECTS and not self._gives_redirects:
                     to = response.headers.get("Location", "nowhere").partition("?")[0]
                     raise HttpError(f"HTTP {response.status}, redirected to {to}: expected the API itself")
                 return Answer(response.status, bytes(received), response.headers)

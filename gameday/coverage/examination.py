@@ -7,6 +7,7 @@ import msgspec
 
 from gameday.coverage.base import Expression, Silence, Survey
 from gameday.coverage.matchers import may_match
+from gameday.coverage.observed import of_alert
 from gameday.coverage.routing import Routing
 from gameday.coverage.soonest import time_to_fire
 from gameday.journal.events import AlertExamination, AlertRuleInfo, AlertState, ReceiverInfo
@@ -15,15 +16,9 @@ from gameday.spec.model import ExpectedAlert
 _MAX_COMMENT = 80
 
 
-def rules_of(alert: ExpectedAlert, rules: Iterable[AlertRuleInfo]) -> list[AlertRuleInfo]:
-    """The rules that it can come from: those of its name, and of its severity where one of them has that."""
-    named = [rule for rule in rules if rule.name == alert.name]
-    return [rule for rule in named if alert.severity and rule.severity == alert.severity] or named
-
-
 def choose_rule(alert: ExpectedAlert, rules: Iterable[AlertRuleInfo]) -> AlertRuleInfo | None:
     """Of several rules that it can come from the one that would fire first: one is enough."""
-    return min(rules_of(alert, rules), key=lambda rule: (bool(rule.error), rule.for_s), default=None)
+    return min(of_alert(rules, alert), key=lambda rule: (bool(rule.error), rule.for_s), default=None)
 
 
 def known_labels(rule: AlertRuleInfo, survey: Survey) -> dict[str, str]:
@@ -47,13 +42,12 @@ def examine(
 ) -> AlertExamination | None:
     """None for an alert without a rule; of several, the one that would fire first. `begins` and `ends`: Unix times
     between which it matters."""
-    return _best(examine_rule(rule, survey, begins, ends) for rule in rules_of(alert, rules))
+    return _best(examine_rule(rule, survey, begins, ends) for rule in of_alert(rules, alert))
 
 
 def examination_of(alert: ExpectedAlert, examined: Iterable[AlertExamination]) -> AlertExamination | None:
     """The one that is of this alert: of several of its name, that of its severity."""
-    named = [found for found in examined if found.name == alert.name]
-    return _best([found for found in named if alert.severity and found.severity == alert.severity] or named)
+    return _best(of_alert(examined, alert))
 
 
 def _best(examined: Iterable[AlertExamination]) -> AlertExamination | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from gameday.coverage.base import Finding
-from gameday.coverage.examination import examination_of, rules_of
-from gameday.coverage.observed import began_to_fire, events_of
+from gameday.coverage.examination import examination_of
+from gameday.coverage.observed import began_to_fire, events_of, of_alert
 from gameday.coverage.preflight import say_missing, say_too_slow
 from gameday.coverage.watch import Evidence
 from gameday.journal.events import AlertExamination, AlertObserved, AlertRuleInfo, AlertState, FindingKind
@@ -41,7 +41,7 @@ def judge_alerts(
     """
     findings: list[Finding] = []
     for alert in expected:
-        mine = rules_of(alert, rules)
+        mine = of_alert(rules, alert)
         named = [event for event in observed if event.name == alert.name]
         events = events_of(alert.severity, named, {rule.severity for rule in mine})
         found = examination_of(alert, examined)

@@ -1,8 +1,15 @@
-"""Which of the events that were observed tell of an expected alert."""
+"""Which rules, examinations and events of one name are those of an expected alert: severities tell them apart."""
 
 from collections.abc import Collection, Iterable, Sequence
 
-from gameday.journal.events import AlertObserved, AlertState
+from gameday.journal.events import AlertExamination, AlertInfo, AlertObserved, AlertRuleInfo, AlertState
+from gameday.spec.model import ExpectedAlert
+
+
+def of_alert[T: (AlertExamination, AlertRuleInfo)](found: Iterable[T], alert: ExpectedAlert | AlertInfo) -> list[T]:
+    """Those of its name, and of its severity where one of them has that."""
+    named = [one for one in found if one.name == alert.name]
+    return [one for one in named if alert.severity and one.severity == alert.severity] or named
 
 
 def events_of(

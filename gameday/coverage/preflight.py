@@ -9,7 +9,7 @@ import msgspec
 
 from gameday.common.texts import most_similar
 from gameday.coverage.base import Survey
-from gameday.coverage.examination import rules_of
+from gameday.coverage.observed import of_alert
 from gameday.journal.events import AlertExamination, AlertRuleInfo, AlertState, CheckOutcome
 from gameday.spec.model import ExpectedAlert
 from gameday.spec.units import format_duration
@@ -42,7 +42,7 @@ def check_alert(
     sum_ = f" ({found.because})" if found.because else ""
     span = f", and fires within {format_duration(found.at_most_s)} of its cause" if found.at_most_s is not None else ""
     wrong, well = [*_wrong(alert, rules, found, watched_s)], f"its rule exists{span}{sum_}"
-    least = max(rules_of(alert, rules), key=lambda rule: len(say_lacking(rule)), default=None)
+    least = max(of_alert(rules, alert), key=lambda rule: len(say_lacking(rule)), default=None)
     if least and (lacks := say_lacking(least)):
         well = f"{well}, but has {lacks}"
         if wrong:

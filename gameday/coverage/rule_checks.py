@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from gameday.common.texts import most_similar
-from gameday.coverage.examination import choose_rule, examine, rules_of
+from gameday.coverage.examination import choose_rule, examine
+from gameday.coverage.observed import of_alert
 from gameday.coverage.preflight import PreflightResult, say_lacking, say_too_slow
 from gameday.coverage.promql import normal_form
 from gameday.coverage.rule_files import FileRule, RuleFiles
@@ -69,7 +70,7 @@ def check_rule_file(
     server has the same. None when neither has it, which is said elsewhere."""
     check, item = f"alert {alert.name}, rule file", _choose(alert, files)
     if loaded is not None:
-        means = rules_of(alert, [item.rule for item in files.rules])
+        means = of_alert([item.rule for item in files.rules], alert)
         mine = [item for item in files.rules if item.rule in means]
         theirs = [rule for rule in loaded if rule.name == alert.name]
         return _compare(check, files, mine, theirs)

@@ -1,7 +1,6 @@
 """Whether the runbooks that an experiment relies on are there, whole and not forgotten. Only those at URLs need I/O."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,9 +22,6 @@ _TIMEOUT_S = 3.0
 _MAX_BYTES = 1024 * 1024  # as of any file that a user writes
 _ACCEPT = {"Accept": "text/markdown, text/plain;q=0.9, */*;q=0.5"}
 _HTML = (b"<!doctype html", b"<html")
-_REDIRECTS = (301, 302, 303, 307, 308)
-_MOST_REDIRECTS = 5
-_LOGIN = re.compile(r"log-?in|sign-?in|sso|oauth|saml|openid|\bauth", re.IGNORECASE)
 
 
 def describe_runbooks(project: Project, experiment: Experiment, today: date) -> tuple[RunbookInfo, ...]:
@@ -86,7 +82,7 @@ async def examine_runbook_urls(
 
 
 async def _examine(client: "HttpClient", url: str, today: date, timeout_s: float) -> RunbookInfo:
-    from gameday.common.http import HttpError
+    from gameday.common.http import LOGIN, HttpError
 
     try:
         async with asyncio.timeout(timeout_s):
@@ -100,7 +96,7 @@ async def _examine(client: "HttpClient", url: str, today: date, timeout_s: float
     if answer.status != 200:
         return RunbookInfo(name=url, found=None, detail=f"HTTP {answer.status}{place}")
     if answer.body[:1024].lstrip().lower().startswith(_HTML):
-        if _LOGIN.search(place) and not _LOGIN.search(url):
+        if LOGIN.search(place) and not LOGIN.search(url):
             return RunbookInfo(name=url, found=None, detail=f"redirected to what seems a login{place}")
         return RunbookInfo(name=url, found=True, detail=f"a page of HTML{place}, whose sections are not looked at")
     try:
@@ -121,13 +117,13 @@ async def _read(client: "HttpClient", address: str) -> tuple["Answer", str]:
     """What lies there in the end, and where redirects have led, if there were any. Raises HttpError, ValueError."""
     from yarl import URL
 
-    from gameday.common.http import HttpError, parse_url
+    from gameday.common.http import MOST_REDIRECTS, REDIRECTS, HttpError, parse_url
 
     moved_to = ""
-    for _ in range(_MOST_REDIRECTS + 1):
+    for _ in range(MOST_REDIRECTS + 1):
         url = parse_url(source_of(moved_to or address)).with_user(None)
         answer = await client.get(url, max_bytes=_MAX_BYTES)
-        if answer.status not in _REDIRECTS:
+        if answer.status not in REDIRECTS:
             return answer, moved_to
         try:
             to = url.join(URL(answer.headers.get("Location", "")))
@@ -136,7 +132,7 @@ async def _read(client: "HttpClient", address: str) -> tuple["Answer", str]:
         moved_to = str(to)
         if to.scheme not in ("http", "https") or to.with_fragment(None) == url:
             raise HttpError(f"HTTP {answer.status}, redirected to {_shown(moved_to)}: expected another http(s) page")
-    raise HttpError(f"redirects more than {_MOST_REDIRECTS} times")
+    raise HttpError(f"redirects more than {MOST_REDIRECTS} times")
 
 
 def _shown(address: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from gameday.coverage.observed import events_of
+from gameday.coverage.observed import events_of, of_alert
 from gameday.journal.events import AlertExamination, AlertInfo, AlertObserved, AlertRuleInfo, AlertState
 from gameday.report.views import Alert, AlertOutcome
 
@@ -36,17 +36,11 @@ def summarise_alerts(
         severities |= {found.severity for found in rules or () if found.name == info.name}
         events = events_of(info.severity, by_name[info.name], severities)
         has_rule = None if rules is None else any(rule.name == info.name for rule in rules)
-        of_it, rule = of_severity(examined, info), of_severity(rules or (), info)
+        of_it, rule = next(iter(of_alert(examined, info)), None), next(iter(of_alert(rules or (), info)), None)
         entries.append(_summarise(info.name, info, events, injected_at, of_it, rule, cut_at, has_rule=has_rule))
     others = (name for name in seen if name not in wanted)
     entries += [_summarise(name, None, by_name[name], injected_at, None, None, cut_at) for name in others]
     return tuple(entries)
-
-
-def of_severity[T: (AlertExamination, AlertRuleInfo)](found: Iterable[T], alert: AlertInfo) -> T | None:
-    """Of several of the alert's name that of its severity, where there is one; else the first."""
-    named = [one for one in found if one.name == alert.name]
-    return next((one for one in named if alert.severity and one.severity == alert.severity), next(iter(named), None))
 
 
 def _summarise(

@@ -2,21 +2,18 @@
 
 import asyncio
 import os
-import re
 from collections.abc import Sequence
 
 import aiohttp
 from yarl import URL
 
+from gameday.common.http import LOGIN, MOST_REDIRECTS, REDIRECTS
 from gameday.coverage.dashboards.base import Named
 from gameday.journal.events import DashboardInfo
 
 _TIMEOUT_S = 10.0  # for each page, with all its redirects
 _AT_ONCE = 8
-_MOST_REDIRECTS = 5
-_REDIRECTS = (301, 302, 303, 307, 308)
 _GONE = (404, 410)
-_LOGIN = re.compile(r"log-?in|sign-?in|sso|oauth|saml|openid|\bauth", re.IGNORECASE)
 # Some servers answer robots otherwise than browsers.
 _HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; gameday)", "Accept": "text/html,*/*"}
 
@@ -42,20 +39,20 @@ async def _look(session: aiohttp.ClientSession, address: str, timeout_s: float) 
     try:
         url = URL(address)
         async with asyncio.timeout(timeout_s):
-            for _ in range(_MOST_REDIRECTS + 1):
+            for _ in range(MOST_REDIRECTS + 1):
                 # The body is not waited for: leaving this block hangs up.
                 async with session.get(url, allow_redirects=False) as response:
-                    if response.status not in _REDIRECTS:
+                    if response.status not in REDIRECTS:
                         return _judge(response.status)
                     to = url.join(URL(response.headers.get("Location", "")))
-                if _LOGIN.search(f"{to.host}{to.path}"):
+                if LOGIN.search(f"{to.host}{to.path}"):
                     return True, "asks for a login"
                 if to.host != url.host:
                     return True, f"leads to {to.host}, which was not followed"
                 if to == url:
                     return None, f"HTTP {response.status}, redirected to itself"
                 url = to
-            return None, f"redirects more than {_MOST_REDIRECTS} times"
+            return None, f"redirects more than {MOST_REDIRECTS} times"
     except TimeoutError:
         return None, f"no answer within {timeout_s:g} s"
     except aiohttp.ClientConnectorError as error:
